@@ -1,0 +1,256 @@
+/**
+ * One block on the state: the only state transition. What a block must be is checked against its parent, then its transactions are applied
+ * and what they led to is compared with what the header says.
+ * Spec: docs/spec/block.md
+ */
+import { RLP } from '@ethereumjs/rlp'
+import { bytesToHex, concatBytes, type Hex, hexToBytes, numberToBytes } from 'viem'
+import { type ChainParams, TX_TYPE } from '../genesis/params.ts'
+import { applyTx, type Outcome } from './applyTx.ts'
+import { assert } from './assert.ts'
+import {
+  type Block,
+  EMPTY_OMMERS_HASH,
+  EMPTY_REQUESTS_HASH,
+  EMPTY_TRIE_ROOT,
+  type Header,
+  hashHeader,
+  nextBaseFeeWei,
+  type Receipt,
+  timestampMs,
+} from './block.ts'
+import { parseL1Info } from './deposit.ts'
+import { getL1Info, type L1Info } from './ledger/tables.ts'
+import { orderedRoot } from './mpt.ts'
+import { invalid, type Rejection } from './native/nativeType.ts'
+import type { EvmOperation } from './precompile.ts'
+import type { State, StateRoots, StateWrites } from './state.ts'
+import { decodeTx, type Tx } from './tx.ts'
+import { type BlockEnv, bloomOf, type Vm } from './vm.ts'
+
+/** Most L1 blocks that one L2 block may move its origin by. Spec: docs/spec/block.md#l1-origin-and-deposits */
+export const ORIGIN_STEP_MAX = 64n
+
+/** Everything that follows from a block. */
+export type BlockResult = {
+  readonly block: Block
+  readonly hash: Hex
+  readonly transactions: readonly Tx[]
+  readonly receipts: readonly Receipt[]
+  readonly roots: StateRoots
+  readonly writes: StateWrites
+  /** Door operations of EVM origin, with the index of the transaction that made them: rows of the native lane. */
+  readonly operations: readonly { readonly txIndex: number; readonly operation: EvmOperation }[]
+}
+
+export type Executor = { readonly state: State; readonly vm: Vm; readonly params: ChainParams }
+
+/** A difference between a header and what execution gave. */
+export type Mismatch = Rejection & {
+  readonly code: 'headerMismatch'
+  readonly field: keyof Header
+  readonly got: unknown
+  readonly want: unknown
+}
+
+/**
+ * Applies a block to the state of its parent. Ok: the state stands after it and `writes` are to be stored. Rejection: the state must be
+ * reset to the parent's roots by the caller, who knows them.
+ */
+export async function applyBlock(
+  executor: Executor,
+  parent: Header,
+  block: Block,
+): Promise<({ readonly ok: true } & BlockResult) | Rejection> {
+  const refused = checkHeader(parent, block.header, executor.params)
+  if (refused) return refused
+  const bytes = block.transactions.reduce((sum, raw) => sum + postedBytes(raw), 0)
+  if (bytes > executor.params.blockBytesMax) return invalid('blockTooLarge', { bytes, max: executor.params.blockBytesMax })
+  const decoded: Tx[] = []
+  for (const [index, raw] of block.transactions.entries()) {
+    const result = decodeTx(raw, executor.vm.common)
+    if (!result.ok) return { ...result, index }
+    decoded.push(result.tx)
+  }
+  const origin = checkDeposits(executor, parent, block.header, decoded)
+  if (!origin.ok) return origin
+  const run = startBlock(executor, block.header)
+  for (const [index, tx] of decoded.entries()) {
+    const result = await run.apply(tx)
+    if (!result.ok) return { ...result, index }
+  }
+  const result = run.finish(parent, block.header)
+  for (const field of Object.keys(block.header) as (keyof Header)[]) {
+    const got = result.block.header[field]
+    const want = block.header[field]
+    if (got !== want) return invalid('headerMismatch', { field, got, want })
+  }
+  return { ok: true, ...result }
+}
+
+/** A block being executed, transaction by transaction. */
+export type BlockRun = {
+  /** Applies the next transaction; a rejected one changes nothing and the block goes on without it. */
+  apply(tx: Tx): Promise<({ readonly ok: true } & Outcome) | Rejection>
+  readonly gasUsed: () => bigint
+  readonly bytesUsed: () => number
+  /** Seals the state and fills in the header. */
+  finish(parent: Header, given: BlockEnv & Pick<Header, 'extraData'>): BlockResult
+}
+
+/** Starts the execution of a block in this environment. */
+export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
+  const { state, vm, params } = executor
+  const transactions: Tx[] = []
+  const receipts: Receipt[] = []
+  const operations: { txIndex: number; operation: EvmOperation }[] = []
+  let gasUsed = 0n
+  let bytesUsed = 0
+  assert(state.takeOperations().length === 0, 'operations of another block are left')
+  return {
+    gasUsed: () => gasUsed,
+    bytesUsed: () => bytesUsed,
+    async apply(tx) {
+      const outcome = await applyTx({ state, vm, params, env, gasUsedBefore: gasUsed }, tx)
+      if (!outcome.ok) return outcome
+      const txIndex = transactions.length
+      for (const operation of state.takeOperations()) operations.push({ txIndex, operation })
+      gasUsed += outcome.gasUsed
+      bytesUsed += postedBytes(tx.raw)
+      transactions.push(tx)
+      receipts.push(toReceipt(tx, outcome, gasUsed, vm))
+      return outcome
+    },
+    finish(parent, given) {
+      const { roots, writes } = state.seal()
+      const header = fillHeader(parent, given, { evmRoot: roots.evmRoot, gasUsed, transactions, receipts, params })
+      const block = { header, transactions: transactions.map((tx) => tx.raw) }
+      return { block, hash: hashHeader(header), transactions, receipts, roots, writes, operations }
+    },
+  }
+}
+
+/** A receipt's bytes in the receipts trie. Source: EIP-2718. */
+export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logsBloom, logs }: Receipt): Uint8Array {
+  const body = RLP.encode([
+    succeeded ? Uint8Array.of(1) : new Uint8Array(),
+    cumulativeGasUsed === 0n ? new Uint8Array() : numberToBytes(cumulativeGasUsed),
+    logsBloom,
+    logs.map((log) => [hexToBytes(log.address), log.topics.map((topic) => hexToBytes(topic)), hexToBytes(log.data)]),
+  ])
+  return type === 0 ? body : concatBytes([Uint8Array.of(type), body])
+}
+
+/** What a header must be whatever its transactions do. */
+function checkHeader(parent: Header, header: Header, params: ChainParams): Rejection | undefined {
+  const fixed: Partial<Header> = {
+    parentHash: hashHeader(parent),
+    number: parent.number + 1n,
+    sha3Uncles: EMPTY_OMMERS_HASH,
+    difficulty: 0n,
+    nonce: '0x0000000000000000',
+    gasLimit: params.blockGasLimit,
+    baseFeePerGas: nextBaseFeeWei(parent, params),
+    withdrawalsRoot: EMPTY_TRIE_ROOT,
+    blobGasUsed: 0n,
+    excessBlobGas: 0n,
+    requestsHash: EMPTY_REQUESTS_HASH,
+  }
+  for (const [field, want] of Object.entries(fixed)) {
+    const got = header[field as keyof Header]
+    if (got !== want) return invalid('headerMismatch', { field, got, want })
+  }
+  if (!/^0x01[0-9a-f]{4}$/.test(header.extraData) || timestampMs(header) % 1000 !== Number.parseInt(header.extraData.slice(4), 16)) {
+    return invalid('badExtraData', { extraData: header.extraData })
+  }
+  if (timestampMs(header) <= timestampMs(parent))
+    return invalid('timestampNotIncreasing', { got: timestampMs(header), parent: timestampMs(parent) })
+  return undefined
+}
+
+/** Deposits stand first, and only when the origin moves; whether they are L1's is for derivation to say. */
+function checkDeposits(
+  { state }: Executor,
+  parent: Header,
+  header: Header,
+  txs: readonly Tx[],
+): { readonly ok: true; readonly origin: L1Info } | Rejection {
+  const before = getL1Info(state.ledger)
+  const deposits = txs.filter((tx) => tx.kind === 'deposit')
+  const depositGas = deposits.reduce((sum, tx) => sum + tx.deposit.gas, 0n)
+  if (depositGas > header.gasLimit) return invalid('tooManyDeposits', { gas: depositGas, max: header.gasLimit })
+  const misplaced = txs.findIndex((tx, index) => tx.kind === 'deposit' && index >= deposits.length)
+  if (misplaced !== -1) return invalid('misplacedDeposit', { index: misplaced })
+  const first = deposits[0]
+  const info = first && parseL1Info(first.deposit)
+  if (deposits.slice(1).some((tx) => parseL1Info(tx.deposit))) return invalid('misplacedDeposit', { index: 1 })
+  if (!info) {
+    if (deposits.length > 0) return invalid('l1InfoMissing')
+    const moved = header.parentBeaconBlockRoot !== parent.parentBeaconBlockRoot || header.mixHash !== parent.mixHash
+    return moved ? invalid('l1InfoMissing') : { ok: true, origin: before }
+  }
+  if (info.number <= before.number || info.number > before.number + ORIGIN_STEP_MAX)
+    return invalid('badOrigin', { got: info.number, before: before.number })
+  if (info.hash !== header.parentBeaconBlockRoot || info.prevRandao !== header.mixHash)
+    return invalid('originMismatch', { hash: info.hash })
+  if (info.depositCursor !== before.depositCursor + BigInt(deposits.length - 1))
+    return invalid('depositCursorMismatch', { got: info.depositCursor })
+  if (header.timestamp < info.timestampSec) return invalid('beforeOrigin', { got: header.timestamp, origin: info.timestampSec })
+  return { ok: true, origin: info }
+}
+
+/** Bytes that count towards a block's bound: deposits are derived and not posted. */
+function postedBytes(raw: Uint8Array): number {
+  return raw[0] === TX_TYPE.deposit ? 0 : raw.length
+}
+
+function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint, vm: Vm): Receipt {
+  const { succeeded, gasUsed, logs, contractAddress, failureCode } = outcome
+  return { type: tx.type, succeeded, cumulativeGasUsed, gasUsed, logs, contractAddress, failureCode, logsBloom: bloomOf(logs, vm.common) }
+}
+
+type Executed = {
+  readonly evmRoot: Hex
+  readonly gasUsed: bigint
+  readonly transactions: readonly Tx[]
+  readonly receipts: readonly Receipt[]
+  readonly params: ChainParams
+}
+
+function fillHeader(
+  parent: Header,
+  given: BlockEnv & Pick<Header, 'extraData'>,
+  { evmRoot, gasUsed, transactions, receipts, params }: Executed,
+): Header {
+  return {
+    parentHash: hashHeader(parent),
+    sha3Uncles: EMPTY_OMMERS_HASH,
+    miner: given.miner,
+    stateRoot: evmRoot,
+    transactionsRoot: bytesToHex(orderedRoot(transactions.map((tx) => tx.raw))),
+    receiptsRoot: bytesToHex(orderedRoot(receipts.map(encodeReceipt))),
+    logsBloom: orBlooms(receipts),
+    difficulty: 0n,
+    number: parent.number + 1n,
+    gasLimit: params.blockGasLimit,
+    gasUsed,
+    timestamp: given.timestamp,
+    extraData: given.extraData,
+    mixHash: given.mixHash,
+    nonce: '0x0000000000000000',
+    baseFeePerGas: nextBaseFeeWei(parent, params),
+    withdrawalsRoot: EMPTY_TRIE_ROOT,
+    blobGasUsed: 0n,
+    excessBlobGas: 0n,
+    parentBeaconBlockRoot: given.parentBeaconBlockRoot,
+    requestsHash: EMPTY_REQUESTS_HASH,
+  }
+}
+
+function orBlooms(receipts: readonly Receipt[]): Hex {
+  const bloom = new Uint8Array(256)
+  for (const receipt of receipts) {
+    if (receipt.logs.length > 0) for (const [i, byte] of receipt.logsBloom.entries()) bloom[i] = (bloom[i] ?? 0) | byte
+  }
+  return bytesToHex(bloom)
+}

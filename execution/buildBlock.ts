@@ -1,0 +1,61 @@
+/**
+ * Makes a block: deposits that the L1 origin demands, then what the pool offers, in its order, by applying each. The result is a block that
+ * `applyBlock` accepts, because both run the same `startBlock`.
+ */
+import type { Hex } from 'viem'
+import { type BlockResult, type Executor, startBlock } from './applyBlock.ts'
+import { assert } from './assert.ts'
+import { encodeTimestamp, type Header, nextBaseFeeWei, timestampMs } from './block.ts'
+import { type Deposit, encodeDeposit, l1InfoDeposit } from './deposit.ts'
+import type { L1Info } from './ledger/tables.ts'
+import type { Rejection } from './native/nativeType.ts'
+import { decodeTx, type Tx } from './tx.ts'
+
+/** A new L1 origin with the deposits that come with it, in log order. */
+export type OriginStep = { readonly info: L1Info; readonly deposits: readonly Deposit[] }
+
+export type BuildRequest = {
+  readonly parent: Header
+  readonly timestampMs: number
+  readonly feeRecipient: Hex
+  /** Undefined: the parent's origin stays. */
+  readonly origin: OriginStep | undefined
+  /** Offers transactions in the order in which they shall be tried. */
+  readonly offer: Iterable<Tx>
+  /** Transactions tried at most, so that a pool of rejects cannot hold a block up. */
+  readonly triesMax: number
+}
+
+/** The block, and the transactions that were offered but can be in no block now, with why. */
+export type Built = BlockResult & { readonly rejected: readonly { readonly hash: Hex; readonly rejection: Rejection }[] }
+
+export async function buildBlock(executor: Executor, request: BuildRequest): Promise<Built> {
+  const { parent, origin, offer, triesMax, feeRecipient } = request
+  const { params, vm } = executor
+  const time = encodeTimestamp(Math.max(request.timestampMs, timestampMs(parent) + 1, origin ? Number(origin.info.timestampSec) * 1000 : 0))
+  const given = {
+    ...time,
+    number: parent.number + 1n,
+    miner: feeRecipient,
+    gasLimit: params.blockGasLimit,
+    baseFeePerGas: nextBaseFeeWei(parent, params),
+    mixHash: origin?.info.prevRandao ?? parent.mixHash,
+    parentBeaconBlockRoot: origin?.info.hash ?? parent.parentBeaconBlockRoot,
+  }
+  const run = startBlock(executor, given)
+  for (const deposit of origin ? [l1InfoDeposit(origin.info), ...origin.deposits] : []) {
+    const decoded = decodeTx(encodeDeposit(deposit), vm.common)
+    assert(decoded.ok, 'a deposit that we encoded does not decode')
+    const outcome = await run.apply(decoded.tx)
+    assert(outcome.ok, 'a deposit was refused')
+  }
+  const rejected: { hash: Hex; rejection: Rejection }[] = []
+  let tries = 0
+  for (const tx of offer) {
+    if (tries++ >= triesMax) break
+    if (run.bytesUsed() + tx.raw.length > params.blockBytesMax) continue
+    const outcome = await run.apply(tx)
+    if (!outcome.ok && outcome.code !== 'blockGasExceeded') rejected.push({ hash: tx.hash, rejection: outcome })
+  }
+  return { ...run.finish(parent, given), rejected }
+}

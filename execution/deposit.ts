@@ -1,0 +1,134 @@
+/**
+ * 0x7e Deposit: what L1 says happens on L2. Made by derivation, signed by nobody.
+ * Wire: 0x7e ‖ rlp([sourceHash, from, to, mint, value, gas, isSystemTx, data]). Source: OP Stack specs, deposits.md; spec: docs/spec/block.md
+ */
+import { RLP } from '@ethereumjs/rlp'
+import {
+  bytesToHex,
+  concatBytes,
+  decodeFunctionData,
+  encodeFunctionData,
+  type Hex,
+  hexToBytes,
+  numberToBytes,
+  parseAbi,
+  parseAbiItem,
+} from 'viem'
+import { DOOR, SYSTEM_SENDER, TX_TYPE } from '../genesis/params.ts'
+import { attempt, type Cursor, malformed, takeRlpList, takeRlpString, takeRlpUint } from './fields.ts'
+import { keccak256 } from './keccak.ts'
+import type { L1Info } from './ledger/tables.ts'
+
+export type Deposit = {
+  readonly sourceHash: Hex
+  readonly from: Hex
+  /** Undefined: creates a contract. */
+  readonly to: Hex | undefined
+  readonly mintWei: bigint
+  readonly valueWei: bigint
+  readonly gas: bigint
+  readonly isSystem: boolean
+  readonly data: Hex
+}
+
+export const depositedEvent = parseAbiItem('event Deposited(address indexed to, uint96 amount)')
+export const l1InfoEvent = parseAbiItem('event L1Info(uint64 indexed number, bytes32 hash)')
+
+const l1InfoAbi = parseAbi([
+  'function setL1Info(uint64 number, bytes32 hash, uint64 timestampSec, uint128 baseFee, uint128 blobBaseFee, bytes32 prevRandao, uint64 depositCursor)',
+])
+const ledgerDepositAbi = parseAbi(['function transfer(uint8 kind, address to, uint96 amount)'])
+
+export function encodeDeposit(deposit: Deposit): Uint8Array {
+  const { sourceHash, from, to, mintWei, valueWei, gas, isSystem, data } = deposit
+  const list = RLP.encode([
+    hexToBytes(sourceHash),
+    hexToBytes(from),
+    to ? hexToBytes(to) : new Uint8Array(),
+    toRlpUint(mintWei),
+    toRlpUint(valueWei),
+    toRlpUint(gas),
+    toRlpUint(isSystem ? 1n : 0n),
+    hexToBytes(data),
+  ])
+  return concatBytes([Uint8Array.of(TX_TYPE.deposit), list])
+}
+
+/** The deposit that the bytes are, or undefined. */
+export function decodeDeposit(raw: Uint8Array): Deposit | undefined {
+  if (raw[0] !== TX_TYPE.deposit) return undefined
+  return attempt(() => {
+    const outer: Cursor = { bytes: raw, at: 1, end: raw.length }
+    const list = takeRlpList(outer)
+    if (outer.at !== outer.end) malformed()
+    const sourceHash = exactHex(takeRlpString(list), 32)
+    const from = exactHex(takeRlpString(list), 20)
+    const toBytes = takeRlpString(list)
+    const to = toBytes.length === 0 ? undefined : exactHex(toBytes, 20)
+    const mintWei = takeRlpUint(list, 96)
+    const valueWei = takeRlpUint(list, 96)
+    const gas = takeRlpUint(list, 64)
+    const isSystem = takeRlpUint(list, 1 << 3)
+    if (isSystem > 1n) malformed()
+    const data = bytesToHex(takeRlpString(list))
+    if (list.at !== list.end) malformed()
+    return { sourceHash, from, to, mintWei, valueWei, gas, isSystem: isSystem === 1n, data }
+  })
+}
+
+/** Source hash of a user's deposit: its log's place on L1. */
+export function userDepositSourceHash({ l1BlockHash, logIndex }: { readonly l1BlockHash: Hex; readonly logIndex: number }): Hex {
+  const place = keccak256(concatBytes([hexToBytes(l1BlockHash), numberToBytes(logIndex, { size: 32 })]))
+  return bytesToHex(keccak256(concatBytes([numberToBytes(0, { size: 32 }), place])))
+}
+
+/** The L1 info deposit that opens the first block of an origin. */
+export function l1InfoDeposit(info: L1Info): Deposit {
+  const place = keccak256(concatBytes([hexToBytes(info.hash), numberToBytes(info.number, { size: 32 })]))
+  const { number, hash, timestampSec, baseFee, blobBaseFee, prevRandao, depositCursor } = info
+  return {
+    sourceHash: bytesToHex(keccak256(concatBytes([numberToBytes(1, { size: 32 }), place]))),
+    from: SYSTEM_SENDER,
+    to: DOOR.ledger,
+    mintWei: 0n,
+    valueWei: 0n,
+    gas: 0n,
+    isSystem: true,
+    data: encodeFunctionData({ abi: l1InfoAbi, args: [number, hash, timestampSec, baseFee, blobBaseFee, prevRandao, depositCursor] }),
+  }
+}
+
+/** What an L1 info deposit says, or undefined if it is none. */
+export function parseL1Info(deposit: Deposit): L1Info | undefined {
+  if (!deposit.isSystem || deposit.from !== SYSTEM_SENDER || deposit.to !== DOOR.ledger) return undefined
+  const call = decodeCall(l1InfoAbi, deposit.data)
+  if (!call) return undefined
+  const [number, hash, timestampSec, baseFee, blobBaseFee, prevRandao, depositCursor] = call.args
+  return { number, hash, timestampSec, baseFee, blobBaseFee, prevRandao, depositCursor }
+}
+
+/** Where a deposit to the LEDGER door goes: who gets it, and whether into the prepaid balance. Data that says nothing else: the depositor's balance. */
+export function ledgerDepositTarget(deposit: Deposit): { readonly to: Hex; readonly prepaid: boolean } {
+  const call = decodeCall(ledgerDepositAbi, deposit.data)
+  if (call) {
+    const [kind, to, amount] = call.args
+    if (amount === deposit.mintWei && (kind === 0 || kind === 2)) return { to: to.toLowerCase() as Hex, prepaid: kind === 2 }
+  }
+  return { to: deposit.from, prepaid: false }
+}
+
+function decodeCall<const A extends typeof l1InfoAbi | typeof ledgerDepositAbi>(abi: A, data: Hex) {
+  try {
+    return decodeFunctionData({ abi, data })
+  } catch {
+    return undefined // viem throws for data that is no call of the function, and for nothing else
+  }
+}
+
+function exactHex(bytes: Uint8Array, length: number): Hex {
+  return bytes.length === length ? bytesToHex(bytes) : malformed()
+}
+
+function toRlpUint(value: bigint): Uint8Array {
+  return value === 0n ? new Uint8Array() : numberToBytes(value)
+}

@@ -1,0 +1,211 @@
+/**
+ * The ledger's tables: id and record of each, typed. A record's bytes are its fields in packed form (execution/fields.ts).
+ * Spec: docs/spec/ledger.md#tables, which lists the same lines; table numbers are never reused.
+ */
+import { type AbiParameter, bytesToHex, type Hex, parseAbiParameters } from 'viem'
+import { assert } from '../assert.ts'
+import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
+import type { Ledger } from './ledger.ts'
+
+/** A typed window on one table. */
+export type Table<Id, Record> = {
+  readonly number: number
+  readonly name: string
+  encodeId(id: Id): Uint8Array
+  decode(bytes: Uint8Array): Record
+  /** Parameters of the record, for those who print it. */
+  readonly record: readonly AbiParameter[]
+  readonly id: readonly AbiParameter[]
+  get(ledger: Ledger, id: Id): Record | undefined
+  put(ledger: Ledger, id: Id, record: Record): void
+  delete(ledger: Ledger, id: Id): void
+}
+
+function table<const I extends readonly AbiParameter[], const R extends readonly AbiParameter[]>(
+  number: number,
+  name: string,
+  id: I,
+  record: R,
+  structNames: Readonly<Record<string, string>> = {},
+): Table<FieldsOf<I>, FieldsOf<R>> {
+  const idFields: Fields<FieldsOf<I>> = compileFields(id)
+  const recordFields: Fields<FieldsOf<R>> = compileFields(record, structNames)
+  const decode = (bytes: Uint8Array) => {
+    const value = recordFields.unpack(bytes)
+    assert(value, `record of ${name} is malformed: ${bytesToHex(bytes)}`)
+    return value
+  }
+  return {
+    number,
+    name,
+    id,
+    record,
+    encodeId: (value) => idFields.pack(value),
+    decode,
+    get: (ledger, value) => {
+      const bytes = ledger.get(number, idFields.pack(value))
+      return bytes && decode(bytes)
+    },
+    put: (ledger, value, content) => ledger.set(number, idFields.pack(value), recordFields.pack(content)),
+    delete: (ledger, value) => ledger.set(number, idFields.pack(value), undefined),
+  }
+}
+
+const system = parseAbiParameters('uint8 item')
+
+export const supplyTable = table(0x00, 'supply', system, parseAbiParameters('uint128 deposited, uint128 withdrawn, uint128 evmSupply'))
+export const countersTable = table(
+  0x00,
+  'counters',
+  system,
+  parseAbiParameters('uint32 accounts, uint32 datanets, uint32 models, uint32 workers, uint64 withdrawals, uint64 credits'),
+)
+export const l1Table = table(
+  0x00,
+  'l1',
+  system,
+  parseAbiParameters(
+    'uint64 number, bytes32 hash, uint64 timestampSec, uint128 baseFee, uint128 blobBaseFee, bytes32 prevRandao, uint64 depositCursor',
+  ),
+)
+export const accounts = table(
+  0x01,
+  'accounts',
+  parseAbiParameters('address account'),
+  parseAbiParameters('uint32 index, uint96 balance, uint96 prepaid, uint64 unlockAt, uint64 nonce'),
+)
+export const datanets = table(
+  0x02,
+  'datanets',
+  parseAbiParameters('uint32 datanetId'),
+  parseAbiParameters(
+    'address owner, address curator, uint32 licence, uint8 joinPolicy, uint8 status, uint96 uploadBond, uint32 uploads, uint32 accepted, uint64 records, uint32 retires, bytes32 schemaHash, string name',
+  ),
+)
+export const uploads = table(
+  0x03,
+  'uploads',
+  parseAbiParameters('uint32 datanetId, uint32 uploadIndex'),
+  parseAbiParameters(
+    'address uploader, bytes32 contentRoot, uint32 recordCount, uint64 byteCount, uint96 bond, uint8 status, uint16 qualityBps, uint64 atSec, bytes contentId, (uint32 account, uint16 shareBps, uint8 role)[] contributors',
+  ),
+  { contributors: 'Contributor' },
+)
+export const reviews = table(
+  0x04,
+  'reviews',
+  parseAbiParameters('uint32 datanetId, uint32 uploadIndex'),
+  parseAbiParameters('address reviewer, uint8 verdict, uint16 qualityBps, uint8 reason, uint64 atSec'),
+)
+export const models = table(
+  0x05,
+  'models',
+  parseAbiParameters('bytes32 modelId'),
+  parseAbiParameters(
+    'uint32 index, address owner, uint32 useFlags, bytes32 baseHash, bytes32 adapterHash, bytes32 tokenizerHash, bytes32 trainingConfigHash, bytes32 runtimeProfileHash, uint96 priceBase, uint96 pricePrompt, uint96 priceOutput, uint16 ownerBps, uint16 workerBps, uint16 contributorBps, uint96 minStake, uint8 maxTier, string name, (uint32 datanetId, bytes32 snapshotRoot, uint32 uploadCount, uint32 recordCount, uint16 weightBps, uint32 retires)[] datanets',
+  ),
+  { datanets: 'DatanetSnapshot' },
+)
+export const workers = table(
+  0x06,
+  'workers',
+  parseAbiParameters('address worker'),
+  parseAbiParameters(
+    'uint32 index, address hotKey, uint96 stake, uint96 unbonding, uint64 unlockAt, uint64 lastSeq, uint32 credits, bytes32 runtimeProfileHash, string endpoint',
+  ),
+)
+export const draws = table(0x07, 'draws', parseAbiParameters('address client, address worker'), parseAbiParameters('uint96 drawn'))
+export const credits = table(
+  0x08,
+  'credits',
+  parseAbiParameters('address worker, uint32 creditIndex'),
+  parseAbiParameters(
+    'bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, uint96 fee, uint96 toContributors, uint32 epoch, uint64 atSec, bytes32 entriesHash',
+  ),
+)
+export const earnings = table(0x09, 'earnings', parseAbiParameters('uint32 account, uint32 epoch'), parseAbiParameters('uint96 amount'))
+export const withdrawals = table(
+  0x0b,
+  'withdrawals',
+  parseAbiParameters('uint64 withdrawalIndex'),
+  parseAbiParameters('address from, address to, uint96 amount, uint64 blockNumber'),
+)
+export const retires = table(0x0d, 'retires', parseAbiParameters('uint32 datanetId, uint32 n'), parseAbiParameters('uint32 uploadIndex'))
+
+/** Tables that hold many records, by name: what a reader may ask for. */
+export const TABLES = { accounts, datanets, uploads, reviews, models, workers, draws, credits, earnings, withdrawals, retires } as const
+
+const SUPPLY = { item: 1 }
+const COUNTERS = { item: 2 }
+const L1 = { item: 3 }
+
+export type Supply = NonNullable<ReturnType<typeof supplyTable.get>>
+export type Counters = NonNullable<ReturnType<typeof countersTable.get>>
+export type L1Info = NonNullable<ReturnType<typeof l1Table.get>>
+export type Account = NonNullable<ReturnType<typeof accounts.get>>
+
+/** Where all value is: deposited = withdrawn + evmSupply + everything in the ledger. */
+export function getSupply(ledger: Ledger): Supply {
+  return supplyTable.get(ledger, SUPPLY) ?? { deposited: 0n, withdrawn: 0n, evmSupply: 0n }
+}
+
+export function putSupply(ledger: Ledger, supply: Supply): void {
+  supplyTable.put(ledger, SUPPLY, supply)
+}
+
+/** How many of each kind were ever made: the next index is one more. */
+export function getCounters(ledger: Ledger): Counters {
+  return countersTable.get(ledger, COUNTERS) ?? { accounts: 0, datanets: 0, models: 0, workers: 0, withdrawals: 0n, credits: 0n }
+}
+
+export function putCounters(ledger: Ledger, counters: Counters): void {
+  countersTable.put(ledger, COUNTERS, counters)
+}
+
+/** What the chain last heard of L1. Genesis writes the first. */
+export function getL1Info(ledger: Ledger): L1Info {
+  const info = l1Table.get(ledger, L1)
+  assert(info, 'the ledger has no L1 info')
+  return info
+}
+
+export function putL1Info(ledger: Ledger, info: L1Info): void {
+  l1Table.put(ledger, L1, info)
+}
+
+/** The account, or what an unused one looks like (index 0: none given out yet). */
+export function getAccount(ledger: Ledger, account: Hex): Account {
+  return accounts.get(ledger, { account }) ?? { index: 0, balance: 0n, prepaid: 0n, unlockAt: 0n, nonce: 0n }
+}
+
+/** Writes an account, giving it its index at first use. Returns the index. */
+export function putAccount(ledger: Ledger, account: Hex, content: Account): number {
+  let { index } = content
+  if (index === 0) {
+    const counters = getCounters(ledger)
+    index = counters.accounts + 1
+    putCounters(ledger, { ...counters, accounts: index })
+  }
+  accounts.put(ledger, { account }, { ...content, index })
+  return index
+}
+
+/** The account's index, given out now if it had none. */
+export function indexOf(ledger: Ledger, account: Hex): number {
+  const known = getAccount(ledger, account)
+  return known.index !== 0 ? known.index : putAccount(ledger, account, known)
+}
+
+/** Adds to an account's balance. */
+export function addBalance(ledger: Ledger, account: Hex, amountWei: bigint): void {
+  if (amountWei === 0n) return
+  const known = getAccount(ledger, account)
+  putAccount(ledger, account, { ...known, balance: known.balance + amountWei })
+}
+
+/** Adds to what an account earned in an epoch. */
+export function addEarnings(ledger: Ledger, account: number, epoch: number, amountWei: bigint): void {
+  if (amountWei === 0n) return
+  const known = earnings.get(ledger, { account, epoch })
+  earnings.put(ledger, { account, epoch }, { amount: (known?.amount ?? 0n) + amountWei })
+}

@@ -1,0 +1,293 @@
+/**
+ * Merkle-Patricia trie, batched: changes stay in memory and every touched node is encoded and hashed once when the root is asked for.
+ * Same roots and node encodings as @ethereumjs/mpt (which re-hashes a path on each put: 30 times the work in a block of transfers), so that
+ * library reads what this one wrote, for proofs. Keys are hashed by the caller where the trie is a secure one.
+ * Source: Ethereum Yellow Paper, appendix D.
+ */
+import { RLP } from '@ethereumjs/rlp'
+import { bytesToHex } from 'viem'
+import { assert } from './assert.ts'
+import { keccak256 } from './keccak.ts'
+
+/** keccak256(rlp('')): the root of an empty trie. */
+export const EMPTY_ROOT: Uint8Array = keccak256(Uint8Array.of(0x80))
+
+/** Reads a node's encoding by its hash. */
+export type TrieNodeReader = (hash: Uint8Array) => Uint8Array | undefined
+
+export type Trie = {
+  get(key: Uint8Array): Uint8Array | undefined
+  put(key: Uint8Array, value: Uint8Array): void
+  delete(key: Uint8Array): void
+  /** The root over all changes so far; `onNode` gets each node that is new. */
+  root(onNode?: (hash: Uint8Array, encoding: Uint8Array) => void): Uint8Array
+  /** Calls back for every key (as nibbles) and value. For small tries. */
+  forEach(visit: (nibbles: Uint8Array, value: Uint8Array) => void): void
+  /** Nodes that were read from below since the trie was made. */
+  loadedNodes(): number
+}
+
+/** `ref`: the hash or, for encodings below 32 bytes, the encoding; undefined while the node is changed. */
+type Leaf = { kind: 'leaf'; path: Uint8Array; value: Uint8Array; ref: Uint8Array | undefined }
+type Extension = { kind: 'extension'; path: Uint8Array; child: Child; ref: Uint8Array | undefined }
+type Branch = { kind: 'branch'; children: (Child | undefined)[]; ref: Uint8Array | undefined }
+type Node = Leaf | Extension | Branch
+/** A node in memory, or a reference to one that is not. */
+type Child = Node | Uint8Array
+
+/** A trie at a root; without a reader it starts empty and lives in memory. */
+export function createTrie({ root, readNode }: { readonly root?: Uint8Array; readonly readNode?: TrieNodeReader } = {}): Trie {
+  let top: Child | undefined = root === undefined || sameBytes(root, EMPTY_ROOT) ? undefined : root
+  let loads = 0
+
+  function resolve(child: Child): Node {
+    if (!(child instanceof Uint8Array)) return child
+    if (child.length < 32) return decodeNode(child)
+    loads++
+    const encoding = readNode?.(child)
+    assert(encoding, `trie node ${bytesToHex(child)} is missing`)
+    const node = decodeNode(encoding)
+    node.ref = child
+    return node
+  }
+
+  function insert(child: Child | undefined, path: Uint8Array, at: number, value: Uint8Array): Node {
+    if (child === undefined) return { kind: 'leaf', path: path.subarray(at), value, ref: undefined }
+    const node = resolve(child)
+    if (node.kind === 'branch') {
+      const slot = path[at] ?? 0
+      node.children[slot] = insert(node.children[slot], path, at + 1, value)
+      node.ref = undefined
+      return node
+    }
+    const shared = commonLength(node.path, path, at)
+    if (shared === node.path.length) {
+      node.ref = undefined
+      if (node.kind === 'leaf') node.value = value
+      else node.child = insert(node.child, path, at + shared, value)
+      return node
+    }
+    const branch: Branch = { kind: 'branch', children: new Array(16).fill(undefined), ref: undefined }
+    branch.children[node.path[shared] ?? 0] = shorten(node, shared + 1)
+    branch.children[path[at + shared] ?? 0] = { kind: 'leaf', path: path.subarray(at + shared + 1), value, ref: undefined }
+    return shared === 0 ? branch : { kind: 'extension', path: path.slice(at, at + shared), child: branch, ref: undefined }
+  }
+
+  /** The node without its first `count` nibbles. */
+  function shorten(node: Leaf | Extension, count: number): Child {
+    if (node.kind === 'extension' && node.path.length === count) return node.child
+    node.path = node.path.subarray(count)
+    node.ref = undefined
+    return node
+  }
+
+  /** Undefined: nothing is left. The very same child: nothing was there to remove. */
+  function remove(child: Child | undefined, path: Uint8Array, at: number): Child | undefined {
+    if (child === undefined) return undefined
+    const node = resolve(child)
+    if (node.kind === 'leaf') {
+      return node.path.length === path.length - at && commonLength(node.path, path, at) === node.path.length ? undefined : child
+    }
+    if (node.kind === 'extension') {
+      if (commonLength(node.path, path, at) !== node.path.length) return child
+      const below = remove(node.child, path, at + node.path.length)
+      if (below === node.child && !wasChanged(below)) return child
+      assert(below !== undefined, 'a branch never loses its last child at once')
+      return join(node.path, resolve(below))
+    }
+    const slot = path[at] ?? 0
+    const old = node.children[slot]
+    const below = remove(old, path, at + 1)
+    if (below === old && !wasChanged(below)) return child
+    node.children[slot] = below
+    node.ref = undefined
+    if (below !== undefined) return node
+    const left = node.children.flatMap((c, i) => (c === undefined ? [] : [i]))
+    const only = left[0]
+    if (left.length > 1 || only === undefined) return node
+    const last = node.children[only]
+    assert(last !== undefined)
+    return join(Uint8Array.of(only), resolve(last))
+  }
+
+  function join(prefix: Uint8Array, node: Node): Node {
+    if (node.kind === 'branch') return { kind: 'extension', path: prefix, child: node, ref: undefined }
+    const path = new Uint8Array(prefix.length + node.path.length)
+    path.set(prefix)
+    path.set(node.path, prefix.length)
+    node.path = path
+    node.ref = undefined
+    return node
+  }
+
+  function visitAll(child: Child | undefined, prefix: readonly number[], visit: (nibbles: Uint8Array, value: Uint8Array) => void): void {
+    if (child === undefined) return
+    const node = resolve(child)
+    if (node.kind === 'leaf') visit(Uint8Array.from([...prefix, ...node.path]), node.value)
+    if (node.kind === 'extension') visitAll(node.child, [...prefix, ...node.path], visit)
+    if (node.kind === 'branch') for (const [slot, c] of node.children.entries()) visitAll(c, [...prefix, slot], visit)
+  }
+
+  function find(path: Uint8Array): Uint8Array | undefined {
+    let at = 0
+    let hold = (node: Node) => {
+      top = node
+    }
+    for (let child = top; child !== undefined; ) {
+      const node: Node = resolve(child)
+      if (node !== child) hold(node) // keep what was read, so that the next look-up finds it in memory
+      if (node.kind === 'leaf') {
+        return node.path.length === path.length - at && commonLength(node.path, path, at) === node.path.length ? node.value : undefined
+      }
+      if (node.kind === 'extension') {
+        if (commonLength(node.path, path, at) !== node.path.length) return undefined
+        at += node.path.length
+        child = node.child
+        hold = (next) => {
+          node.child = next
+        }
+        continue
+      }
+      const slot = path[at++] ?? 0
+      child = node.children[slot]
+      hold = (next) => {
+        node.children[slot] = next
+      }
+    }
+    return undefined
+  }
+
+  return {
+    get: (key) => find(toNibbles(key)),
+    put(key, value) {
+      assert(value.length > 0, 'an empty value is a deletion')
+      top = insert(top, toNibbles(key), 0, value)
+    },
+    delete(key) {
+      top = remove(top, toNibbles(key), 0)
+    },
+    root(onNode) {
+      if (top === undefined) return EMPTY_ROOT
+      return referenceOf(top, true, onNode)
+    },
+    forEach: (visit) => visitAll(top, [], visit),
+    loadedNodes: () => loads,
+  }
+}
+
+/** Root over items keyed by rlp(index): transactions and receipts. */
+export function orderedRoot(items: readonly Uint8Array[]): Uint8Array {
+  const trie = createTrie()
+  for (const [index, item] of items.entries()) trie.put(RLP.encode(index), item)
+  return trie.root()
+}
+
+function wasChanged(child: Child | undefined): boolean {
+  return child !== undefined && !(child instanceof Uint8Array) && child.ref === undefined
+}
+
+function referenceOf(child: Child, isTop: boolean, onNode?: (hash: Uint8Array, encoding: Uint8Array) => void): Uint8Array {
+  if (child instanceof Uint8Array) return child
+  if (child.ref !== undefined && (!isTop || child.ref.length === 32)) return child.ref
+  const encoding = encodeNode(child, onNode)
+  if (encoding.length < 32 && !isTop) {
+    child.ref = encoding
+    return encoding
+  }
+  child.ref = keccak256(encoding)
+  onNode?.(child.ref, encoding)
+  return child.ref
+}
+
+function encodeNode(node: Node, onNode?: (hash: Uint8Array, encoding: Uint8Array) => void): Uint8Array {
+  if (node.kind === 'leaf') return encodeList([encodeString(compactPath(node.path, true)), encodeString(node.value)])
+  if (node.kind === 'extension')
+    return encodeList([encodeString(compactPath(node.path, false)), encodeReference(referenceOf(node.child, false, onNode))])
+  const items = node.children.map((child) => (child === undefined ? EMPTY_STRING : encodeReference(referenceOf(child, false, onNode))))
+  return encodeList([...items, EMPTY_STRING])
+}
+
+const EMPTY_STRING = Uint8Array.of(0x80)
+
+/** A hash stands as a string, a short encoding as itself. */
+function encodeReference(ref: Uint8Array): Uint8Array {
+  return ref.length === 32 ? encodeString(ref) : ref
+}
+
+function encodeString(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === 1 && (bytes[0] ?? 0) < 0x80) return bytes
+  return withHeader(0x80, [bytes], bytes.length)
+}
+
+function encodeList(items: readonly Uint8Array[]): Uint8Array {
+  let length = 0
+  for (const item of items) length += item.length
+  return withHeader(0xc0, items, length)
+}
+
+function withHeader(offset: number, parts: readonly Uint8Array[], length: number): Uint8Array {
+  assert(length < 1 << 24, 'trie values are short')
+  const head = length < 56 ? 1 : length < 256 ? 2 : length < 65_536 ? 3 : 4
+  const out = new Uint8Array(head + length)
+  out[0] = head === 1 ? offset + length : offset + 55 + head - 1
+  for (let i = head - 1, rest = length; i > 0; i--, rest >>= 8) out[i] = rest & 0xff
+  let at = head
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
+}
+
+/** Hex-prefix encoding. */
+function compactPath(path: Uint8Array, isLeaf: boolean): Uint8Array {
+  const odd = path.length & 1
+  const out = new Uint8Array((path.length >> 1) + 1)
+  out[0] = (isLeaf ? 0x20 : 0) + (odd === 1 ? 0x10 + (path[0] ?? 0) : 0)
+  for (let i = odd, j = 1; i < path.length; i += 2, j++) out[j] = ((path[i] ?? 0) << 4) | (path[i + 1] ?? 0)
+  return out
+}
+
+function decodeNode(encoding: Uint8Array): Node {
+  const items = RLP.decode(encoding) as (Uint8Array | Uint8Array[])[]
+  if (items.length === 17) {
+    return { kind: 'branch', children: items.slice(0, 16).map(toChild), ref: undefined }
+  }
+  const [compact, second] = items
+  assert(compact instanceof Uint8Array && second !== undefined)
+  const first = compact[0] ?? 0
+  const path = toNibbles(compact).subarray((first & 0x10) !== 0 ? 1 : 2)
+  if ((first & 0x20) !== 0) {
+    assert(second instanceof Uint8Array)
+    return { kind: 'leaf', path, value: second, ref: undefined }
+  }
+  const child = toChild(second)
+  assert(child !== undefined)
+  return { kind: 'extension', path, child, ref: undefined }
+}
+
+function toChild(item: Uint8Array | Uint8Array[]): Child | undefined {
+  if (!(item instanceof Uint8Array)) return RLP.encode(item)
+  return item.length === 0 ? undefined : item
+}
+
+function toNibbles(key: Uint8Array): Uint8Array {
+  const nibbles = new Uint8Array(key.length * 2)
+  for (let i = 0; i < key.length; i++) {
+    const byte = key[i] ?? 0
+    nibbles[2 * i] = byte >> 4
+    nibbles[2 * i + 1] = byte & 15
+  }
+  return nibbles
+}
+
+function commonLength(path: Uint8Array, other: Uint8Array, from: number): number {
+  const most = Math.min(path.length, other.length - from)
+  let length = 0
+  while (length < most && path[length] === other[from + length]) length++
+  return length
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i])
+}

@@ -1,0 +1,207 @@
+/**
+ * 0x56 AttributionCredit: a window of one worker's receipts for one model, paid: by the clients' signed vouchers, to the treasury,
+ * the worker, the model's owner, and the contributors whose records the outputs were attributed to. What it pays vests as earnings.
+ * Spec: docs/spec/transactions.md#0x56-attributioncredit
+ */
+import { bytesToHex, type Hex, hexToBytes, parseAbiItem, parseAbiParameters, zeroHash } from 'viem'
+import { BPS, type ChainParams, DOOR, ENTRY_WEI, LIMIT, NATIVE_GAS, TREASURY, TX_TYPE } from '../../genesis/params.ts'
+import { assert } from '../assert.ts'
+import { compileFields, type FieldsOf } from '../fields.ts'
+import { keccak256 } from '../keccak.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import * as tables from '../ledger/tables.ts'
+import { REQUEST_MEMBERS, requestDigest } from '../receipt.ts'
+import { recoverAddress, splitSignature } from '../recover.ts'
+import { WHOLE_DATANET } from './datanetReview.ts'
+import {
+  type Applied,
+  defineNative,
+  doorLog,
+  failure,
+  invalid,
+  isStrictlyAscending,
+  type NativeContext,
+  type Rejection,
+} from './nativeType.ts'
+
+export const creditedEvent = parseAbiItem(
+  'event Credited(address indexed worker, bytes32 indexed modelId, uint32 indexed creditIndex, uint64 firstSeq, uint32 count, uint96 fee, uint96 toContributors, bytes32 receiptsRoot)',
+)
+
+const parameters = parseAbiParameters(
+  `address worker, bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, ((${REQUEST_MEMBERS}) request, bytes signature, uint96 amount)[] draws, uint32[] accounts, uint48[] amountsGwei`,
+)
+const entryFields = compileFields(parseAbiParameters('uint32[] accounts, uint48[] amountsGwei'))
+
+type CreditFields = FieldsOf<typeof parameters>
+type Draw = CreditFields['draws'][number]
+type Worker = NonNullable<ReturnType<typeof tables.workers.get>>
+type Model = NonNullable<ReturnType<typeof tables.models.get>>
+
+export const attributionCredit = defineNative({
+  byte: TX_TYPE.attributionCredit,
+  name: 'AttributionCredit',
+  door: DOOR.credits,
+  functionName: 'credit',
+  payable: false,
+  parameters,
+  structNames: { draws: 'Draw', request: 'InferenceRequest' },
+
+  itemGas: ({ draws, accounts }) => NATIVE_GAS.perDraw * BigInt(draws.length) + NATIVE_GAS.perEntry * BigInt(accounts.length),
+
+  check(fields, chainId) {
+    if (!isWindow(fields)) return invalid('badWindow')
+    if (!areDraws(fields, chainId)) return invalid('badDraw')
+    if (!areEntries(fields)) return invalid('badEntries')
+    return undefined
+  },
+
+  apply(ledger, context, fields) {
+    const worker = tables.workers.get(ledger, { worker: fields.worker })
+    if (context.sender !== fields.worker && context.sender !== worker?.hotKey) return failure('notWorker', { worker: fields.worker })
+    if (!worker) return failure('unknownWorker', { worker: fields.worker })
+    const { stake, lastSeq } = worker
+    if (stake < context.params.workerStakeMinWei) return failure('workerNotActive', { stake, want: context.params.workerStakeMinWei })
+    const model = tables.models.get(ledger, { modelId: fields.modelId })
+    if (!model) return failure('unknownModel', { modelId: fields.modelId })
+    const suspendedBy = findRetired(ledger, model)
+    if (suspendedBy !== undefined) return failure('modelSuspended', { datanetId: suspendedBy })
+    if (stake < model.minStake) return failure('insufficientStake', { stake, want: model.minStake })
+    if (fields.firstSeq <= lastSeq) return failure('sequenceReused', { firstSeq: fields.firstSeq, lastSeq })
+    const feeWei = feeOfWindow(model, fields)
+    const drawnWei = fields.draws.reduce((sum, { amount }) => sum + amount, 0n)
+    if (drawnWei !== feeWei) return failure('feeMismatch', { got: drawnWei, want: feeWei })
+    return takeDraws(ledger, fields) ?? payOut(ledger, context, { fields, worker, model, feeWei })
+  },
+})
+
+/** Hash of a credit's entries as they stand in its row, by which a proof against them is tied to the credit's record. */
+export function entriesHash(entries: { readonly accounts: readonly number[]; readonly amountsGwei: readonly number[] }): Hex {
+  return bytesToHex(keccak256(entryFields.pack(entries)))
+}
+
+/** The parts of a fee, which add up to it exactly. In wei. Spec: docs/spec/transactions.md#0x56-attributioncredit */
+export function splitFee(
+  feeWei: bigint,
+  { workerBps, contributorBps }: { readonly workerBps: number; readonly contributorBps: number },
+  { protocolBps }: Pick<ChainParams, 'protocolBps'>,
+): { protocolWei: bigint; workerWei: bigint; ownerWei: bigint; contributorsWei: bigint } {
+  const protocolWei = shareOf(feeWei, protocolBps)
+  const restWei = feeWei - protocolWei
+  const workerWei = shareOf(restWei, workerBps)
+  const contributorsWei = shareOf(restWei, contributorBps)
+  return { protocolWei, workerWei, ownerWei: restWei - workerWei - contributorsWei, contributorsWei }
+}
+
+function isWindow({ firstSeq, count, receiptsRoot, attributionRoot }: CreditFields): boolean {
+  if (count === 0 || count > LIMIT.receiptsPerCredit) return false
+  if (firstSeq + BigInt(count) > 2n ** 64n) return false // the last sequence number has to fit its field
+  return receiptsRoot !== zeroHash && attributionRoot !== zeroHash
+}
+
+function areDraws({ draws, worker }: CreditFields, chainId: number): boolean {
+  if (draws.length === 0 || draws.length > LIMIT.drawsPerCredit) return false
+  if (draws.some(({ amount, request }) => amount === 0n || request.worker !== worker)) return false
+  if (new Set(draws.map(({ request }) => request.client)).size < draws.length) return false
+  return draws.every((draw) => isSignedByClient(draw, chainId)) // last, because it is what costs
+}
+
+function isSignedByClient({ request, signature }: Draw, chainId: number): boolean {
+  const split = splitSignature(hexToBytes(signature))
+  return split !== undefined && recoverAddress(requestDigest(request, chainId), split) === request.client
+}
+
+function areEntries({ accounts, amountsGwei }: CreditFields): boolean {
+  if (accounts.length !== amountsGwei.length || accounts.length > LIMIT.entriesPerCredit) return false
+  return isStrictlyAscending(accounts) && !amountsGwei.includes(0)
+}
+
+/** The datanet by which the model is suspended: it, or an upload within the model's snapshot, was retired since the model was registered. */
+function findRetired(ledger: Ledger, { datanets }: Model): number | undefined {
+  return datanets.find(({ datanetId, uploadCount, retires }) => {
+    const now = tables.datanets.get(ledger, { datanetId })?.retires
+    assert(now !== undefined, 'a model names a datanet that is not there')
+    if (now - retires > LIMIT.retiresPerCheck) return true
+    const since = Array.from({ length: now - retires }, (_, i) => tables.retires.get(ledger, { datanetId, n: retires + i }))
+    return since.some((retire) => retire && (retire.uploadIndex === WHOLE_DATANET || retire.uploadIndex < uploadCount))
+  })?.datanetId
+}
+
+function feeOfWindow({ priceBase, pricePrompt, priceOutput }: Model, { count, promptTokens, outputTokens }: CreditFields): bigint {
+  return BigInt(count) * priceBase + promptTokens * pricePrompt + outputTokens * priceOutput
+}
+
+/** Takes what the window draws from each client's prepaid balance, within what the client signed for. */
+function takeDraws(ledger: Ledger, { draws, worker }: CreditFields): Rejection | undefined {
+  for (const { request, amount } of draws) {
+    const { client, cumulativeMaxFee } = request
+    const drawn = (tables.draws.get(ledger, { client, worker })?.drawn ?? 0n) + amount
+    if (drawn > cumulativeMaxFee) return failure('voucherExceeded', { client, drawn, cumulativeMaxFee })
+    const account = tables.getAccount(ledger, client)
+    if (account.prepaid < amount) return failure('insufficientPrepaid', { client, prepaid: account.prepaid, want: amount })
+    tables.draws.put(ledger, { client, worker }, { drawn })
+    tables.putAccount(ledger, client, { ...account, prepaid: account.prepaid - amount })
+  }
+  return undefined
+}
+
+type Window = { readonly fields: CreditFields; readonly worker: Worker; readonly model: Model; readonly feeWei: bigint }
+
+/** Adds every part of the fee to somebody's earnings in the epoch of the block, and writes the credit's record. */
+function payOut(ledger: Ledger, context: NativeContext, { fields, worker, model, feeWei }: Window): Applied {
+  const { accounts, amountsGwei } = fields
+  const given = tables.getCounters(ledger).accounts
+  const unknown = accounts.find((account) => account === 0 || account > given)
+  if (unknown !== undefined) return failure('unknownAccount', { account: unknown })
+  const { protocolWei, workerWei, ownerWei, contributorsWei } = splitFee(feeWei, model, context.params)
+  const entriesWei = amountsGwei.reduce((sum, amountGwei) => sum + BigInt(amountGwei) * ENTRY_WEI, 0n)
+  if (entriesWei > contributorsWei) return failure('poolExceeded', { pool: contributorsWei, got: entriesWei })
+
+  const epoch = Number(context.timeSec / BigInt(context.params.epochSec))
+  for (const [i, account] of accounts.entries()) tables.addEarnings(ledger, account, epoch, BigInt(amountsGwei[i] ?? 0) * ENTRY_WEI)
+  earn(ledger, TREASURY, epoch, protocolWei)
+  earn(ledger, fields.worker, epoch, workerWei)
+  earn(ledger, model.owner, epoch, ownerWei)
+  earnPool(ledger, model, { epoch, poolWei: contributorsWei - entriesWei })
+  return recordCredit(ledger, context, { fields, worker, feeWei, entriesWei, epoch })
+}
+
+/** What no entry took goes to the datanets' owners by weight; what rounding leaves goes to the first one's. */
+function earnPool(ledger: Ledger, { datanets }: Model, { epoch, poolWei }: { epoch: number; poolWei: bigint }): void {
+  const shares = datanets.map(({ weightBps }) => shareOf(poolWei, weightBps))
+  const leftWei = shares.reduce((rest, share) => rest - share, poolWei)
+  for (const [i, { datanetId }] of datanets.entries()) {
+    const owner = tables.datanets.get(ledger, { datanetId })?.owner
+    assert(owner, 'a model names a datanet that is not there')
+    earn(ledger, owner, epoch, (shares[i] ?? 0n) + (i === 0 ? leftWei : 0n))
+  }
+}
+
+function earn(ledger: Ledger, account: Hex, epoch: number, amountWei: bigint): void {
+  if (amountWei > 0n) tables.addEarnings(ledger, tables.indexOf(ledger, account), epoch, amountWei)
+}
+
+type Paid = {
+  readonly fields: CreditFields
+  readonly worker: Worker
+  readonly feeWei: bigint
+  readonly entriesWei: bigint
+  readonly epoch: number
+}
+
+function recordCredit(ledger: Ledger, { timeSec }: NativeContext, { fields, worker, feeWei, entriesWei, epoch }: Paid): Applied {
+  const { worker: address, modelId, firstSeq, count, receiptsRoot, attributionRoot, promptTokens, outputTokens } = fields
+  const creditIndex = worker.credits
+  const window = { modelId, firstSeq, count, receiptsRoot, attributionRoot, promptTokens, outputTokens }
+  const money = { fee: feeWei, toContributors: entriesWei, epoch, atSec: timeSec, entriesHash: entriesHash(fields) }
+  tables.credits.put(ledger, { worker: address, creditIndex }, { ...window, ...money })
+  tables.workers.put(ledger, { worker: address }, { ...worker, lastSeq: firstSeq + BigInt(count) - 1n, credits: creditIndex + 1 })
+  const counters = tables.getCounters(ledger)
+  tables.putCounters(ledger, { ...counters, credits: counters.credits + 1n })
+  const told = { worker: address, modelId, creditIndex, firstSeq, count, fee: feeWei, toContributors: entriesWei, receiptsRoot }
+  return { ok: true, logs: [doorLog(DOOR.credits, creditedEvent, told)] }
+}
+
+function shareOf(amountWei: bigint, bps: number): bigint {
+  return (amountWei * BigInt(bps)) / BigInt(BPS)
+}

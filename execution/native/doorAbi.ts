@@ -1,0 +1,137 @@
+/**
+ * The ABIs of the doors and verifiers, for viem, ethers, Solidity and explorers: operations, views, events, errors.
+ * The operations are the fields of the native types and the views' structs are the ledger's records, member by member; they are written
+ * out, so that TypeScript knows them and a browser loads nothing else, and test/precompiles/doorAbi.test.ts holds them against their sources.
+ * Spec: docs/spec/transactions.md#doors, #logs; docs/spec/receipts.md#verifiers
+ */
+import { parseAbi } from 'viem'
+
+/** How a door refuses a call: the name of the broken rule in ASCII, zeros behind. It stands last in each ABI, behind the event of its name. */
+export const FAILED_ERROR = { type: 'error', name: 'Failed', inputs: [{ name: 'code', type: 'bytes32' }] } as const
+
+/** LEDGER, 0x…0a00. */
+export const ledgerDoorAbi = [
+  ...parseAbi([
+    'function transfer(uint8 kind, address to, uint96 amount) payable',
+    'function accountOf(address account) view returns (uint32 index, uint96 balance, uint96 prepaid, uint64 unlockAt, uint64 nonce)',
+    'function supply() view returns (uint128 deposited, uint128 withdrawn, uint128 evmSupply)',
+    'function l1Info() view returns (uint64 number, bytes32 hash, uint64 timestampSec, uint128 baseFee, uint128 blobBaseFee, bytes32 prevRandao, uint64 depositCursor)',
+    'event Transferred(address indexed from, address indexed to, uint8 kind, uint96 amount)',
+    'event Withdrawn(uint64 indexed index, address indexed from, address indexed to, uint96 amount)',
+    'event Deposited(address indexed to, uint96 amount)',
+    'event L1Info(uint64 indexed number, bytes32 hash)',
+    'event Failed(bytes32 code)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** DATANETS, 0x…0a01. */
+export const datanetsDoorAbi = [
+  ...parseAbi([
+    'struct Contribution { address account; uint16 shareBps; uint8 role; }',
+    'struct Contributor { uint32 account; uint16 shareBps; uint8 role; }',
+    'struct Datanet { address owner; address curator; uint32 licence; uint8 joinPolicy; uint8 status; uint96 uploadBond; uint32 uploads; uint32 accepted; uint64 records; uint32 retires; bytes32 schemaHash; string name; }',
+    'struct Upload { address uploader; bytes32 contentRoot; uint32 recordCount; uint64 byteCount; uint96 bond; uint8 status; uint16 qualityBps; uint64 atSec; bytes contentId; Contributor[] contributors; }',
+    'struct Review { address reviewer; uint8 verdict; uint16 qualityBps; uint8 reason; uint64 atSec; }',
+    'function create(string name, bytes32 schemaHash, uint32 licence, address curator, uint8 joinPolicy, uint96 uploadBond)',
+    'function upload(uint32 datanetId, bytes32 contentRoot, bytes contentId, uint32 recordCount, uint64 byteCount, Contribution[] contributors) payable',
+    'function review(uint32 datanetId, uint32 uploadIndex, uint8 verdict, uint16 qualityBps, uint8 reason)',
+    'function getDatanet(uint32 datanetId) view returns (Datanet record)',
+    'function getUpload(uint32 datanetId, uint32 uploadIndex) view returns (Upload record)',
+    'function getReview(uint32 datanetId, uint32 uploadIndex) view returns (Review record)',
+    'event DatanetCreated(uint32 indexed datanetId, address indexed owner, address indexed curator, uint32 licence, string name)',
+    'event DatanetRetired(uint32 indexed datanetId, uint8 reason)',
+    'event Uploaded(uint32 indexed datanetId, uint32 indexed uploadIndex, address indexed uploader, bytes32 contentRoot, bytes contentId, uint32 recordCount)',
+    'event Reviewed(uint32 indexed datanetId, uint32 indexed uploadIndex, uint8 verdict, uint16 qualityBps, uint8 reason)',
+    'event Failed(bytes32 code)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** MODELS, 0x…0a02. */
+export const modelsDoorAbi = [
+  ...parseAbi([
+    'struct DatanetUse { uint32 datanetId; bytes32 snapshotRoot; uint32 uploadCount; uint32 recordCount; uint16 weightBps; }',
+    'struct DatanetSnapshot { uint32 datanetId; bytes32 snapshotRoot; uint32 uploadCount; uint32 recordCount; uint16 weightBps; uint32 retires; }',
+    'struct Model { uint32 index; address owner; uint32 useFlags; bytes32 baseHash; bytes32 adapterHash; bytes32 tokenizerHash; bytes32 trainingConfigHash; bytes32 runtimeProfileHash; uint96 priceBase; uint96 pricePrompt; uint96 priceOutput; uint16 ownerBps; uint16 workerBps; uint16 contributorBps; uint96 minStake; uint8 maxTier; string name; DatanetSnapshot[] datanets; }',
+    'function register(string name, bytes32 baseHash, bytes32 adapterHash, bytes32 tokenizerHash, bytes32 trainingConfigHash, bytes32 runtimeProfileHash, uint32 useFlags, DatanetUse[] datanets, uint96 priceBase, uint96 pricePrompt, uint96 priceOutput, uint16 ownerBps, uint16 workerBps, uint16 contributorBps, uint96 minStake, uint8 maxTier)',
+    'function getModel(bytes32 modelId) view returns (Model record)',
+    'event ModelRegistered(bytes32 indexed modelId, address indexed owner, uint32 useFlags, uint32[] datanetIds, string name)',
+    'event Failed(bytes32 code)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** WORKERS, 0x…0a03. */
+export const workersDoorAbi = [
+  ...parseAbi([
+    'struct Worker { uint32 index; address hotKey; uint96 stake; uint96 unbonding; uint64 unlockAt; uint64 lastSeq; uint32 credits; bytes32 runtimeProfileHash; string endpoint; }',
+    'function register(uint8 action, address hotKey, bytes32 runtimeProfileHash, uint96 stake, string endpoint) payable',
+    'function getWorker(address account) view returns (Worker record)',
+    'event WorkerRegistered(address indexed worker, address hotKey, uint96 stake, string endpoint)',
+    'event WorkerUnbonding(address indexed worker, uint96 amount, uint64 unlockAt)',
+    'event WorkerWithdrawn(address indexed worker, uint96 amount)',
+    'event Failed(bytes32 code)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** CREDITS, 0x…0a04. */
+export const creditsDoorAbi = [
+  ...parseAbi([
+    'struct InferenceRequest { address client; address worker; bytes32 modelId; bytes32 promptCommit; bytes32 paramsHash; uint64 seed; uint32 maxOutputTokens; uint96 maxFee; uint96 cumulativeMaxFee; uint64 nonce; uint64 deadline; }',
+    'struct Draw { InferenceRequest request; bytes signature; uint96 amount; }',
+    'struct Credit { bytes32 modelId; uint64 firstSeq; uint32 count; bytes32 receiptsRoot; bytes32 attributionRoot; uint64 promptTokens; uint64 outputTokens; uint96 fee; uint96 toContributors; uint32 epoch; uint64 atSec; bytes32 entriesHash; }',
+    'function credit(address worker, bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, Draw[] draws, uint32[] accounts, uint48[] amountsGwei)',
+    'function claim(uint32[] epochs)',
+    'function getCredit(address worker, uint32 creditIndex) view returns (Credit record)',
+    'function drawnOf(address client, address worker) view returns (uint96 drawn)',
+    'function earningsOf(address account, uint32 epoch) view returns (uint96 amount)',
+    'event Credited(address indexed worker, bytes32 indexed modelId, uint32 indexed creditIndex, uint64 firstSeq, uint32 count, uint96 fee, uint96 toContributors, bytes32 receiptsRoot)',
+    'event Claimed(address indexed account, uint96 amount)',
+    'event Failed(bytes32 code)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** What the receipt verifier answers, in order of precedence: the first that applies. Source: docs/spec/receipts.md#verifiers */
+export const RECEIPT_CODE = {
+  malformed: 255,
+  requestMismatch: 3,
+  modelMismatch: 6,
+  unknownModel: 5,
+  expired: 4,
+  wrongWorker: 8,
+  workerNotActive: 7,
+  insufficientStake: 9,
+  tooManyTokens: 12,
+  feeMismatch: 11,
+  feeAboveMax: 10,
+  replayed: 13,
+  tierUnsupported: 16,
+  badRequestSig: 1,
+  badReceiptSig: 2,
+  ok: 0,
+} as const
+
+/** One of them. */
+export type ReceiptCode = (typeof RECEIPT_CODE)[keyof typeof RECEIPT_CODE]
+
+/**
+ * Receipt verifier, 0x…0a10. Besides the code it answers what the receipt claims (zeros for a malformed one): who relies on them reads
+ * the code first.
+ */
+export const receiptVerifierAbi = [
+  ...parseAbi([
+    'function verify(bytes request, bytes requestSig, bytes receipt, bytes receiptSig) view returns (uint16 code, bytes32 receiptId, address worker, uint96 fee)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** Inclusion verifier, 0x…0a11. */
+export const inclusionVerifierAbi = [
+  ...parseAbi([
+    'function verifyInclusion(bytes32 root, uint32 index, uint32 count, bytes32 receiptId, bytes32[] path) view returns (bool included)',
+  ]),
+  FAILED_ERROR,
+] as const

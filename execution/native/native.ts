@@ -1,0 +1,150 @@
+/**
+ * The table of native types, and what all of them share: wire form, signing hash, packed form, gas.
+ * Wire: type(1) ‖ rlp([chainId, nonce, maxFee, …fields, yParity, r, s]). Spec: docs/spec/transactions.md#native-wire-form
+ */
+import { RLP } from '@ethereumjs/rlp'
+import { bytesToHex, encodeFunctionData, type Hex, numberToBytes, stringToBytes } from 'viem'
+import { NATIVE_GAS } from '../../genesis/params.ts'
+import { assert } from '../assert.ts'
+import { attempt, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
+import { keccak256 } from '../keccak.ts'
+import { isLowS, type Signature } from '../recover.ts'
+import { domainSeparator, typedDataDigest } from '../typedData.ts'
+import { attributionCredit } from './attributionCredit.ts'
+import { claim } from './claim.ts'
+import { datanetCreate } from './datanetCreate.ts'
+import { datanetReview } from './datanetReview.ts'
+import { datanetUpload } from './datanetUpload.ts'
+import { modelRegister } from './modelRegister.ts'
+import type { FieldValues, NativeType } from './nativeType.ts'
+import { transfer } from './transfer.ts'
+import { workerRegister } from './workerRegister.ts'
+
+/** Every native type. A new one is a file and a line here. */
+export const NATIVE_TYPES: readonly NativeType[] = [
+  transfer,
+  datanetCreate,
+  datanetUpload,
+  datanetReview,
+  modelRegister,
+  workerRegister,
+  attributionCredit,
+  claim,
+]
+
+const byByte = new Map(NATIVE_TYPES.map((type) => [type.byte, type]))
+
+/** The native type of this first byte, or undefined. */
+export function nativeTypeOf(byte: number): NativeType | undefined {
+  return byByte.get(byte)
+}
+
+/** A native transaction before it is signed. */
+export type UnsignedNative = {
+  readonly type: NativeType
+  readonly chainId: number
+  readonly nonce: bigint
+  readonly maxFeeWei: bigint
+  readonly fields: FieldValues
+}
+
+/** A native transaction as signed; who signed it is not known yet. */
+export type SignedNative = UnsignedNative & { readonly signature: Signature }
+
+/** Reads the wire form. Undefined: malformed (any bytes but the one encoding of a transaction of a known type). */
+export function decodeNative(raw: Uint8Array): SignedNative | undefined {
+  const type = nativeTypeOf(raw[0] ?? 0)
+  if (!type) return undefined
+  return attempt(() => {
+    const outer = { bytes: raw, at: 1, end: raw.length }
+    const list = takeRlpList(outer)
+    if (outer.at !== outer.end) malformed()
+    const chainId = Number(takeRlpUint(list, 48))
+    const nonce = takeRlpUint(list, 64)
+    const maxFeeWei = takeRlpUint(list, 96)
+    const fields = type.fields.fromRlp(list)
+    const yParity = takeRlpUint(list, 8)
+    const r = left32(takeRlpString(list))
+    const s = left32(takeRlpString(list))
+    if (list.at !== list.end || yParity > 1n || !isLowS(s)) malformed()
+    return { type, chainId, nonce, maxFeeWei, fields, signature: { yParity: yParity === 1n ? 1 : 0, r, s } }
+  })
+}
+
+/** The wire form. */
+export function encodeNative({ type, chainId, nonce, maxFeeWei, fields, signature }: SignedNative): Uint8Array {
+  const list = RLP.encode([
+    toRlpUint(BigInt(chainId)),
+    toRlpUint(nonce),
+    toRlpUint(maxFeeWei),
+    ...type.fields.toRlp(fields),
+    toRlpUint(BigInt(signature.yParity)),
+    trimZeros(signature.r),
+    trimZeros(signature.s),
+  ])
+  const raw = new Uint8Array(list.length + 1)
+  raw[0] = type.byte
+  raw.set(list, 1)
+  return raw
+}
+
+/** Members that every signed message has before those of its type. */
+const MESSAGE_HEAD = 'uint64 nonce,uint96 maxFee'
+
+const typeHashes = new Map(
+  NATIVE_TYPES.map((type) => [type.byte, keccak256(stringToBytes(type.fields.encodeType(type.name, MESSAGE_HEAD)))]),
+)
+
+/** What the sender signs. Source: EIP-712; docs/spec/transactions.md#native-wire-form */
+export function signingHash({ type, chainId, nonce, maxFeeWei, fields }: UnsignedNative): Uint8Array {
+  const typeHash = typeHashes.get(type.byte)
+  assert(typeHash, 'type is not in the table')
+  const words = type.fields.words(fields)
+  const preimage = new Uint8Array(96 + words.length)
+  preimage.set(typeHash)
+  preimage.set(numberToBytes(nonce, { size: 32 }), 32)
+  preimage.set(numberToBytes(maxFeeWei, { size: 32 }), 64)
+  preimage.set(words, 96)
+  return typedDataDigest(domainSeparator(chainId, type.door), keccak256(preimage))
+}
+
+/** Bytes of the row that carries the transaction on L1: the smallest multiple of 31. Spec: docs/spec/batch.md#rows */
+export function nativeRowBytes({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
+  return Math.ceil((3 + 2 + 64 + 8 + 12 + type.fields.packedBytes(fields)) / 31) * 31
+}
+
+/** Gas of a native transaction, a pure function of its content. Spec: docs/spec/transactions.md#gas */
+export function nativeGas(tx: { readonly type: NativeType; readonly fields: FieldValues }): bigint {
+  return NATIVE_GAS.base + NATIVE_GAS.perRowByte * BigInt(nativeRowBytes(tx)) + tx.type.itemGas(tx.fields)
+}
+
+/** The transaction as a call of its door, for those who know only ABIs. */
+export function doorCallData({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): Hex {
+  const abi = [
+    { type: 'function', name: type.functionName, inputs: type.fields.parameters, outputs: [], stateMutability: 'payable' },
+  ] as const
+  const args = type.fields.parameters.map((parameter) => fields[parameter.name ?? ''])
+  return encodeFunctionData({ abi, functionName: type.functionName, args })
+}
+
+/** Hash of a transaction of any kind: keccak256 of its serialized bytes. */
+export function transactionHash(raw: Uint8Array): Hex {
+  return bytesToHex(keccak256(raw))
+}
+
+function toRlpUint(value: bigint): Uint8Array {
+  return value === 0n ? new Uint8Array() : numberToBytes(value)
+}
+
+function trimZeros(bytes: Uint8Array): Uint8Array {
+  let at = 0
+  while (at < bytes.length && bytes[at] === 0) at++
+  return bytes.subarray(at)
+}
+
+function left32(bytes: Uint8Array): Uint8Array {
+  if (bytes.length > 32 || bytes[0] === 0) malformed()
+  const out = new Uint8Array(32)
+  out.set(bytes, 32 - bytes.length)
+  return out
+}

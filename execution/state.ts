@@ -1,0 +1,448 @@
+/**
+ * The state that a block changes: EVM accounts and storage (a StateManagerInterface over flat records and batched tries), the ledger,
+ * and the native lane's operations of EVM origin, all under one journal, so that whatever a frame did is undone with it.
+ *
+ * Reads are synchronous look-ups of flat records (or, at an older root, of the tries). A block's changes leave in one piece through `seal`.
+ * The stock manager writes each slot on its own and re-hashes paths on every put; docs/decisions/007-own-state-manager.md has the figures.
+ */
+import type { AccountFields, StateManagerInterface } from '@ethereumjs/common'
+import { RLP } from '@ethereumjs/rlp'
+import { Account, type Address, createAccountFromRLP, KECCAK256_NULL, KECCAK256_RLP } from '@ethereumjs/util'
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { DOOR } from '../genesis/params.ts'
+import { assert } from './assert.ts'
+import { keccak256 } from './keccak.ts'
+import { createLedger, type JournaledLedger, type LedgerChange, toTreeChanges } from './ledger/ledger.ts'
+import { createLedgerTree, type NewNode, treeKey } from './ledger/tree.ts'
+import { createTrie, type Trie } from './mpt.ts'
+import type { EvmOperation } from './precompile.ts'
+
+/** Where committed state is read from. Slots are keyed by keccak256 of the slot number; values are without leading zeros. */
+export type StateReader = {
+  account(address: Uint8Array): Uint8Array | undefined
+  slot(address: Uint8Array, hashedSlot: Uint8Array): Uint8Array | undefined
+  code(hash: Uint8Array): Uint8Array | undefined
+  trieNode(hash: Uint8Array): Uint8Array | undefined
+  ledgerRecord(table: number, id: Uint8Array): Uint8Array | undefined
+  ledgerNode(hash: Uint8Array): Uint8Array | undefined
+}
+
+/** Everything that a block wrote, for one atomic batch. `value` undefined: delete. */
+export type StateWrites = {
+  readonly accounts: readonly { readonly address: Uint8Array; readonly value: Uint8Array | undefined }[]
+  readonly slots: readonly { readonly address: Uint8Array; readonly hashedSlot: Uint8Array; readonly value: Uint8Array | undefined }[]
+  readonly codes: readonly { readonly hash: Uint8Array; readonly code: Uint8Array }[]
+  readonly trieNodes: readonly NewNode[]
+  readonly ledgerRecords: readonly LedgerChange[]
+  readonly ledgerNodes: readonly NewNode[]
+}
+
+export type StateRoots = { readonly evmRoot: Hex; readonly ledgerRoot: Hex }
+
+/** State with a journal. `manager` is what @ethereumjs/vm takes. */
+export type State = {
+  readonly manager: StateManagerInterface
+  readonly ledger: JournaledLedger
+  checkpoint(): void
+  commit(): void
+  revert(): void
+  /** An account as it is now, or an empty one. The copy is the caller's. */
+  account(address: Hex): Account
+  putAccount(address: Hex, account: Account): void
+  putCode(address: Hex, code: Uint8Array): void
+  putSlot(address: Hex, slot: Hex, value: Uint8Array): void
+  slot(address: Hex, slot: Hex): Uint8Array
+  recordOperation(operation: EvmOperation): void
+  /** The operations of EVM origin since the last call, in order. */
+  takeOperations(): EvmOperation[]
+  /** Commits the ledger's root to its slot, computes both roots and hands over what was written. Not inside a checkpoint. */
+  seal(): { readonly roots: StateRoots; readonly writes: StateWrites }
+  /** Forgets what was not committed and stands at these roots. */
+  reset(roots: StateRoots): void
+  roots(): StateRoots
+}
+
+/** Slot 0: where the LEDGER account keeps the ledger's root. */
+const LEDGER_ROOT_SLOT: Hex = `0x${'00'.repeat(32)}`
+/** Accounts, slots or trie nodes kept in memory between blocks before they are let go of. */
+const CACHED_ENTRIES_MAX = 400_000
+const EMPTY_BYTES = new Uint8Array()
+
+type Slot = { readonly address: Uint8Array; readonly hashedSlot: Uint8Array; value: Uint8Array }
+
+/** State at committed roots. */
+export function createState(reader: StateReader, start: StateRoots): State {
+  const ledger = createLedger(reader.ledgerRecord)
+  const ledgerTree = createLedgerTree(hexToBytes(start.ledgerRoot), reader.ledgerNode)
+  let roots = start
+  let trie = createTrie({ root: hexToBytes(start.evmRoot), readNode: reader.trieNode })
+  let storageTries = new Map<string, Trie>()
+
+  const accounts = new Map<string, Account | undefined>()
+  const slots = new Map<string, Slot>()
+  const codes = new Map<string, Uint8Array>()
+  const originals = new Map<string, Uint8Array>()
+  const dirtyAccounts = new Set<string>()
+  const dirtySlots = new Map<string, Set<string>>()
+  /** Accounts whose storage was wiped in this block: nothing below is theirs any more. */
+  const wiped = new Set<string>()
+  const newCodes = new Map<string, Uint8Array>()
+  const hashedKeys = new Map<string, Uint8Array>()
+  let operations: EvmOperation[] = []
+
+  /** What undoes each change since the outermost checkpoint, latest last. */
+  const undo: (() => void)[] = []
+  const marks: number[] = []
+
+  function onUndo(back: () => void): void {
+    if (marks.length > 0) undo.push(back)
+  }
+
+  function hashed(key: string): Uint8Array {
+    const known = hashedKeys.get(key)
+    if (known) return known
+    if (hashedKeys.size > CACHED_ENTRIES_MAX) hashedKeys.clear()
+    const hash = keccak256(fromKey(key))
+    hashedKeys.set(key, hash)
+    return hash
+  }
+
+  function readAccount(key: string): Account | undefined {
+    if (accounts.has(key)) return accounts.get(key)
+    const bytes = reader.account(fromKey(key))
+    const account = bytes && createAccountFromRLP(bytes)
+    accounts.set(key, account)
+    return account
+  }
+
+  function writeAccount(key: string, account: Account | undefined): void {
+    const before = readAccount(key)
+    const wasDirty = dirtyAccounts.has(key)
+    accounts.set(key, account && copyAccount(account))
+    dirtyAccounts.add(key)
+    onUndo(() => {
+      accounts.set(key, before)
+      if (!wasDirty) dirtyAccounts.delete(key)
+    })
+  }
+
+  function slotOf(addressKey: string, slot: Uint8Array): { key: string; entry: Slot } {
+    const hashedSlot = hashed(toKey(slot))
+    const key = addressKey + toKey(hashedSlot)
+    const known = slots.get(key)
+    if (known) return { key, entry: known }
+    const address = fromKey(addressKey)
+    const value = wiped.has(addressKey) || !hasStorage(addressKey) ? EMPTY_BYTES : (reader.slot(address, hashedSlot) ?? EMPTY_BYTES)
+    const entry = { address, hashedSlot, value }
+    slots.set(key, entry)
+    return { key, entry }
+  }
+
+  /** Nothing of an account without storage is below, whatever flat records say. */
+  function hasStorage(addressKey: string): boolean {
+    const account = readAccount(addressKey)
+    return account !== undefined && !sameBytes(account.storageRoot, KECCAK256_RLP)
+  }
+
+  function writeSlot(addressKey: string, slot: Uint8Array, value: Uint8Array): void {
+    const { key, entry } = slotOf(addressKey, slot)
+    if (!originals.has(key)) originals.set(key, entry.value)
+    setSlot(addressKey, key, entry, stripZeros(value))
+  }
+
+  function setSlot(addressKey: string, key: string, entry: Slot, value: Uint8Array): void {
+    const before = entry.value
+    const dirty = dirtySlots.get(addressKey) ?? new Set()
+    dirtySlots.set(addressKey, dirty)
+    const wasDirty = dirty.has(key)
+    entry.value = value
+    dirty.add(key)
+    onUndo(() => {
+      entry.value = before
+      if (!wasDirty) dirty.delete(key)
+    })
+  }
+
+  /** Empties an account's storage. Ordinarily there is none: contracts are made where no storage is, and die in the transaction that made them. */
+  function wipeStorage(addressKey: string): void {
+    for (const [key, entry] of slots) if (key.startsWith(addressKey) && entry.value.length > 0) setSlot(addressKey, key, entry, EMPTY_BYTES)
+    if (!hasStorage(addressKey) || wiped.has(addressKey)) return
+    storageTrie(addressKey).forEach((nibbles) => {
+      const hashedSlot = fromNibbles(nibbles)
+      const key = addressKey + toKey(hashedSlot)
+      if (slots.has(key)) return
+      const entry = { address: fromKey(addressKey), hashedSlot, value: Uint8Array.of(1) }
+      slots.set(key, entry)
+      setSlot(addressKey, key, entry, EMPTY_BYTES)
+    })
+    wiped.add(addressKey)
+    onUndo(() => wiped.delete(addressKey))
+  }
+
+  function storageTrie(addressKey: string): Trie {
+    const known = storageTries.get(addressKey)
+    if (known) return known
+    const made = createTrie({ root: readAccount(addressKey)?.storageRoot ?? KECCAK256_RLP, readNode: reader.trieNode })
+    storageTries.set(addressKey, made)
+    return made
+  }
+
+  function readCode(codeHash: Uint8Array): Uint8Array {
+    if (sameBytes(codeHash, KECCAK256_NULL)) return EMPTY_BYTES
+    const key = toKey(codeHash)
+    const known = codes.get(key)
+    if (known) return known
+    const code = reader.code(codeHash)
+    assert(code, `code ${bytesToHex(codeHash)} is missing`)
+    codes.set(key, code)
+    return code
+  }
+
+  function writeCode(addressKey: string, code: Uint8Array): void {
+    const codeHash = code.length === 0 ? KECCAK256_NULL : keccak256(code)
+    codes.set(toKey(codeHash), code)
+    if (code.length > 0) newCodes.set(toKey(codeHash), code)
+    writeAccount(addressKey, withFields(readAccount(addressKey), { codeHash }))
+  }
+
+  function checkpoint(): void {
+    marks.push(undo.length)
+    ledger.checkpoint()
+  }
+
+  function commit(): void {
+    assert(marks.pop() !== undefined, 'commit without checkpoint')
+    if (marks.length === 0) undo.length = 0
+    ledger.commit()
+  }
+
+  function revert(): void {
+    const mark = marks.pop()
+    assert(mark !== undefined, 'revert without checkpoint')
+    while (undo.length > mark) undo.pop()?.()
+    ledger.revert()
+  }
+
+  function sealStorage(onNode: (node: NewNode) => void): { address: Uint8Array; hashedSlot: Uint8Array; value: Uint8Array | undefined }[] {
+    const written = []
+    for (const [addressKey, keys] of dirtySlots) {
+      if (keys.size === 0) continue
+      const account = readAccount(addressKey)
+      const storage = storageTrie(addressKey)
+      for (const key of keys) {
+        const entry = slots.get(key)
+        assert(entry, 'a dirty slot is in memory')
+        const { address, hashedSlot, value } = entry
+        if (value.length > 0) storage.put(hashedSlot, RLP.encode(value))
+        else storage.delete(hashedSlot)
+        written.push({ address, hashedSlot, value: value.length > 0 ? value : undefined })
+      }
+      if (account === undefined) storageTries.delete(addressKey)
+      else {
+        account.storageRoot = storage.root((hash, bytes) => onNode({ hash, bytes }))
+        dirtyAccounts.add(addressKey)
+      }
+    }
+    dirtySlots.clear()
+    wiped.clear()
+    return written
+  }
+
+  function sealAccounts(): { address: Uint8Array; value: Uint8Array | undefined }[] {
+    const written = [...dirtyAccounts].map((key) => {
+      const value = accounts.get(key)?.serialize()
+      if (value) trie.put(hashed(key), value)
+      else trie.delete(hashed(key))
+      return { address: fromKey(key), value }
+    })
+    dirtyAccounts.clear()
+    return written
+  }
+
+  function forgetIfLarge(): void {
+    if (accounts.size > CACHED_ENTRIES_MAX) accounts.clear()
+    if (slots.size > CACHED_ENTRIES_MAX) slots.clear()
+    if (codes.size > 4_096) codes.clear()
+    const loaded = [...storageTries.values()].reduce((sum, one) => sum + one.loadedNodes(), trie.loadedNodes())
+    if (loaded <= CACHED_ENTRIES_MAX && storageTries.size <= 65_536) return
+    trie = createTrie({ root: hexToBytes(roots.evmRoot), readNode: reader.trieNode })
+    storageTries = new Map()
+  }
+
+  const state: State = {
+    ledger,
+    manager: createManager(),
+    checkpoint,
+    commit,
+    revert,
+    account: (address) => copyAccount(readAccount(hexKey(address)) ?? new Account()),
+    putAccount: (address, account) => writeAccount(hexKey(address), account),
+    putCode: (address, code) => writeCode(hexKey(address), code),
+    putSlot: (address, slot, value) => writeSlot(hexKey(address), hexToBytes(slot), value),
+    slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).entry.value,
+    recordOperation(operation) {
+      operations.push(operation)
+      onUndo(() => operations.pop())
+    },
+    takeOperations() {
+      const taken = operations
+      operations = []
+      return taken
+    },
+    seal() {
+      assert(marks.length === 0, 'sealed inside a checkpoint')
+      const ledgerRecords = ledger.takeChanges()
+      const ledgerNodes: NewNode[] = []
+      const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (node) => ledgerNodes.push(node))
+      writeSlot(hexKey(DOOR.ledger), hexToBytes(LEDGER_ROOT_SLOT), ledgerRoot)
+      const trieNodes: NewNode[] = []
+      const writtenSlots = sealStorage((node) => trieNodes.push(node))
+      const writtenAccounts = sealAccounts()
+      const evmRoot = trie.root((hash, bytes) => trieNodes.push({ hash, bytes }))
+      roots = { evmRoot: bytesToHex(evmRoot), ledgerRoot: bytesToHex(ledgerRoot) }
+      const writes = {
+        accounts: writtenAccounts,
+        slots: writtenSlots,
+        codes: [...newCodes].map(([key, code]) => ({ hash: fromKey(key), code })),
+        trieNodes,
+        ledgerRecords,
+        ledgerNodes,
+      }
+      newCodes.clear()
+      originals.clear()
+      forgetIfLarge()
+      return { roots, writes }
+    },
+    reset(to) {
+      for (const map of [accounts, slots, originals, dirtySlots, newCodes]) map.clear()
+      for (const set of [dirtyAccounts, wiped]) set.clear()
+      undo.length = 0
+      marks.length = 0
+      operations = []
+      ledger.discard()
+      ledgerTree.reset(hexToBytes(to.ledgerRoot))
+      trie = createTrie({ root: hexToBytes(to.evmRoot), readNode: reader.trieNode })
+      storageTries = new Map()
+      roots = to
+    },
+    roots: () => roots,
+  }
+
+  function createManager(): StateManagerInterface {
+    const keyOf = (address: Address) => toKey(address.bytes)
+    const manager: StateManagerInterface = {
+      getAccount: async (address) => {
+        const account = readAccount(keyOf(address))
+        return account && copyAccount(account)
+      },
+      putAccount: async (address, account) => writeAccount(keyOf(address), account),
+      deleteAccount: async (address) => {
+        wipeStorage(keyOf(address))
+        writeAccount(keyOf(address), undefined)
+      },
+      modifyAccountFields: async (address, fields) => writeAccount(keyOf(address), withFields(readAccount(keyOf(address)), fields)),
+      putCode: async (address, code) => writeCode(keyOf(address), code),
+      getCode: async (address) => readCode(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL),
+      getCodeSize: async (address) => readCode(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL).length,
+      getStorage: async (address, slot) => slotOf(keyOf(address), slot).entry.value,
+      putStorage: async (address, slot, value) => writeSlot(keyOf(address), slot, value),
+      clearStorage: async (address) => wipeStorage(keyOf(address)),
+      checkpoint: async () => checkpoint(),
+      commit: async () => commit(),
+      revert: async () => revert(),
+      // runTx asks for a root only for receipts before Byzantium; ours are made when a block is sealed.
+      getStateRoot: async () => hexToBytes(roots.evmRoot),
+      setStateRoot: async () => assert(false, 'roots are set through reset'),
+      hasStateRoot: async (root) => reader.trieNode(root) !== undefined,
+      originalStorageCache: {
+        get: async (address, slot) => {
+          const { key, entry } = slotOf(keyOf(address), slot)
+          const original = originals.get(key)
+          if (original !== undefined) return original
+          originals.set(key, entry.value)
+          return entry.value
+        },
+        clear: () => originals.clear(),
+      },
+      clearCaches: () => {},
+      shallowCopy: () => manager,
+    }
+    return manager
+  }
+
+  return state
+}
+
+/** Reads any committed block's state through its tries: slower than flat records, and never torn by a later block. */
+export function readerAtRoots(
+  nodes: Pick<StateReader, 'trieNode' | 'ledgerNode' | 'code'>,
+  { evmRoot, ledgerRoot }: StateRoots,
+): StateReader {
+  const trie = createTrie({ root: hexToBytes(evmRoot), readNode: nodes.trieNode })
+  const storageTries = new Map<string, Trie>()
+  const tree = createLedgerTree(hexToBytes(ledgerRoot), nodes.ledgerNode)
+  const account = (address: Uint8Array) => trie.get(keccak256(address))
+  return {
+    trieNode: nodes.trieNode,
+    ledgerNode: nodes.ledgerNode,
+    code: nodes.code,
+    account,
+    slot(address, hashedSlot) {
+      const key = toKey(address)
+      let storage = storageTries.get(key)
+      if (!storage) {
+        const bytes = account(address)
+        if (!bytes) return undefined
+        storage = createTrie({ root: createAccountFromRLP(bytes).storageRoot, readNode: nodes.trieNode })
+        storageTries.set(key, storage)
+      }
+      const value = storage.get(hashedSlot)
+      return value && (RLP.decode(value) as Uint8Array)
+    },
+    ledgerRecord: (table, id) => tree.get(treeKey(table, id)),
+  }
+}
+
+function withFields(account: Account | undefined, fields: AccountFields): Account {
+  const copy = copyAccount(account ?? new Account())
+  if (fields.nonce !== undefined) copy.nonce = fields.nonce
+  if (fields.balance !== undefined) copy.balance = fields.balance
+  if (fields.storageRoot !== undefined) copy.storageRoot = fields.storageRoot
+  if (fields.codeHash !== undefined) copy.codeHash = fields.codeHash
+  return copy
+}
+
+function copyAccount(account: Account): Account {
+  return new Account(account.nonce, account.balance, account.storageRoot, account.codeHash)
+}
+
+/** Bytes as a Map key: one character a byte. */
+function toKey(bytes: Uint8Array): string {
+  let key = ''
+  for (let i = 0; i < bytes.length; i++) key += String.fromCharCode(bytes[i] ?? 0)
+  return key
+}
+
+function fromKey(key: string): Uint8Array {
+  const bytes = new Uint8Array(key.length)
+  for (let i = 0; i < key.length; i++) bytes[i] = key.charCodeAt(i)
+  return bytes
+}
+
+function hexKey(hex: Hex): string {
+  return toKey(hexToBytes(hex))
+}
+
+function fromNibbles(nibbles: Uint8Array): Uint8Array {
+  return Uint8Array.from({ length: nibbles.length / 2 }, (_, i) => ((nibbles[2 * i] ?? 0) << 4) | (nibbles[2 * i + 1] ?? 0))
+}
+
+function stripZeros(value: Uint8Array): Uint8Array {
+  let at = 0
+  while (at < value.length && value[at] === 0) at++
+  return value.slice(at)
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i])
+}

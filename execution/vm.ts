@@ -1,0 +1,367 @@
+/**
+ * The EVM lane: @ethereumjs/vm's `runTx` on our state, with our precompiles in it. The only file that constructs a VM; another engine would
+ * take the place of this one and of nothing else.
+ *
+ * What the library does not give, and how it is had: caller, value and static flag of a precompile's call (the EVM is subclassed and
+ * remembers the message that is about to run; a precompile's is always the latest), and a Common that is not copied for every transaction.
+ */
+import { createBlock } from '@ethereumjs/block'
+import { Common, createCustomCommon, Hardfork, Mainnet } from '@ethereumjs/common'
+import {
+  EVM,
+  EVMError,
+  type EVMOpts,
+  type EVMResult,
+  type ExecResult,
+  type Message,
+  NobleBN254,
+  type PrecompileInput,
+} from '@ethereumjs/evm'
+import { paramsTx } from '@ethereumjs/tx'
+import { type Address, createAddressFromString } from '@ethereumjs/util'
+import { Bloom, createVM, runTx } from '@ethereumjs/vm'
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
+import { AssertionError, assert } from './assert.ts'
+import type { Deposit } from './deposit.ts'
+import { keccak256 } from './keccak.ts'
+import { invalid, type Log, type Rejection } from './native/nativeType.ts'
+import type { Precompile } from './precompile.ts'
+import { recoverPublicKey } from './recover.ts'
+import type { State } from './state.ts'
+import type { EthereumTx } from './tx.ts'
+
+/** What a block tells the EVM. */
+export type BlockEnv = {
+  readonly number: bigint
+  readonly timestamp: bigint
+  readonly miner: Hex
+  readonly gasLimit: bigint
+  readonly baseFeePerGas: bigint
+  /** prevRandao of the L1 origin. */
+  readonly mixHash: Hex
+  readonly parentBeaconBlockRoot: Hex
+}
+
+/** What an EVM transaction or deposit left behind. */
+export type EvmOutcome = {
+  readonly succeeded: boolean
+  readonly gasUsed: bigint
+  readonly logs: readonly Log[]
+  readonly contractAddress: Hex | undefined
+}
+
+/** What a simulated call gave. */
+export type EvmCallOutcome = {
+  readonly output: Hex
+  readonly gasUsed: bigint
+  readonly logs: readonly Log[]
+  /** Undefined: it succeeded; else the EVM's word for what happened (`revert`, `out of gas`…). */
+  readonly exception: string | undefined
+}
+
+export type Vm = {
+  readonly common: Common
+  /** Runs a transaction of Ethereum's types. A rejection leaves the state as it was. */
+  executeEvmTx(tx: EthereumTx, env: BlockEnv, gasUsedBefore: bigint): Promise<({ readonly ok: true } & EvmOutcome) | Rejection>
+  /** Runs the call or creation of a deposit; what it mints was credited before. Spec: docs/spec/block.md#l1-origin-and-deposits */
+  executeDeposit(deposit: Deposit, env: BlockEnv): Promise<EvmOutcome>
+  /** Runs a call for its answer; the caller throws the state away. */
+  simulate(call: SimulatedCall, env: BlockEnv): Promise<EvmCallOutcome>
+}
+
+export type SimulatedCall = {
+  readonly from: Hex
+  readonly to: Hex | undefined
+  readonly valueWei: bigint
+  readonly data: Uint8Array
+  /** Gas for the execution itself, intrinsic gas already taken off. */
+  readonly gas: bigint
+  readonly gasPriceWei: bigint
+}
+
+export type VmOptions = {
+  readonly state: State
+  readonly params: ChainParams
+  readonly precompiles: readonly Precompile[]
+  /** Hash of one of the last 256 blocks, for BLOCKHASH. */
+  readonly blockHash: (number: bigint) => Hex | undefined
+}
+
+const commons = new Map<number, Common>()
+
+/** The chain's rules: Osaka's. One object a chain, which transactions share instead of copying it (22 µs each). */
+export function commonOf(chainId: number): Common {
+  const known = commons.get(chainId)
+  if (known) return known
+  const common = createCustomCommon({ name: 'tributary', chainId }, Mainnet, {
+    hardfork: Hardfork.Osaka,
+    customCrypto: { keccak256, ecrecover: ecrecover as NonNullable<Common['customCrypto']['ecrecover']> },
+  })
+  common.updateParams(paramsTx)
+  const updateParams = Common.prototype.updateParams
+  const loaded = new WeakSet<object>([paramsTx])
+  common.copy = () => common
+  common.updateParams = (params) => {
+    if (loaded.has(params)) return
+    loaded.add(params)
+    updateParams.call(common, params)
+  }
+  commons.set(chainId, common)
+  return common
+}
+
+/** A VM over the state. */
+export async function createVm({ state, params, precompiles, blockHash }: VmOptions): Promise<Vm> {
+  const common = commonOf(params.chainId)
+  const byAddress = new Map(precompiles.map((precompile) => [precompile.address, precompile]))
+  let env: BlockEnv | undefined
+
+  function runPrecompile(precompile: Precompile, input: PrecompileInput): ExecResult {
+    const message = evm.latestMessage
+    assert(message && env, 'precompile outside a call')
+    const result = precompile.run({
+      data: input.data,
+      gasLimit: input.gasLimit,
+      caller: hexOf(message.caller),
+      valueWei: message.value,
+      isStatic: message.isStatic,
+      isDelegated: !message.codeAddress.equals(message.to ?? message.codeAddress) || message.delegatecall,
+      ledger: state.ledger,
+      params,
+      blockNumber: env.number,
+      timeSec: env.timestamp,
+      recordOperation: (operation) => state.recordOperation(operation),
+    })
+    if (result.kind === 'outOfGas') return failed(EVMError.errorMessages.OUT_OF_GAS, input.gasLimit)
+    if (result.kind === 'revert') return { ...failed(EVMError.errorMessages.REVERT, result.gasUsed), returnValue: result.output }
+    if (result.burnWei > 0n) {
+      const account = state.account(precompile.address)
+      account.balance -= result.burnWei
+      state.putAccount(precompile.address, account)
+    }
+    return { executionGasUsed: result.gasUsed, returnValue: result.output, logs: result.logs.map(toEvmLog) }
+  }
+
+  const evm = new TributaryEvm({
+    common,
+    stateManager: state.manager,
+    bn254: new NobleBN254(),
+    blockchain: {
+      getBlock: async (number: number) => ({ hash: () => hexToBytes(blockHash(BigInt(number)) ?? `0x${'00'.repeat(32)}`) }),
+      putBlock: async () => {},
+      shallowCopy() {
+        return this
+      },
+    } as unknown as NonNullable<EVMOpts['blockchain']>,
+    customPrecompiles: [...byAddress].map(([address, precompile]) => ({
+      address: createAddressFromString(address),
+      function: (input: PrecompileInput) => runPrecompile(precompile, input),
+    })),
+  })
+  const vm = await createVM({ common, stateManager: state.manager, evm })
+
+  function blockOf(next: BlockEnv) {
+    env = next
+    const { number, timestamp, miner, gasLimit, baseFeePerGas, mixHash, parentBeaconBlockRoot } = next
+    const header = {
+      number,
+      timestamp,
+      coinbase: miner,
+      gasLimit,
+      baseFeePerGas,
+      mixHash,
+      parentBeaconBlockRoot,
+      excessBlobGas: 0n,
+      blobGasUsed: 0n,
+    }
+    return createBlock({ header }, { common, skipConsensusFormatValidation: true, freeze: false })
+  }
+  let lastBlock: { readonly env: BlockEnv; readonly block: ReturnType<typeof blockOf> } | undefined
+  function cachedBlockOf(next: BlockEnv) {
+    if (lastBlock?.env !== next) lastBlock = { env: next, block: blockOf(next) }
+    env = next
+    return lastBlock.block
+  }
+
+  return {
+    common,
+
+    async executeEvmTx({ tx, hash }, next, gasUsedBefore) {
+      if (tx.gasLimit + gasUsedBefore > next.gasLimit)
+        return invalid('blockGasExceeded', { gas: tx.gasLimit, left: next.gasLimit - gasUsedBefore })
+      const block = cachedBlockOf(next)
+      state.checkpoint()
+      let result: Awaited<ReturnType<typeof runTx>>
+      try {
+        result = await runTx(vm, { tx, block, blockGasUsed: gasUsedBefore, skipHardForkValidation: true })
+      } catch (error) {
+        state.revert()
+        return toRejection(error, hash)
+      }
+      payFeeVault(state, result.totalGasSpent * next.baseFeePerGas)
+      state.commit()
+      return {
+        ok: true,
+        succeeded: result.execResult.exceptionError === undefined,
+        gasUsed: result.totalGasSpent,
+        logs: (result.execResult.logs ?? []).map(fromEvmLog),
+        contractAddress: result.createdAddress && result.execResult.exceptionError === undefined ? hexOf(result.createdAddress) : undefined,
+      }
+    },
+
+    async executeDeposit(deposit, next) {
+      const block = cachedBlockOf(next)
+      const { from, to, valueWei, gas, data } = deposit
+      const bytes = hexToBytes(data)
+      const sender = state.account(from)
+      sender.nonce += 1n
+      state.putAccount(from, sender)
+      const intrinsic = intrinsicGas(bytes, to === undefined)
+      const refused = { succeeded: false, gasUsed: gas, logs: [], contractAddress: undefined }
+      if (gas < intrinsic || sender.balance < valueWei) return refused
+      await evm.journal.cleanup()
+      warmUp([from, next.miner, ...(to ? [to] : [])], evm)
+      state.checkpoint()
+      const result = await evm.runCall({
+        block,
+        caller: createAddressFromString(from),
+        ...(to ? { to: createAddressFromString(to) } : {}),
+        value: valueWei,
+        data: bytes,
+        gasLimit: gas - intrinsic,
+        gasPrice: 0n,
+        skipNonceIncrement: true,
+      })
+      await cleanUp(result, evm, state)
+      state.commit()
+      const succeeded = result.execResult.exceptionError === undefined
+      return {
+        succeeded,
+        gasUsed: succeeded ? intrinsic + result.execResult.executionGasUsed : gas,
+        logs: succeeded ? (result.execResult.logs ?? []).map(fromEvmLog) : [],
+        contractAddress: succeeded && result.createdAddress ? hexOf(result.createdAddress) : undefined,
+      }
+    },
+
+    async simulate({ from, to, valueWei, data, gas, gasPriceWei }, next) {
+      const block = cachedBlockOf(next)
+      await evm.journal.cleanup()
+      warmUp([from, next.miner, ...(to ? [to] : [])], evm)
+      state.manager.originalStorageCache.clear()
+      const result = await evm.runCall({
+        block,
+        caller: createAddressFromString(from),
+        ...(to ? { to: createAddressFromString(to) } : {}),
+        value: valueWei,
+        data,
+        gasLimit: gas,
+        gasPrice: gasPriceWei,
+      })
+      const { returnValue, executionGasUsed, exceptionError, logs } = result.execResult
+      return {
+        output: bytesToHex(returnValue),
+        gasUsed: executionGasUsed,
+        logs: (logs ?? []).map(fromEvmLog),
+        exception: exceptionError?.error,
+      }
+    },
+  }
+}
+
+/** Gas that a call costs before it runs. Source: EIP-2028 (4 and 16 a byte), EIP-3860 (initcode words), Yellow Paper G_transaction, G_txcreate. */
+export function intrinsicGas(data: Uint8Array, creates: boolean): bigint {
+  let gas = 21_000n
+  for (const byte of data) gas += byte === 0 ? 4n : 16n
+  return creates ? gas + 32_000n + 2n * BigInt(Math.ceil(data.length / 32)) : gas
+}
+
+/** Bloom of logs, 256 bytes. Source: Yellow Paper, section 4.3.1. */
+export function bloomOf(logs: readonly Log[], common: Common): Uint8Array {
+  const bloom = new Bloom(undefined, common)
+  for (const { address, topics } of logs) {
+    bloom.add(hexToBytes(address))
+    for (const topic of topics) bloom.add(hexToBytes(topic))
+  }
+  return bloom.bitvector
+}
+
+/** The library's EVM, remembering the message that is about to run. */
+class TributaryEvm extends EVM {
+  latestMessage: Message | undefined
+
+  protected override _executeCall(message: Message & { to: Address }): Promise<EVMResult> {
+    this.latestMessage = message
+    return super._executeCall(message)
+  }
+}
+
+/** Base fees are not burned here: value that left L1 stays accounted for. */
+function payFeeVault(state: State, amountWei: bigint): void {
+  const vault = state.account(FEE_VAULT)
+  vault.balance += amountWei
+  state.putAccount(FEE_VAULT, vault)
+}
+
+function warmUp(addresses: readonly Hex[], evm: EVM): void {
+  for (const address of addresses) evm.journal.addAlwaysWarmAddress(address.slice(2))
+  for (const address of evm.precompiles.keys()) evm.journal.addAlwaysWarmAddress(address)
+}
+
+/** What runTx does after a transaction: contracts that died in the transaction that made them go (EIP-6780), touched empty accounts go (EIP-161). */
+async function cleanUp(result: EVMResult, evm: EVM, state: State): Promise<void> {
+  const { selfdestruct, createdAddresses } = result.execResult
+  for (const address of selfdestruct ? [...selfdestruct.keys()].sort() : []) {
+    if (createdAddresses?.has(address)) await evm.journal.deleteAccount(createAddressFromString(address))
+  }
+  await evm.journal.cleanup()
+  state.manager.originalStorageCache.clear()
+}
+
+function failed(error: EVMError['error'], gasUsed: bigint): ExecResult {
+  return { executionGasUsed: gasUsed, returnValue: new Uint8Array(), exceptionError: new EVMError(error) }
+}
+
+/** runTx throws for a transaction that cannot be in this block; its words are sorted into the reasons that RPC clients know. */
+function toRejection(error: unknown, hash: Hex): Rejection {
+  if (error instanceof AssertionError) throw error
+  const reason = error instanceof Error ? error.message : String(error)
+  const known = [
+    ['nonceMismatch', /nonce/i],
+    ['insufficientFunds', /doesn't have enough funds|balance/i],
+    ['feeTooLow', /maxFeePerGas|baseFee|gas price/i],
+    ['gasTooLow', /gas limit|intrinsic/i],
+    ['senderNotEoa', /EIP-3607|not an EOA|externally owned/i],
+  ] as const
+  const code = known.find(([, pattern]) => pattern.test(reason))?.[0] ?? 'invalidTransaction'
+  return invalid(code, { hash, reason: reason.slice(0, 300) })
+}
+
+function ecrecover(hash: Uint8Array, v: bigint, r: Uint8Array, s: Uint8Array, chainId?: bigint): Uint8Array {
+  const recovery = v === 0n || v === 1n ? v : chainId === undefined ? v - 27n : v - (chainId * 2n + 35n)
+  if (recovery !== 0n && recovery !== 1n) throw new Error('Invalid signature v value')
+  const publicKey = recoverPublicKey(hash, { yParity: recovery === 1n ? 1 : 0, r: left32(r), s: left32(s) })
+  if (!publicKey) throw new Error('Invalid signature')
+  return publicKey
+}
+
+function left32(bytes: Uint8Array): Uint8Array {
+  if (bytes.length === 32) return bytes
+  const out = new Uint8Array(32)
+  out.set(bytes, 32 - bytes.length)
+  return out
+}
+
+type EvmLog = [address: Uint8Array, topics: Uint8Array[], data: Uint8Array]
+
+function toEvmLog({ address, topics, data }: Log): EvmLog {
+  return [hexToBytes(address), topics.map((topic) => hexToBytes(topic)), hexToBytes(data)]
+}
+
+function fromEvmLog([address, topics, data]: EvmLog): Log {
+  return { address: bytesToHex(address), topics: topics.map((topic) => bytesToHex(topic)), data: bytesToHex(data) }
+}
+
+function hexOf(address: Address): Hex {
+  return bytesToHex(address.bytes)
+}

@@ -1,0 +1,122 @@
+/**
+ * The numbers that every node of a network must agree on. What an operator may tune lives in node/config.ts.
+ * A number that a network may choose is a field of `ChainParams` and stands in its genesis file; a number that is part of a
+ * wire format is a constant. Spec: docs/spec/.
+ */
+import type { Hex } from 'viem'
+
+/** One OPEN in wei; also the unit in which genesis files and people speak. */
+export const OPEN_WEI = 10n ** 18n
+
+/** Largest amount any field can carry, in wei: every amount is a uint96 (12 bytes), 79.2 billion OPEN. */
+export const AMOUNT_MAX_WEI = 2n ** 96n - 1n
+
+/** Fixed supply of OPEN on L1, in wei. Far below 2^96, so that no sum of balances can overflow an amount. */
+export const OPEN_SUPPLY_WEI = 1_000_000_000n * OPEN_WEI
+
+/** First bytes of native transactions. docs/spec/transactions.md#types */
+export const TX_TYPE = {
+  transfer: 0x50,
+  datanetCreate: 0x51,
+  datanetUpload: 0x52,
+  datanetReview: 0x53,
+  modelRegister: 0x54,
+  workerRegister: 0x55,
+  attributionCredit: 0x56,
+  claim: 0x58,
+  deposit: 0x7e,
+} as const
+
+/** Registry doors: precompiles through which the EVM meets the ledger. docs/spec/transactions.md#doors */
+export const DOOR = {
+  ledger: '0x0000000000000000000000000000000000000a00',
+  datanets: '0x0000000000000000000000000000000000000a01',
+  models: '0x0000000000000000000000000000000000000a02',
+  workers: '0x0000000000000000000000000000000000000a03',
+  credits: '0x0000000000000000000000000000000000000a04',
+} as const satisfies Record<string, Hex>
+
+/** Verifier precompiles: they answer a code and never revert on bad evidence. docs/spec/receipts.md */
+export const VERIFIER = {
+  receipt: '0x0000000000000000000000000000000000000a10',
+  inclusion: '0x0000000000000000000000000000000000000a11',
+} as const satisfies Record<string, Hex>
+
+/** Every reserved account; genesis gives each nonce 1, because an empty account that has storage is deleted (EIP-161). */
+export const RESERVED_FIRST = 0x0a00
+export const RESERVED_LAST = 0x0a1f
+
+/** Where the base fee of EVM transactions goes, on the EVM side. */
+export const FEE_VAULT: Hex = '0x0000000000000000000000000000000000000a1f'
+
+/** Sender of the L1 info deposit. Source: OP Stack specs, deposits.md, "L1 attributes depositor account". */
+export const SYSTEM_SENDER: Hex = '0xdeaddeaddeaddeaddeaddeaddeaddeaddead0001'
+
+/** Ledger account that earns the protocol's part of every inference fee and the native base fee. */
+export const TREASURY: Hex = '0x0000000000000000000000000000000000000a1e'
+
+/** Predeployed code that tools assume to be there. */
+export const DEPLOYMENT_PROXY: Hex = '0x4e59b44847b379578588920ca78fbf26c0b4956c'
+export const MULTICALL3: Hex = '0xca11bde05977b3631167028862be2a173976ca11'
+
+/** What a network chooses, once, in its genesis file. Amounts in wei of OPEN, times in the unit of the name. */
+export type ChainParams = {
+  readonly chainId: number
+  /** Gas that one block may use. */
+  readonly blockGasLimit: bigint
+  /** Bytes of transactions that one block may hold: a batch of one block must fit 6 blobs. */
+  readonly blockBytesMax: number
+  readonly initialBaseFeeWei: bigint
+  readonly minBaseFeeWei: bigint
+  /** Milliseconds between blocks: at least (when transactions wait) and at most (when idle). */
+  readonly minBlockIntervalMs: number
+  readonly maxBlockIntervalMs: number
+  /** Length of an earnings epoch in seconds. */
+  readonly epochSec: number
+  /** Seconds after an epoch's end before its earnings may be claimed: the dispute window. */
+  readonly vestingSec: number
+  /** Seconds between asking for the prepaid balance back and getting it. */
+  readonly prepaidDelaySec: number
+  /** Seconds between a worker's unbonding and its stake being free. */
+  readonly unbondingSec: number
+  /** Smallest stake of a worker. */
+  readonly workerStakeMinWei: bigint
+  /** Part of every inference fee that goes to the treasury, in basis points. */
+  readonly protocolBps: number
+  /** L1 blocks that an L2 block's origin stays behind the L1 head, so that a shallow reorg does not reach us. */
+  readonly originLagBlocks: number
+}
+
+/** Gas of native transactions: a pure function of their content. docs/spec/transactions.md#gas */
+export const NATIVE_GAS = {
+  base: 9_000n,
+  perRowByte: 16n,
+  perContributor: 1_500n,
+  perDatanet: 1_500n,
+  perDraw: 6_000n,
+  perEntry: 400n,
+  perEpoch: 800n,
+} as const
+
+/** Bounds of native fields, in bytes or items. docs/spec/transactions.md */
+export const LIMIT = {
+  nameBytes: 64,
+  endpointBytes: 128,
+  contentIdBytes: 64,
+  contributors: 4,
+  datanetsPerModel: 16,
+  drawsPerCredit: 64,
+  entriesPerCredit: 1_024,
+  epochsPerClaim: 256,
+  receiptsPerCredit: 4_096,
+  /** Retires of one datanet that one credit looks back over; more, and the model must be registered anew. */
+  retiresPerCheck: 32,
+  /** Bytes of one serialized transaction of any kind. Source: the usual mempool bound (geth txMaxSize). */
+  txBytes: 131_072,
+} as const
+
+/** All shares are in basis points. */
+export const BPS = 10_000
+
+/** What one credited amount counts: entries of a credit are in gwei of OPEN. */
+export const ENTRY_WEI = 10n ** 9n

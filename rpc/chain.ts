@@ -1,0 +1,120 @@
+/**
+ * What the JSON-RPC methods need of a node. node/ answers this port; tests answer it from memory.
+ * Every read is of committed blocks, so that two answers to one request agree.
+ */
+import type { Hex } from 'viem'
+import type { Block, Receipt } from '../execution/block.ts'
+import type { LedgerProof } from '../execution/ledger/proof.ts'
+import type { Log, Rejection } from '../execution/native/nativeType.ts'
+import type { Tx } from '../execution/tx.ts'
+import type { ChainParams } from '../genesis/params.ts'
+
+/** Heads: latest is BFT-final, safe is in a canonical L1 block, finalized is in a final one. */
+export type Heads = { readonly latest: bigint; readonly safe: bigint; readonly finalized: bigint }
+
+/** A committed block with what indexers ask for. `hash` is known, `transactions` are decoded, one receipt each. */
+export type ChainBlock = {
+  readonly hash: Hex
+  readonly block: Block
+  /** Bytes of the block's RLP. */
+  readonly size: number
+  readonly transactions: readonly Tx[]
+  readonly receipts: readonly Receipt[]
+}
+
+export type TransactionPlace = { readonly blockNumber: bigint; readonly index: number }
+
+/** A call to simulate. Absent members take Ethereum's defaults; `to` absent creates. */
+export type CallRequest = {
+  readonly from?: Hex | undefined
+  readonly to?: Hex | undefined
+  readonly gas?: bigint | undefined
+  readonly gasPrice?: bigint | undefined
+  readonly maxFeePerGas?: bigint | undefined
+  readonly maxPriorityFeePerGas?: bigint | undefined
+  readonly value?: bigint | undefined
+  readonly data?: Hex | undefined
+  readonly accessList?: readonly { readonly address: Hex; readonly storageKeys: readonly Hex[] }[] | undefined
+}
+
+/** Accounts as they shall look for one call, by address. Source: execution-apis, eth_call state overrides. */
+export type StateOverrides = Readonly<
+  Record<
+    Hex,
+    {
+      readonly balance?: bigint | undefined
+      readonly nonce?: bigint | undefined
+      readonly code?: Hex | undefined
+      /** Replaces the whole storage. */
+      readonly state?: Readonly<Record<Hex, Hex>> | undefined
+      /** Replaces single slots. */
+      readonly stateDiff?: Readonly<Record<Hex, Hex>> | undefined
+    }
+  >
+>
+
+export type CallResult =
+  | { readonly ok: true; readonly output: Hex; readonly gasUsed: bigint; readonly logs: readonly Log[] }
+  /** The call reverted, or halted: `output` is revert data, `reason` the EVM's word for a halt. */
+  | { readonly ok: false; readonly code: 'reverted' | 'halted'; readonly output: Hex; readonly reason: string; readonly gasUsed: bigint }
+  /** It could not be run at all. */
+  | { readonly ok: false; readonly code: 'insufficientFunds' | 'gasTooLow' | 'feeTooLow'; readonly reason: string }
+
+/** State at one block. Throws `StateUnavailable` if the node no longer has it. */
+export type StateAt = {
+  account(address: Hex): Promise<{ readonly balance: bigint; readonly nonce: bigint; readonly codeHash: Hex; readonly storageRoot: Hex }>
+  code(address: Hex): Promise<Hex>
+  /** The slot's value, 32 bytes. */
+  storage(address: Hex, slot: Hex): Promise<Hex>
+  /** Merkle proofs in the form of EIP-1186. */
+  proof(address: Hex, slots: readonly Hex[]): Promise<{ readonly accountProof: readonly Hex[]; readonly storageProof: readonly { readonly key: Hex; readonly value: Hex; readonly proof: readonly Hex[] }[] }>
+  call(request: CallRequest, overrides?: StateOverrides): Promise<CallResult>
+  /** Smallest gas limit with which the call succeeds, or why it never does. */
+  estimateGas(request: CallRequest, overrides?: StateOverrides): Promise<{ readonly ok: true; readonly gas: bigint } | Exclude<CallResult, { ok: true }>>
+  /** A record's packed bytes, by table number and packed id (execution/ledger/tables.ts). */
+  ledgerRecord(table: number, id: Uint8Array): Uint8Array | undefined
+  ledgerProof(table: number, id: Uint8Array): LedgerProof
+  ledgerRoot(): Hex
+}
+
+/** Where settlement stands. Heights are L2's unless the name says L1. */
+export type SyncStatus = {
+  readonly heads: Heads
+  readonly l1Head: { readonly number: bigint; readonly hash: Hex } | undefined
+  readonly l1Origin: { readonly number: bigint; readonly hash: Hex }
+  readonly batches: { readonly posted: number; readonly postedBytes: number; readonly nextBlock: bigint }
+  readonly checkpoints: number
+  readonly validators: number
+}
+
+export type Chain = {
+  readonly params: ChainParams
+  readonly genesisHash: Hex
+  readonly clientVersion: string
+  heads(): Heads
+  /** Undefined: no such block. */
+  blockByNumber(number: bigint): ChainBlock | undefined
+  blockByHash(hash: Hex): ChainBlock | undefined
+  transactionPlace(hash: Hex): TransactionPlace | undefined
+  stateAt(number: bigint): StateAt
+  /** Takes a transaction into the pool. */
+  submit(raw: Uint8Array): Promise<{ readonly ok: true; readonly hash: Hex } | Rejection>
+  /** A transaction that waits in the pool. */
+  pendingTransaction(hash: Hex): Tx | undefined
+  /** Next nonce of an EVM account with what waits in the pool counted. */
+  pendingNonce(address: Hex): bigint
+  /** Next nonce of a ledger account with what waits in the pool counted. */
+  pendingLedgerNonce(address: Hex): bigint
+  poolStatus(): { readonly pending: number; readonly queued: number }
+  /** Calls back after each committed block, and for each transaction that enters the pool. Returns what ends it. */
+  subscribe(listener: { onBlock?(block: ChainBlock): void; onPending?(hash: Hex): void }): () => void
+  syncStatus(): SyncStatus
+  /** Block numbers within [from, to] whose bloom may hold the address or topic, in order; the caller bounds the range. */
+  blocksMatching(filter: { readonly from: bigint; readonly to: bigint; readonly addresses: readonly Hex[]; readonly topics: readonly (readonly Hex[])[] }): readonly bigint[]
+}
+
+/** The node no longer keeps the state of that block. */
+export class StateUnavailable extends Error {
+  override readonly name = 'StateUnavailable'
+  readonly retryable = false
+}

@@ -1,0 +1,131 @@
+/** A chain in memory for tests of execution: genesis with funded keys, blocks one after another, and a second state that checks each block. */
+import { type Hex, hexToBytes } from 'viem'
+import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
+import { applyBlock, type BlockResult, type Executor } from '../../execution/applyBlock.ts'
+import type { Header } from '../../execution/block.ts'
+import { type Built, buildBlock, type OriginStep } from '../../execution/buildBlock.ts'
+import { createGenesisBlock } from '../../execution/genesisBlock.ts'
+import { encodeNative, signingHash } from '../../execution/native/native.ts'
+import type { FieldValues, NativeType } from '../../execution/native/nativeType.ts'
+import type { Precompile } from '../../execution/precompile.ts'
+import { createState } from '../../execution/state.ts'
+import { decodeTx, type Tx } from '../../execution/tx.ts'
+import { createVm } from '../../execution/vm.ts'
+import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
+import type { Genesis } from '../../genesis/genesis.ts'
+import { type ChainParams, OPEN_WEI } from '../../genesis/params.ts'
+import { createMemoryStore, type MemoryStore } from './memoryStore.ts'
+
+export const testKeys: readonly Hex[] = Array.from({ length: 8 }, (_, i) => `0x${(i + 1).toString(16).padStart(2, '0').repeat(32)}` as Hex)
+export const testAccounts: readonly PrivateKeyAccount[] = testKeys.map((key) => privateKeyToAccount(key))
+export const addressOf = (account: PrivateKeyAccount): Hex => account.address.toLowerCase() as Hex
+
+export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
+  const filler = (byte: string, bytes: number): Hex => `0x${byte.repeat(bytes)}`
+  return {
+    params: { ...DEVNET_PARAMS, ...params },
+    timestampMs: 1_800_000_000_000,
+    l1: {
+      chainId: 31_337,
+      openToken: filler('a1', 20),
+      portal: filler('a2', 20),
+      inbox: filler('a3', 20),
+      checkpointManager: filler('a4', 20),
+      origin: {
+        number: 10n,
+        hash: filler('b1', 32),
+        timestampSec: 1_799_999_990n,
+        baseFeeWei: 7n,
+        blobBaseFeeWei: 1n,
+        prevRandao: filler('b2', 32),
+      },
+    },
+    validators: [{ address: filler('c1', 20), blsPublicKey: filler('c2', 48), weight: 1, feeRecipient: filler('c3', 20) }],
+    accounts: testAccounts.map((account) => ({
+      address: addressOf(account),
+      evmWei: 1_000_000n * OPEN_WEI,
+      ledgerWei: 1_000_000n * OPEN_WEI,
+    })),
+  }
+}
+
+export type TestChain = {
+  readonly genesis: Genesis
+  readonly store: MemoryStore
+  readonly executor: Executor
+  head(): Header
+  /** Builds the next block from these, applies it on the checking state, and commits both. */
+  next(txs: readonly Tx[], options?: { origin?: OriginStep; afterMs?: number }): Promise<Built>
+  decode(raw: Uint8Array | Hex): Tx
+}
+
+export async function createTestChain(
+  options: { params?: Partial<ChainParams>; precompiles?: readonly Precompile[] } = {},
+): Promise<TestChain> {
+  const genesis = testGenesis(options.params)
+  const first = createGenesisBlock(genesis)
+  const hashes = new Map<bigint, Hex>([[0n, first.hash]])
+  const make = async () => {
+    const store = createMemoryStore()
+    store.write(first.writes)
+    const state = createState(store.reader, first.roots)
+    const vm = await createVm({
+      state,
+      params: genesis.params,
+      precompiles: options.precompiles ?? [],
+      blockHash: (number) => hashes.get(number),
+    })
+    return { store, executor: { state, vm, params: genesis.params } satisfies Executor }
+  }
+  const builder = await make()
+  const checker = await make()
+  let head = first.block.header
+  let timeMs = genesis.timestampMs
+  return {
+    genesis,
+    store: builder.store,
+    executor: builder.executor,
+    head: () => head,
+    decode(raw) {
+      const result = decodeTx(typeof raw === 'string' ? hexToBytes(raw) : raw, builder.executor.vm.common)
+      if (!result.ok) throw new Error(`transaction refused: ${JSON.stringify(result, (_, v) => (typeof v === 'bigint' ? `${v}` : v))}`)
+      return result.tx
+    },
+    async next(txs, { origin, afterMs } = {}) {
+      timeMs += afterMs ?? 1_000
+      const request = {
+        parent: head,
+        timestampMs: timeMs,
+        feeRecipient: genesis.validators[0]?.feeRecipient ?? '0x',
+        origin,
+        offer: txs,
+        triesMax: 10_000,
+      }
+      const built = await buildBlock(builder.executor, request)
+      builder.store.write(built.writes)
+      const applied: ({ ok: true } & BlockResult) | { ok: false } = await applyBlock(checker.executor, head, built.block)
+      if (!applied.ok) throw new Error(`built block refused: ${JSON.stringify(applied, (_, v) => (typeof v === 'bigint' ? `${v}` : v))}`)
+      checker.store.write(applied.writes)
+      head = built.block.header
+      hashes.set(head.number, built.hash)
+      return built
+    },
+  }
+}
+
+/** A signed native transaction's bytes. */
+export async function signNative(
+  account: PrivateKeyAccount,
+  {
+    type,
+    fields,
+    nonce,
+    chainId,
+    maxFeeWei,
+  }: { type: NativeType; fields: FieldValues; nonce: bigint; chainId: number; maxFeeWei?: bigint },
+): Promise<Uint8Array> {
+  const unsigned = { type, chainId, nonce, maxFeeWei: maxFeeWei ?? OPEN_WEI, fields }
+  const signature = await account.sign({ hash: `0x${Buffer.from(signingHash(unsigned)).toString('hex')}` })
+  const bytes = hexToBytes(signature)
+  return encodeNative({ ...unsigned, signature: { r: bytes.slice(0, 32), s: bytes.slice(32, 64), yParity: bytes[64] === 28 ? 1 : 0 } })
+}
