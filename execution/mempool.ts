@@ -36,6 +36,8 @@ export type Mempool = {
   /** Next nonce of the sender with its unbroken row of waiting transactions counted. */
   pendingNonce(lane: PoolTx['kind'], sender: Hex, nonce: bigint): bigint
   status(accounts: PoolAccounts): { readonly pending: number; readonly queued: number; readonly bytes: number }
+  /** How many wait, executable or not. */
+  size(): number
   all(): readonly PoolTx[]
 }
 
@@ -151,6 +153,8 @@ export function createMempool(limits: MempoolLimits): Mempool {
       }
       return { pending, queued: byHash.size - pending, bytes }
     },
+
+    size: () => byHash.size,
 
     all: () => [...byHash.values()].sort((a, b) => a.order - b.order).map(({ tx }) => tx),
   }

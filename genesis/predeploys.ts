@@ -2,7 +2,7 @@
  * Code that tools expect at its usual address on every chain. It is part of genesis, so its bytes never change.
  */
 import type { Hex } from 'viem'
-import { DEPLOYMENT_PROXY, MULTICALL3 } from './params.ts'
+import { DEPLOYMENT_PROXY, DOOR, MULTICALL3, VERIFIER } from './params.ts'
 
 /** Deterministic deployment proxy: CREATE2 with salt and init code as call data. Source: Arachnid/deterministic-deployment-proxy, deployed code. */
 const DEPLOYMENT_PROXY_CODE: Hex =
@@ -92,8 +92,15 @@ const MULTICALL3_CODE: Hex = `0x${[
   '2a895a8e77094f45a1395583f07b24e860ef06cd64736f6c634300080c0033',
 ].join('')}`
 
-/** Predeployed contracts by address. Each starts with nonce 1, like any contract. */
+/**
+ * What stands as the code of doors and verifiers: INVALID, which never runs, since precompiles come first. It is there for Solidity, which
+ * calls no function of an account without code, and for wallets and explorers, which take such an account for a person's.
+ */
+const PRECOMPILE_CODE: Hex = '0xfe'
+
+/** Predeployed code by address. Each account starts with nonce 1, like any contract. */
 export const PREDEPLOYS: readonly { readonly address: Hex; readonly code: Hex }[] = [
   { address: DEPLOYMENT_PROXY, code: DEPLOYMENT_PROXY_CODE },
   { address: MULTICALL3, code: MULTICALL3_CODE },
+  ...[...Object.values(DOOR), ...Object.values(VERIFIER)].map((address) => ({ address, code: PRECOMPILE_CODE })),
 ]

@@ -67,10 +67,19 @@ export type StateAt = {
   /** The slot's value, 32 bytes. */
   storage(address: Hex, slot: Hex): Promise<Hex>
   /** Merkle proofs in the form of EIP-1186. */
-  proof(address: Hex, slots: readonly Hex[]): Promise<{ readonly accountProof: readonly Hex[]; readonly storageProof: readonly { readonly key: Hex; readonly value: Hex; readonly proof: readonly Hex[] }[] }>
+  proof(
+    address: Hex,
+    slots: readonly Hex[],
+  ): Promise<{
+    readonly accountProof: readonly Hex[]
+    readonly storageProof: readonly { readonly key: Hex; readonly value: Hex; readonly proof: readonly Hex[] }[]
+  }>
   call(request: CallRequest, overrides?: StateOverrides): Promise<CallResult>
   /** Smallest gas limit with which the call succeeds, or why it never does. */
-  estimateGas(request: CallRequest, overrides?: StateOverrides): Promise<{ readonly ok: true; readonly gas: bigint } | Exclude<CallResult, { ok: true }>>
+  estimateGas(
+    request: CallRequest,
+    overrides?: StateOverrides,
+  ): Promise<{ readonly ok: true; readonly gas: bigint } | Exclude<CallResult, { ok: true }>>
   /** A record's packed bytes, by table number and packed id (execution/ledger/tables.ts). */
   ledgerRecord(table: number, id: Uint8Array): Uint8Array | undefined
   ledgerProof(table: number, id: Uint8Array): LedgerProof
@@ -80,11 +89,17 @@ export type StateAt = {
 /** Where settlement stands. Heights are L2's unless the name says L1. */
 export type SyncStatus = {
   readonly heads: Heads
+  /** Height of the newest block that a peer or L1 told of. Undefined: nothing beyond `latest` is known. */
+  readonly highestBlock?: bigint | undefined
   readonly l1Head: { readonly number: bigint; readonly hash: Hex } | undefined
+  /** Where L1 can be asked, if the operator lets clients know: a devnet does. */
+  readonly l1Url?: string | undefined
   readonly l1Origin: { readonly number: bigint; readonly hash: Hex }
   readonly batches: { readonly posted: number; readonly postedBytes: number; readonly nextBlock: bigint }
   readonly checkpoints: number
   readonly validators: number
+  /** Peers that the node talks to. Undefined: it talks to none. */
+  readonly peers?: number | undefined
 }
 
 export type Chain = {
@@ -110,7 +125,12 @@ export type Chain = {
   subscribe(listener: { onBlock?(block: ChainBlock): void; onPending?(hash: Hex): void }): () => void
   syncStatus(): SyncStatus
   /** Block numbers within [from, to] whose bloom may hold the address or topic, in order; the caller bounds the range. */
-  blocksMatching(filter: { readonly from: bigint; readonly to: bigint; readonly addresses: readonly Hex[]; readonly topics: readonly (readonly Hex[])[] }): readonly bigint[]
+  blocksMatching(filter: {
+    readonly from: bigint
+    readonly to: bigint
+    readonly addresses: readonly Hex[]
+    readonly topics: readonly (readonly Hex[])[]
+  }): readonly bigint[]
 }
 
 /** The node no longer keeps the state of that block. */

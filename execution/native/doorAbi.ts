@@ -6,7 +6,10 @@
  */
 import { parseAbi } from 'viem'
 
-/** How a door refuses a call: the name of the broken rule in ASCII, zeros behind. It stands last in each ABI, behind the event of its name. */
+/**
+ * How a door refuses a call: the name of the broken rule in ASCII, zeros behind. It stands last in each ABI, behind the event of the same
+ * name, because viem takes the first of a name where it seeks an event and the last where it seeks an error.
+ */
 export const FAILED_ERROR = { type: 'error', name: 'Failed', inputs: [{ name: 'code', type: 'bytes32' }] } as const
 
 /** LEDGER, 0x…0a00. */

@@ -16,8 +16,11 @@ export type NativeContext = {
   /** The block's timestamp, in seconds. */
   readonly timeSec: bigint
   readonly sender: Hex
-  /** Wei that came with a call from the EVM; undefined on the native lane. */
-  readonly callValueWei: bigint | undefined
+  /**
+   * Wei that came with a call from the EVM; undefined on the native lane. `attested`: a call that succeeded in the EVM before, of which only the
+   * row is left, so that it brought what the rule takes.
+   */
+  readonly callValueWei: bigint | 'attested' | undefined
 }
 
 /** A broken rule: its name, the facts, and whether it keeps the transaction out of any block. */
@@ -101,7 +104,8 @@ export function takeValue(ledger: Ledger, context: NativeContext, amountWei: big
     if (amountWei > 0n) putAccount(ledger, context.sender, { ...account, balance: account.balance - amountWei })
     return undefined
   }
-  if (context.callValueWei !== amountWei) return failure('wrongValue', { got: context.callValueWei, want: amountWei })
+  const isExact = context.callValueWei === 'attested' || context.callValueWei === amountWei
+  if (!isExact) return failure('wrongValue', { got: context.callValueWei, want: amountWei })
   const supply = getSupply(ledger)
   if (supply.evmSupply < amountWei) return failure('evmSupplyExceeded', { evmSupply: supply.evmSupply, want: amountWei })
   if (amountWei > 0n) putSupply(ledger, { ...supply, evmSupply: supply.evmSupply - amountWei })

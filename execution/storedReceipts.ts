@@ -1,0 +1,60 @@
+/**
+ * Receipts as a node keeps them: what the receipts trie has, and what it has not (gas of the one transaction, contract, failure).
+ * Form: rlp of a list per receipt [type, succeeded, cumulativeGas, gasUsed, contract, failureCode, logs]; blooms are made again.
+ */
+import type { Common } from '@ethereumjs/common'
+import { RLP } from '@ethereumjs/rlp'
+import { bytesToHex, bytesToString, hexToBytes, numberToBytes, stringToBytes } from 'viem'
+import { assert } from './assert.ts'
+import type { Receipt } from './block.ts'
+import type { Log } from './native/nativeType.ts'
+import { bloomOf } from './vm.ts'
+
+type Item = Uint8Array | Item[]
+
+export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
+  return RLP.encode(
+    receipts.map(({ type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs }) => [
+      uint(BigInt(type)),
+      uint(succeeded ? 1n : 0n),
+      uint(cumulativeGasUsed),
+      uint(gasUsed),
+      contractAddress ? hexToBytes(contractAddress) : new Uint8Array(),
+      stringToBytes(failureCode ?? ''),
+      logs.map((log) => [hexToBytes(log.address), log.topics.map((topic) => hexToBytes(topic)), hexToBytes(log.data)]),
+    ]),
+  )
+}
+
+/** Reads what `encodeStoredReceipts` wrote. Asserts: nobody else writes there. */
+export function decodeStoredReceipts(bytes: Uint8Array, common: Common): Receipt[] {
+  return (RLP.decode(bytes) as Item[]).map((item) => {
+    const [type, succeeded, cumulativeGasUsed, gasUsed, contract, failure, logs] = item as Item[]
+    assert(contract instanceof Uint8Array && failure instanceof Uint8Array && Array.isArray(logs), 'stored receipt is malformed')
+    const decodedLogs = logs.map(toLog)
+    return {
+      type: Number(toUint(type)),
+      succeeded: toUint(succeeded) === 1n,
+      cumulativeGasUsed: toUint(cumulativeGasUsed),
+      gasUsed: toUint(gasUsed),
+      contractAddress: contract.length > 0 ? bytesToHex(contract) : undefined,
+      failureCode: failure.length > 0 ? bytesToString(failure) : undefined,
+      logs: decodedLogs,
+      logsBloom: bloomOf(decodedLogs, common),
+    }
+  })
+}
+
+function toLog(item: Item): Log {
+  const [address, topics, data] = item as [Uint8Array, Uint8Array[], Uint8Array]
+  return { address: bytesToHex(address), topics: topics.map((topic) => bytesToHex(topic)), data: bytesToHex(data) }
+}
+
+function uint(value: bigint): Uint8Array {
+  return value === 0n ? new Uint8Array() : numberToBytes(value)
+}
+
+function toUint(item: Item | undefined): bigint {
+  assert(item instanceof Uint8Array, 'stored receipt is malformed')
+  return item.length === 0 ? 0n : BigInt(bytesToHex(item))
+}

@@ -1,0 +1,196 @@
+/**
+ * The chain as this process executes it: store, state and pool, one thing at a time. Blocks are built or checked ahead of their decision and
+ * kept until one of them is final; only then is anything written.
+ */
+import { createAccountFromRLP } from '@ethereumjs/util'
+import { type Hex, hexToBytes } from 'viem'
+import { applyBlock, type BlockResult, type Executor } from '../execution/applyBlock.ts'
+import { assert } from '../execution/assert.ts'
+import type { Block, Header } from '../execution/block.ts'
+import { buildBlock, type OriginStep } from '../execution/buildBlock.ts'
+import { createGenesisBlock } from '../execution/genesisBlock.ts'
+import { accounts } from '../execution/ledger/tables.ts'
+import { createMempool, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
+import { invalid, type Rejection } from '../execution/native/nativeType.ts'
+import { createState } from '../execution/state.ts'
+import { decodeTx } from '../execution/tx.ts'
+import { createVm } from '../execution/vm.ts'
+import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import { PRECOMPILES } from '../precompiles/precompiles.ts'
+import type { Log } from './log.ts'
+import type { Store } from './store.ts'
+import { StoreError } from './store.ts'
+
+/** Blocks kept executed and undecided: a height seldom has more than one. */
+const CANDIDATES_MAX = 4
+/** Rejections after which a transaction may still run later: it stays in the pool. */
+const PASSING = new Set(['nonceTooHigh', 'feeTooLow', 'blockGasExceeded'])
+
+export type BuildOptions = { readonly timestampMs: number; readonly feeRecipient: Hex; readonly origin: OriginStep | undefined }
+
+export type ChainState = {
+  readonly genesis: Genesis
+  readonly genesisHash: Hex
+  readonly store: Store
+  readonly executor: Executor
+  readonly pool: Mempool
+  head(): { readonly header: Header; readonly hash: Hex }
+  /** Builds a block on the head, keeps it as a candidate, and has its bytes on disk. */
+  build(options: BuildOptions): Promise<BlockResult>
+  /** Executes a proposed block on the head and keeps it as a candidate. */
+  check(block: Block): Promise<({ readonly ok: true } & BlockResult) | Rejection>
+  /** Makes a candidate (or a proposed block on disk) the head: one synced batch. */
+  decide(hash: Hex, commit: Uint8Array): Promise<BlockResult>
+  /** Takes a transaction into the pool. */
+  submit(raw: Uint8Array): { readonly ok: true; readonly tx: PoolTx } | Rejection
+  poolAccounts: PoolAccounts
+  /** Calls back after each block that became the head. */
+  onBlock(listener: (result: BlockResult) => void): () => void
+  onPending(listener: (tx: PoolTx) => void): () => void
+}
+
+export type ChainStateOptions = {
+  readonly store: Store
+  readonly genesis: Genesis
+  readonly mempool: MempoolLimits
+  readonly log: Log
+}
+
+/** Opens the chain in the store, beginning it with genesis if it is empty. Throws StoreError if the store is of another genesis. */
+export async function openChainState({ store, genesis, mempool, log }: ChainStateOptions): Promise<ChainState> {
+  const text = encodeGenesis(genesis)
+  const first = createGenesisBlock(genesis)
+  if (store.head() === undefined) await store.writeGenesis(text, first)
+  if (store.genesis() !== text) throw new StoreError('the store holds a chain of another genesis file')
+  const { params } = genesis
+  const number = store.head() ?? 0n
+  const state = createState(store.reader, store.roots(number))
+  const vm = await createVm({ state, params, precompiles: PRECOMPILES, blockHash: (n) => store.block(n)?.hash })
+  const executor: Executor = { state, vm, params }
+  const pool = createMempool(mempool)
+  const candidates = new Map<Hex, BlockResult>()
+  const blockListeners = new Set<(result: BlockResult) => void>()
+  const pendingListeners = new Set<(tx: PoolTx) => void>()
+  const alone = createQueue()
+  let head = headOf(store)
+  /** Hash of the block after which the state in memory stands. */
+  let standsAt = head.hash
+
+  /** As of the head, from disk: the state in memory may be in the middle of a block. */
+  const poolAccounts: PoolAccounts = (lane, sender) => {
+    if (lane === 'native') {
+      const record = store.reader.ledgerRecord(accounts.number, accounts.encodeId({ account: sender }))
+      const { nonce, balance } = record ? accounts.decode(record) : { nonce: 0n, balance: 0n }
+      return { nonce, balanceWei: balance }
+    }
+    const bytes = store.reader.account(hexToBytes(sender))
+    const { nonce, balance } = bytes ? createAccountFromRLP(bytes) : { nonce: 0n, balance: 0n }
+    return { nonce, balanceWei: balance }
+  }
+
+  function backToHead(): void {
+    if (standsAt === head.hash) return
+    state.reset(store.roots(head.header.number))
+    standsAt = head.hash
+  }
+
+  function keep(result: BlockResult): void {
+    const oldest = candidates.keys().next().value
+    if (candidates.size >= CANDIDATES_MAX && oldest) candidates.delete(oldest)
+    candidates.set(result.hash, result)
+    standsAt = result.hash
+  }
+
+  async function checkNow(block: Block): Promise<({ ok: true } & BlockResult) | Rejection> {
+    backToHead()
+    const result = await applyBlock(executor, head.header, block)
+    if (result.ok) keep(result)
+    else state.reset(store.roots(head.header.number))
+    return result
+  }
+
+  return {
+    genesis,
+    genesisHash: first.hash,
+    store,
+    executor,
+    pool,
+    poolAccounts,
+    head: () => head,
+    build: (options) =>
+      alone(async () => {
+        backToHead()
+        const baseFeeWei = head.header.baseFeePerGas
+        const built = await buildBlock(executor, {
+          ...options,
+          parent: head.header,
+          offer: pool.offer(poolAccounts, baseFeeWei),
+          triesMax: 20_000,
+        })
+        keep(built)
+        const gone = built.rejected.filter(({ rejection }) => !PASSING.has(rejection.code))
+        if (gone.length > 0)
+          pool.prune(
+            poolAccounts,
+            gone.map(({ hash }) => hash),
+          )
+        for (const { hash, rejection } of gone) log.debug('transaction dropped from the pool', { hash, code: rejection.code })
+        await store.writeProposed(built.block)
+        return built
+      }),
+    check: (block) => alone(() => checkNow(block)),
+    decide: (hash, commit) =>
+      alone(async () => {
+        let result = candidates.get(hash)
+        if (!result || standsAt !== hash) {
+          const block = result?.block ?? store.proposed(hash)
+          assert(block, `block ${hash} is decided and not here`)
+          const applied = await checkNow(block)
+          assert(applied.ok, `decided block ${hash} does not apply`)
+          result = applied
+        }
+        await store.writeBlock(result, commit)
+        candidates.clear()
+        head = headOf(store)
+        pool.prune(
+          poolAccounts,
+          result.transactions.map((tx) => tx.hash),
+        )
+        for (const listener of blockListeners) listener(result)
+        return result
+      }),
+    submit(raw) {
+      const decoded = decodeTx(raw, vm.common)
+      if (!decoded.ok) return decoded
+      const { tx } = decoded
+      if (tx.kind === 'deposit') return invalid('depositNotAccepted')
+      const added = pool.add(tx, poolAccounts, head.header.baseFeePerGas)
+      if (!added.ok) return added
+      for (const listener of pendingListeners) listener(tx)
+      return { ok: true, tx }
+    },
+    onBlock: (listener) => subscribe(blockListeners, listener),
+    onPending: (listener) => subscribe(pendingListeners, listener),
+  }
+}
+
+function headOf(store: Store): { header: Header; hash: Hex } {
+  const stored = store.block(store.head() ?? 0n)
+  assert(stored, 'the store has no head')
+  return { header: stored.block.header, hash: stored.hash }
+}
+
+/** Runs one piece of work at a time, in the order of the calls. */
+export function createQueue(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve()
+  return (work) => {
+    const next = last.then(work, work)
+    last = next.catch(() => {}) // whoever asked gets the error; the queue goes on
+    return next
+  }
+}
+
+function subscribe<T>(listeners: Set<T>, listener: T): () => void {
+  listeners.add(listener)
+  return () => listeners.delete(listener)
+}

@@ -1,0 +1,192 @@
+/**
+ * What an operator may set: the commands, their options, where a value may come from, and the help that is printed. Parsed once, frozen, passed
+ * down. A value is taken from the flag, else from the environment (`--rpc-port` is TRIBUTARY_RPC_PORT), else from the file that `--config` names
+ * (JSON, `{"rpc-port": 8545}`), else the default.
+ */
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
+
+type Kind = 'string' | 'integer' | 'flag'
+type Option = { readonly kind: Kind; readonly default?: string | number | boolean; readonly help: string }
+type Options = Readonly<Record<string, Option>>
+
+type ValueOf<O extends Option> = O['kind'] extends 'integer'
+  ? O extends { readonly default: number }
+    ? number
+    : number | undefined
+  : O['kind'] extends 'flag'
+    ? boolean
+    : O extends { readonly default: string }
+      ? string
+      : string | undefined
+
+/** The parsed options of a command, by their names without dashes. */
+export type ConfigOf<C extends keyof typeof COMMANDS> = {
+  readonly [N in keyof (typeof COMMANDS)[C]['options']]: ValueOf<(typeof COMMANDS)[C]['options'][N] & Option>
+}
+
+const COMMON = {
+  json: { kind: 'flag', help: 'print JSON lines for machines' },
+  'log-level': { kind: 'string', default: 'info', help: 'debug, info, warn or error (to stderr)' },
+  config: { kind: 'string', help: 'file with options as JSON' },
+  help: { kind: 'flag', help: 'print this' },
+} as const satisfies Options
+
+const RPC = {
+  'rpc-host': { kind: 'string', default: '127.0.0.1', help: 'address on which JSON-RPC listens' },
+  'rpc-port': { kind: 'integer', default: 8545, help: 'port of JSON-RPC over HTTP and WebSocket; 0: any free one' },
+} as const satisfies Options
+
+const L1 = {
+  beacon: { kind: 'string', help: 'beacon API that serves blobs; default: the L1 endpoint itself' },
+  inbox: { kind: 'string', help: "address of the batch inbox, needed where an L1 carries several rollups' genesis files" },
+} as const satisfies Options
+
+const POSTING = {
+  da: { kind: 'string', default: 'blob', help: 'how batches are posted: blob or calldata' },
+  'batch-sec': { kind: 'integer', default: 6, help: 'seconds after which what is unposted is posted' },
+} as const satisfies Options
+
+/** Every command. */
+export const COMMANDS = {
+  devnet: {
+    summary: 'a whole network on this machine: a local Ethereum, its contracts, a validator with everything on',
+    options: {
+      ...RPC,
+      'data-dir': {
+        kind: 'string',
+        help: 'where the network lives; started again there it goes on. Default: a temporary folder, removed at the end',
+      },
+      l1: { kind: 'string', help: 'an L1 that runs already, with funded development accounts; default: anvil is started' },
+      'l1-port': { kind: 'integer', default: 0, help: 'port of the L1 that is started; 0: any free one' },
+      'l1-block-sec': { kind: 'integer', default: 1, help: 'seconds between blocks of the L1 that is started' },
+      ...POSTING,
+      ...COMMON,
+    },
+  },
+  node: {
+    summary: 'one validator of a network that is on L1 already',
+    options: {
+      l1: { kind: 'string', help: 'URL of the L1 node (required)' },
+      'data-dir': { kind: 'string', help: 'where the chain and the keys live (required)' },
+      'poster-key': { kind: 'string', help: 'file with the key of the account that posts batches; without it none are posted' },
+      'submitter-key': { kind: 'string', help: 'file with the key of the account that submits checkpoints' },
+      ...L1,
+      ...RPC,
+      ...POSTING,
+      ...COMMON,
+    },
+  },
+  verify: {
+    summary: 'rebuild every block from L1 alone and compare hashes and roots',
+    options: {
+      l1: { kind: 'string', help: 'URL of the L1 node (required)' },
+      rpc: { kind: 'string', help: 'JSON-RPC of a node whose blocks are compared, too' },
+      ...L1,
+      ...COMMON,
+    },
+  },
+  demo: {
+    summary: 'play the whole loop against a running devnet: data, model, worker, receipts, credit, claims, rebuild',
+    options: { rpc: { kind: 'string', default: 'http://127.0.0.1:8545', help: 'JSON-RPC of the devnet' }, ...COMMON },
+  },
+  bench: {
+    summary: 'measure: tributary bench NAME (without a name: the list)',
+    options: { ...COMMON },
+  },
+  genesis: {
+    summary: 'check a genesis file and print its block: tributary genesis FILE',
+    options: { ...COMMON },
+  },
+} as const satisfies Readonly<Record<string, { readonly summary: string; readonly options: Options }>>
+
+export type CommandName = keyof typeof COMMANDS
+
+/** Somebody typed what we do not understand: the message says what and what would be right. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+  readonly retryable = false
+}
+
+export type Parsed<C extends CommandName> = { readonly config: ConfigOf<C>; readonly rest: readonly string[] }
+
+/** Whether a word is a command. */
+export function isCommand(word: string): word is CommandName {
+  return Object.hasOwn(COMMANDS, word)
+}
+
+/** Parses a command's arguments. Throws UsageError. */
+export function parseConfig<C extends CommandName>(
+  command: C,
+  args: readonly string[],
+  environment: Readonly<Record<string, string | undefined>>,
+): Parsed<C> {
+  const options: Options = COMMANDS[command].options
+  const { values, positionals } = parseFlags(command, options, args)
+  const file = readConfigFile(values.config ?? environment.TRIBUTARY_CONFIG, options)
+  const config: Record<string, string | number | boolean | undefined> = {}
+  for (const [name, option] of Object.entries(options)) {
+    const fromEnvironment = environment[`TRIBUTARY_${name.toUpperCase().replaceAll('-', '_')}`]
+    config[name] =
+      convert(name, option, values[name] ?? fromEnvironment ?? file[name]) ?? option.default ?? (option.kind === 'flag' ? false : undefined)
+  }
+  return { config: Object.freeze(config) as ConfigOf<C>, rest: positionals }
+}
+
+/** The help of a command, or of all. */
+export function helpText(command?: CommandName): string {
+  if (command === undefined) {
+    const lines = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(8)} ${summary}`)
+    return `tributary COMMAND [options]\n\n${lines.join('\n')}\n\nEach command has --help.\n`
+  }
+  const { summary, options } = COMMANDS[command]
+  const lines = Object.entries(options as Options).map(([name, option]) => {
+    const value = option.kind === 'flag' ? '' : option.kind === 'integer' ? ' N' : ' TEXT'
+    const standard = option.default === undefined ? '' : ` (${option.default})`
+    return `  --${`${name}${value}`.padEnd(20)} ${option.help}${standard}`
+  })
+  return `tributary ${command}: ${summary}\n\n${lines.join('\n')}\n\nEvery option can also be set in the environment (--rpc-port is TRIBUTARY_RPC_PORT) or in the --config file.\n`
+}
+
+function parseFlags(
+  command: string,
+  options: Options,
+  args: readonly string[],
+): { values: Record<string, string | undefined>; positionals: string[] } {
+  const flags = Object.fromEntries(
+    Object.entries(options).map(([name, { kind }]) => [name, { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) }]),
+  )
+  try {
+    const { values, positionals } = parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true })
+    return { values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)])), positionals }
+  } catch (error) {
+    throw new UsageError(`${error instanceof Error ? error.message : error}\nSee tributary ${command} --help.`)
+  }
+}
+
+function readConfigFile(path: string | undefined, options: Options): Readonly<Record<string, string | undefined>> {
+  if (path === undefined) return {}
+  let content: unknown
+  try {
+    content = JSON.parse(readFileSync(path, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`the config file ${path} cannot be read as JSON: ${error instanceof Error ? error.message : error}`)
+  }
+  if (typeof content !== 'object' || content === null || Array.isArray(content))
+    throw new UsageError(`the config file ${path} must hold an object`)
+  const unknown = Object.keys(content).find((name) => !Object.hasOwn(options, name))
+  if (unknown !== undefined) throw new UsageError(`the config file ${path} sets ${unknown}, which is no option`)
+  return Object.fromEntries(Object.entries(content).map(([name, value]) => [name, String(value)]))
+}
+
+function convert(name: string, { kind }: Option, text: string | undefined): string | number | boolean | undefined {
+  if (text === undefined) return undefined
+  if (kind === 'string') return text
+  if (kind === 'flag') {
+    if (text === 'true' || text === '1') return true
+    if (text === 'false' || text === '0') return false
+    throw new UsageError(`--${name} is on or off: true or false, not ${text}`)
+  }
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`--${name} takes a number, not ${text}`)
+  return Number(text)
+}

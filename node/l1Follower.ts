@@ -1,0 +1,203 @@
+/**
+ * Follows L1: which blocks are canonical, which deposits they queued, which batches they hold. What it knows is made anew from L1 after a restart,
+ * from the origin of the last block that L1 had made final.
+ */
+import type { Hex } from 'viem'
+import { ORIGIN_STEP_MAX } from '../execution/applyBlock.ts'
+import type { OriginStep } from '../execution/buildBlock.ts'
+import type { L1Info } from '../execution/ledger/tables.ts'
+import type { L1, L1Block } from '../settlement/l1.ts'
+import { L1Error } from '../settlement/l1Error.ts'
+import type { L1Batch, L1Deposit, L1Ref } from '../settlement/l1Logs.ts'
+import type { Log } from './log.ts'
+import { errorFacts } from './log.ts'
+
+/** L1 blocks read in one tick at most. */
+const BLOCKS_PER_TICK = 64n
+
+type Seen = { readonly block: L1Block; readonly deposits: readonly L1Deposit[]; readonly batches: readonly L1Batch[] }
+
+export type L1Status = {
+  readonly head: L1Block | undefined
+  /** Batches of canonical L1 blocks, the latest of them, and of those in finalized ones. */
+  readonly lastBatch: L1Batch | undefined
+  readonly lastFinalBatch: L1Batch | undefined
+  readonly finalizedNumber: bigint
+  /** The follower has caught up with L1 once. */
+  readonly synced: boolean
+}
+
+export type L1Follower = {
+  status(): L1Status
+  /**
+   * The origin that a block on top of `current` may take at this time: the latest L1 block that is `lagBlocks` behind L1's head, not later than the
+   * block, and whose deposits fit. Undefined: stay.
+   */
+  nextOrigin(
+    current: L1Info,
+    limits: { readonly timestampMs: number; readonly lagBlocks: number; readonly gasMax: bigint },
+  ): OriginStep | undefined
+  /** Whether an origin is still what L1 says; undefined while that is not known. */
+  isCanonical(origin: L1Ref): boolean | undefined
+  /** Reads L1 once; called by the timer, and by tests. Throws nothing that passes. */
+  tick(): Promise<void>
+  stop(): Promise<void>
+}
+
+export type L1FollowerOptions = {
+  readonly l1: L1
+  /** First L1 block to read, whose hash is known. */
+  readonly from: L1Ref
+  readonly pollMs: number
+  readonly log: Log
+  onChange(status: L1Status): void
+  /** Something that does not pass by waiting. */
+  onFatal(error: unknown): void
+}
+
+export function createL1Follower(options: L1FollowerOptions): L1Follower {
+  const { l1, log } = options
+  /** Canonical blocks in order, without gaps. */
+  let chain: Seen[] = []
+  let head: L1Block | undefined
+  let finalizedNumber = 0n
+  let lastFinalBatch: L1Batch | undefined
+  let synced = false
+  /** Origin of our last block: nothing before it is needed again once it is final. */
+  let originNumber = options.from.number
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+  let running: Promise<void> | undefined
+
+  const status = (): L1Status => ({ head, lastBatch: lastBatch() ?? lastFinalBatch, lastFinalBatch, finalizedNumber, synced })
+
+  function lastBatch(): L1Batch | undefined {
+    for (let i = chain.length - 1; i >= 0; i--) {
+      const batch = chain[i]?.batches.at(-1)
+      if (batch) return batch
+    }
+    return undefined
+  }
+
+  async function start(): Promise<void> {
+    const block = await l1.canonicalBlock(options.from)
+    chain = [{ block, deposits: [], batches: [] }]
+  }
+
+  /** Reads the blocks after the last known one, up to the head, at most so many. */
+  async function advance(): Promise<boolean> {
+    const last = chain.at(-1)
+    if (!last || !head || head.number <= last.block.number) return false
+    const first = last.block.number + 1n
+    const end = head.number < first + BLOCKS_PER_TICK - 1n ? head.number : first + BLOCKS_PER_TICK - 1n
+    const blocks: L1Block[] = []
+    for (let number = first; number <= end; number++) {
+      const block = number === head.number ? head : await l1.blockByNumber(number)
+      if (!block) break
+      if (block.parentHash !== (blocks.at(-1) ?? last.block).hash) {
+        stepBack()
+        return true
+      }
+      blocks.push(block)
+    }
+    const to = blocks.at(-1)
+    if (!to) return false
+    const [deposits, batches] = [await l1.deposits(first, to), await l1.batches(first, to)]
+    const of = <T extends { readonly l1Block: L1Ref }>(items: readonly T[], block: L1Block) =>
+      items.filter((item) => item.l1Block.hash === block.hash)
+    chain.push(...blocks.map((block) => ({ block, deposits: of(deposits, block), batches: of(batches, block) })))
+    return to.number < head.number
+  }
+
+  /** The last known block is not L1's any more. Going back one at a time ends at the finalized block or at the start. */
+  function stepBack(): void {
+    const dropped = chain.pop()
+    log.warn('L1 reorg', { number: dropped?.block.number, hash: dropped?.block.hash })
+    if (chain.length === 0) throw new L1Error('L1 reorganised behind the first block we know', { kind: 'stop' })
+  }
+
+  async function readFinalized(): Promise<void> {
+    const finalized = await l1.blockByTag('finalized').catch((error: unknown) => {
+      if (error instanceof L1Error && error.kind === 'retry') return undefined // an L1 that is younger than its finality has none
+      throw error
+    })
+    if (!finalized || finalized.number <= finalizedNumber) return
+    finalizedNumber = finalized.number
+    for (const { block, batches } of chain) if (block.number <= finalizedNumber) lastFinalBatch = batches.at(-1) ?? lastFinalBatch
+    const kept = chain.findIndex(({ block }) => block.number >= finalizedNumber || block.number >= originNumber)
+    if (kept > 0) chain.splice(0, kept)
+  }
+
+  async function read(): Promise<void> {
+    if (chain.length === 0) await start()
+    head = await l1.blockByTag('latest')
+    // Ends: each pass reads further or steps back, and a head that runs away is for the next tick.
+    for (let pass = 0; pass < 256 && (await advance()); pass++);
+    const last = chain.at(-1)
+    if (last && head.number === last.block.number && head.hash !== last.block.hash) stepBack()
+    await readFinalized()
+    synced ||= last !== undefined && last.block.number >= head.number
+    options.onChange(status())
+  }
+
+  async function tick(): Promise<void> {
+    try {
+      await read()
+    } catch (error) {
+      if (!(error instanceof L1Error)) return options.onFatal(error)
+      if (error.kind === 'stop') return options.onFatal(error)
+      if (error.kind === 'reset' && chain.length > 1) stepBack()
+      log.warn('L1 could not be read', errorFacts(error))
+    }
+  }
+
+  function schedule(): void {
+    if (stopped) return
+    timer = setTimeout(() => {
+      running = tick().finally(schedule)
+    }, options.pollMs)
+  }
+
+  running = tick().finally(schedule)
+
+  return {
+    status,
+    nextOrigin(current, { timestampMs, lagBlocks, gasMax }) {
+      originNumber = current.number
+      if (!head) return undefined
+      const at = chain.findIndex(({ block }) => block.number === current.number)
+      if (at === -1 || chain[at]?.block.hash !== current.hash) return undefined
+      const steps: Seen[] = []
+      let gas = 0n
+      for (const seen of chain.slice(at + 1, at + 1 + Number(ORIGIN_STEP_MAX))) {
+        if (seen.block.number + BigInt(lagBlocks) > head.number || Number(seen.block.timestampSec) * 1000 > timestampMs) break
+        gas += seen.deposits.reduce((sum, { deposit }) => sum + deposit.gas, 0n)
+        if (gas > gasMax) break
+        steps.push(seen)
+      }
+      const last = steps.at(-1)
+      if (!last) return undefined
+      const deposits = steps.flatMap((seen) => seen.deposits)
+      return {
+        info: toL1Info(last.block, current.depositCursor + BigInt(deposits.length)),
+        deposits: deposits.map(({ deposit }) => deposit),
+      }
+    },
+    isCanonical(origin) {
+      const seen = chain.find(({ block }) => block.number === origin.number)
+      return seen && seen.block.hash === origin.hash
+    },
+    tick,
+    async stop() {
+      stopped = true
+      clearTimeout(timer)
+      await running
+    },
+  }
+}
+
+/** What L2 is told of an L1 block. */
+export function toL1Info(block: L1Block, depositCursor: bigint): L1Info {
+  const { number, hash, timestampSec, baseFeeWei, blobBaseFeeWei, prevRandao } = block
+  return { number, hash, timestampSec, baseFee: baseFeeWei, blobBaseFee: blobBaseFeeWei, prevRandao: prevRandao as Hex, depositCursor }
+}

@@ -1,0 +1,190 @@
+/**
+ * A node: builds the parts in order, joins their ports, takes them down in reverse. Nothing is decided here.
+ */
+import { join } from 'node:path'
+import type { Hex } from 'viem'
+import { createValidatorSet, type ValidatorSet } from '../consensus/validatorSet.ts'
+import type { Genesis } from '../genesis/genesis.ts'
+import { createRpcServer } from '../rpc/server.ts'
+import { createKzg } from '../settlement/kzg.ts'
+import { createL1, type L1 } from '../settlement/l1.ts'
+import type { L1Signer } from '../settlement/l1Tx.ts'
+import { type ChainState, openChainState } from './chainState.ts'
+import { openJournal } from './journal.ts'
+import { KeyError, type ValidatorKey } from './keys.ts'
+import { createL1Follower, type L1Status } from './l1Follower.ts'
+import type { Log } from './log.ts'
+import { createPoster, type Poster } from './poster.ts'
+import { createRpcChain, type SettlementView } from './rpcChain.ts'
+import { createSimulator } from './simulator.ts'
+import { openStore } from './store.ts'
+import { createValidator } from './validator.ts'
+
+/** What a pool may hold. */
+const MEMPOOL_LIMITS = { txsMax: 65_536, bytesMax: 64 << 20, txsPerSenderMax: 4_096, nonceGapMax: 4_096, replacementPercent: 10 }
+
+export type NodeOptions = {
+  readonly dataDir: string
+  readonly genesis: Genesis
+  readonly key: ValidatorKey
+  readonly l1: {
+    readonly url: string
+    readonly beaconUrls: readonly string[]
+    readonly pollMs: number /** Told to clients; see SyncStatus. */
+    readonly publicUrl: string | undefined
+  }
+  readonly rpc: { readonly host: string; readonly port: number }
+  /** Accounts on L1 for batches and for checkpoints; undefined: this node posts none. */
+  readonly poster: L1Signer | undefined
+  readonly submitter: L1Signer | undefined
+  readonly posting: { readonly da: 'blob' | 'calldata'; readonly batchSec: number }
+  readonly clientVersion: string
+  readonly log: Log
+  /** The node cannot go on; the process should end with an error. */
+  onFatal(error: unknown): void
+}
+
+export type NodeStatus = {
+  readonly latest: bigint
+  readonly safe: bigint
+  readonly finalized: bigint
+  readonly postedBytes: number
+  readonly batches: number
+  readonly checkpoints: number
+}
+
+export type Node = {
+  readonly rpcUrl: string
+  readonly wsUrl: string
+  status(): NodeStatus
+  /** Ends everything in reverse order. What was final stays so. */
+  close(): Promise<void>
+}
+
+/** Starts a node. Throws what its parts throw; whatever was opened by then is closed. */
+export async function startNode(options: NodeOptions): Promise<Node> {
+  const { genesis, log, dataDir, onFatal } = options
+  const closers: (() => Promise<void> | void)[] = []
+  const close = async () => {
+    for (const closer of closers.reverse()) await closer()
+    closers.length = 0
+  }
+  try {
+    const set = validatorSetOf(genesis)
+    const self = set.validators.find(({ publicKey }) => publicKey === options.key.publicKey)
+    if (!self) throw new KeyError(`the key in ${dataDir} is of no validator of this network`)
+    const store = await openStore(join(dataDir, 'chain'))
+    closers.push(() => store.close())
+    const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain') })
+    const simulator = await createSimulator({ store, params: genesis.params })
+    const l1 = openL1(options)
+    await l1.check()
+    let onL1: (status: L1Status) => void = () => {}
+    const follower = createL1Follower({
+      l1,
+      from: genesis.l1.origin,
+      pollMs: options.l1.pollMs,
+      log: log.child('l1'),
+      onChange: (status) => onL1(status),
+      onFatal,
+    })
+    closers.push(() => follower.stop())
+    const journal = openJournal(join(dataDir, 'consensus'))
+    closers.push(() => journal.close())
+    const { originLagBlocks, blockGasLimit } = genesis.params
+    const validator = createValidator({
+      chain,
+      set,
+      key: options.key,
+      feeRecipient: self.feeRecipient,
+      journal,
+      log: log.child('consensus'),
+      nowMs: Date.now,
+      nextOrigin: (current, timestampMs) =>
+        follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks, gasMax: blockGasLimit }),
+      broadcast: () => {}, // a set of one has nobody to tell
+      onFatal,
+    })
+    closers.push(() => validator.stop())
+    const poster = createPoster({
+      chain,
+      l1,
+      follower,
+      log: log.child('poster'),
+      poster: options.poster,
+      submitter: options.submitter,
+      ...options.posting,
+      onFatal,
+    })
+    closers.push(() => poster.stop())
+    const settlement = createSettlementView({ chain, poster, status: follower.status, publicL1Url: options.l1.publicUrl })
+    onL1 = (status) => {
+      settlement.update(status)
+      poster.wake()
+    }
+    const rpcChain = createRpcChain({ chain, simulator, settlement, clientVersion: options.clientVersion, wake: validator.wake })
+    const server = await createRpcServer({ chain: rpcChain, host: options.rpc.host, port: options.rpc.port, log: log.child('rpc') })
+    closers.push(() => server.close())
+    validator.start()
+    const status = (): NodeStatus => ({ latest: chain.head().header.number, ...settlement.heads(), ...poster.status() })
+    return { rpcUrl: server.url, wsUrl: server.wsUrl, status, close }
+  } catch (error) {
+    await close()
+    throw error
+  }
+}
+
+/** The validators of the genesis file, as consensus takes them. Throws KeyError if they are no set. */
+export function validatorSetOf(genesis: Genesis): ValidatorSet {
+  const validators = genesis.validators.map(({ address, blsPublicKey, weight, feeRecipient }) => ({
+    address,
+    publicKey: blsPublicKey,
+    weight: BigInt(weight),
+    feeRecipient,
+  }))
+  const made = createValidatorSet(0, validators)
+  if (!made.ok) throw new KeyError(`the validators of the genesis file are no set: ${made.code}`)
+  return made.set
+}
+
+function openL1({ genesis, l1 }: NodeOptions): L1 {
+  const { portal, inbox, checkpointManager, chainId } = genesis.l1
+  return createL1({ rpcUrl: l1.url, beaconUrls: l1.beaconUrls, chainId, addresses: { portal, inbox, checkpointManager }, kzg: createKzg() })
+}
+
+type SettlementOptions = {
+  readonly chain: ChainState
+  readonly poster: Poster
+  readonly status: () => L1Status
+  readonly publicL1Url: string | undefined
+}
+
+/** Safe and finalized heads by what L1 says: the last block of the last batch that is ours. */
+function createSettlementView({
+  chain,
+  poster,
+  status,
+  publicL1Url,
+}: SettlementOptions): SettlementView & { update(status: L1Status): void } {
+  let safe = 0n
+  let finalized = 0n
+  const isOurs = (lastBlock: bigint, hash: Hex) => chain.store.block(lastBlock)?.hash === hash
+  return {
+    heads: () => ({ safe, finalized }),
+    update({ lastBatch, lastFinalBatch }) {
+      safe = lastBatch && isOurs(lastBatch.header.lastBlock, lastBatch.header.lastBlockHash) ? lastBatch.header.lastBlock : 0n
+      if (lastFinalBatch && isOurs(lastFinalBatch.header.lastBlock, lastFinalBatch.header.lastBlockHash))
+        finalized = lastFinalBatch.header.lastBlock
+    },
+    status() {
+      const { head } = status()
+      const { batches, postedBytes, nextBlock, checkpoints } = poster.status()
+      return {
+        l1Head: head && { number: head.number, hash: head.hash },
+        l1Url: publicL1Url,
+        batches: { posted: batches, postedBytes, nextBlock },
+        checkpoints,
+      }
+    },
+  }
+}

@@ -1,0 +1,134 @@
+/** The port of rpc/, answered from the store, the pool and the followers of this node. */
+import { type Hex, hexToBytes } from 'viem'
+import type { BlockResult } from '../execution/applyBlock.ts'
+import { assert } from '../execution/assert.ts'
+import { encodeBlock } from '../execution/block.ts'
+import { keccak256 } from '../execution/keccak.ts'
+import { createLedger } from '../execution/ledger/ledger.ts'
+import { getL1Info } from '../execution/ledger/tables.ts'
+import { decodeStoredReceipts } from '../execution/storedReceipts.ts'
+import { decodeTx, type Tx } from '../execution/tx.ts'
+import type { Chain, ChainBlock, Heads, SyncStatus } from '../rpc/chain.ts'
+import type { ChainState } from './chainState.ts'
+import type { Simulator } from './simulator.ts'
+
+/** Decoded blocks kept in memory. */
+const BLOCKS_CACHED = 256
+
+export type SettlementView = {
+  heads(): Pick<Heads, 'safe' | 'finalized'>
+  status(): Pick<SyncStatus, 'l1Head' | 'l1Url' | 'batches' | 'checkpoints'>
+}
+
+export type RpcChainOptions = {
+  readonly chain: ChainState
+  readonly simulator: Simulator
+  readonly settlement: SettlementView
+  readonly clientVersion: string
+  /** Says that something waits for a block. */
+  wake(): void
+}
+
+export function createRpcChain({ chain, simulator, settlement, clientVersion, wake }: RpcChainOptions): Chain {
+  const { store, executor, pool, poolAccounts, genesis } = chain
+  const { common } = executor.vm
+  const cache = new Map<bigint, ChainBlock>()
+  const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
+
+  function remember(block: ChainBlock): ChainBlock {
+    const oldest = cache.keys().next().value
+    if (cache.size >= BLOCKS_CACHED && oldest !== undefined) cache.delete(oldest)
+    cache.set(block.block.header.number, block)
+    return block
+  }
+
+  function fromResult({ block, hash, transactions, receipts }: BlockResult): ChainBlock {
+    return { block, hash, transactions, receipts, size: encodeBlock(block).length }
+  }
+
+  function read(number: bigint): ChainBlock | undefined {
+    const known = cache.get(number)
+    if (known) return known
+    const stored = store.block(number)
+    const receipts = store.receipts(number)
+    if (!stored || !receipts) return undefined
+    const transactions = stored.block.transactions.map((raw): Tx => {
+      const decoded = decodeTx(raw, common)
+      assert(decoded.ok, 'a committed transaction does not decode')
+      return decoded.tx
+    })
+    return remember({
+      block: stored.block,
+      hash: stored.hash,
+      size: encodeBlock(stored.block).length,
+      transactions,
+      receipts: decodeStoredReceipts(receipts, common),
+    })
+  }
+
+  chain.onBlock((result) => {
+    const block = remember(fromResult(result))
+    for (const listener of listeners) listener.onBlock?.(block)
+  })
+  chain.onPending((tx) => {
+    for (const listener of listeners) listener.onPending?.(tx.hash)
+  })
+
+  return {
+    params: genesis.params,
+    genesisHash: chain.genesisHash,
+    clientVersion,
+    heads: () => ({ latest: chain.head().header.number, ...settlement.heads() }),
+    blockByNumber: read,
+    blockByHash(hash) {
+      const number = store.blockNumber(hash)
+      return number === undefined ? undefined : read(number)
+    },
+    transactionPlace: (hash) => store.transaction(hash),
+    stateAt: (number) => simulator.at(number),
+    async submit(raw) {
+      const result = chain.submit(raw)
+      if (!result.ok) return result
+      wake()
+      return { ok: true, hash: result.tx.hash }
+    },
+    pendingTransaction: (hash) => pool.get(hash),
+    pendingNonce: (address) => pool.pendingNonce('ethereum', address, poolAccounts('ethereum', address).nonce),
+    pendingLedgerNonce: (address) => pool.pendingNonce('native', address, poolAccounts('native', address).nonce),
+    poolStatus() {
+      const { pending, queued } = pool.status(poolAccounts)
+      return { pending, queued }
+    },
+    subscribe(listener) {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+    syncStatus() {
+      const { number, hash } = getL1Info(createLedger(store.reader.ledgerRecord))
+      return {
+        heads: { latest: chain.head().header.number, ...settlement.heads() },
+        l1Origin: { number, hash },
+        validators: genesis.validators.length,
+        ...settlement.status(),
+      }
+    },
+    blocksMatching({ from, to, addresses, topics }) {
+      const groups = [addresses, ...topics].filter((group) => group.length > 0).map((group) => group.map(bloomBits))
+      const found: bigint[] = []
+      for (let number = from; number <= to; number++) {
+        const stored = cache.get(number)?.block ?? store.block(number)?.block
+        if (!stored) break
+        const bloom = hexToBytes(stored.header.logsBloom)
+        if (groups.every((group) => group.some((bits) => bits.every((bit) => ((bloom[255 - (bit >> 3)] ?? 0) >> (bit & 7)) & 1))))
+          found.push(number)
+      }
+      return found
+    },
+  }
+}
+
+/** The three bits that a value sets in a bloom. Source: Yellow Paper, section 4.3.1. */
+function bloomBits(value: Hex): number[] {
+  const hash = keccak256(hexToBytes(value))
+  return [0, 2, 4].map((at) => (((hash[at] ?? 0) << 8) | (hash[at + 1] ?? 0)) & 2047)
+}

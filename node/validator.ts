@@ -1,0 +1,227 @@
+/**
+ * Runs the consensus machine: takes its inputs one at a time, logs them, and does what it asks for. All that needs a clock, a disk, a key or the
+ * network on behalf of consensus is here; what follows from an input is decided in consensus/ alone.
+ *
+ * Order, for every input: append to the log, step, sync the log, perform the effects (consensus/wal.ts, consensus/effect.ts).
+ */
+import type { Hex } from 'viem'
+import { aggregateSignatures, sign } from '../consensus/bls.ts'
+import { encodeCommit } from '../consensus/certificate.ts'
+import type { Effect } from '../consensus/effect.ts'
+import { checkSign, decodeGuard, encodeGuard } from '../consensus/guard.ts'
+import { step } from '../consensus/machine.ts'
+import type { Message, UnsignedMessage } from '../consensus/message.ts'
+import { replay } from '../consensus/replay.ts'
+import { idleState, type State } from '../consensus/state.ts'
+import { DEFAULT_TIMING } from '../consensus/timing.ts'
+import type { ValidatorSet } from '../consensus/validatorSet.ts'
+import { decodeWal, encodeWalHeader, encodeWalInput, isLogged, type LoggedInput } from '../consensus/wal.ts'
+import { assert } from '../execution/assert.ts'
+import { timestampMs } from '../execution/block.ts'
+import type { OriginStep } from '../execution/buildBlock.ts'
+import { createLedger } from '../execution/ledger/ledger.ts'
+import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
+import type { ChainState } from './chainState.ts'
+import type { Journal } from './journal.ts'
+import type { ValidatorKey } from './keys.ts'
+import type { Log } from './log.ts'
+import { errorFacts } from './log.ts'
+
+export type ValidatorOptions = {
+  readonly chain: ChainState
+  readonly set: ValidatorSet
+  readonly key: ValidatorKey
+  readonly feeRecipient: Hex
+  readonly journal: Journal
+  readonly log: Log
+  nowMs(): number
+  /** The L1 origin for a block at this time, or undefined to stay. */
+  nextOrigin(current: L1Info, timestampMs: number): OriginStep | undefined
+  broadcast(message: Message): void
+  /** The validator can go on no further: the process must stop. */
+  onFatal(error: unknown): void
+}
+
+export type Validator = {
+  /** Takes up the log, or starts the first height. */
+  start(): void
+  /** Something waits for a block: the next height may start as early as the network allows. */
+  wake(): void
+  /** Ends after what is under way; nothing is signed afterwards. */
+  stop(): Promise<void>
+}
+
+export function createValidator(options: ValidatorOptions): Validator {
+  const { chain, set, key, journal, log, nowMs, onFatal } = options
+  const { params } = chain.genesis
+  const context = { publicKey: key.publicKey, timing: DEFAULT_TIMING, aggregate: aggregateSignatures }
+  let state: State = idleState(context, set, Number(chain.head().header.number))
+  const waiting: LoggedInput[] = []
+  let running = false
+  let stopped = false
+  let nextHeightTimer: NodeJS.Timeout | undefined
+  const timers = new Set<NodeJS.Timeout>()
+  const underWay = new Set<Promise<void>>()
+
+  /** Does asynchronous work for an effect; its failure is the end, since the machine would wait for ever. */
+  function background(work: Promise<void>): void {
+    const done = work.catch(fail).finally(() => underWay.delete(done))
+    underWay.add(done)
+  }
+
+  function fail(error: unknown): void {
+    stopped = true
+    log.error('the validator stops', errorFacts(error))
+    onFatal(error)
+  }
+
+  function enqueue(input: LoggedInput): void {
+    waiting.push(input)
+    if (running || stopped) return
+    running = true
+    try {
+      for (let next = waiting.shift(); next !== undefined && !stopped; next = waiting.shift()) {
+        if (isLogged(next)) journal.append(encodeWalInput(next))
+        const stepped = step(state, next)
+        state = stepped.state
+        performAll(stepped.effects)
+      }
+    } catch (error) {
+      fail(error)
+    } finally {
+      running = false
+    }
+  }
+
+  function performAll(effects: readonly Effect[]): void {
+    if (effects.length > 0) journal.sync()
+    for (const effect of effects) perform(effect)
+  }
+
+  function perform(effect: Effect): void {
+    switch (effect.kind) {
+      case 'sign':
+        return signAndSend(effect.message)
+      case 'broadcast':
+        return options.broadcast(effect.message)
+      case 'startTimer':
+        return startTimer(effect)
+      case 'stopTimers':
+        for (const timer of timers) clearTimeout(timer)
+        return timers.clear()
+      case 'buildBlock':
+        return background(build(effect.height, effect.round))
+      case 'checkBlock':
+      case 'fetchBlock':
+        return background(check(effect.height, effect.blockHash))
+      case 'decide':
+        return background(decide(effect))
+      case 'evidence':
+        return log.warn('a validator broke the rules', { evidence: effect.evidence.kind })
+      case 'halt':
+        throw new Error(`a quorum committed block ${effect.blockHash} at height ${effect.height}, which is invalid here`)
+    }
+  }
+
+  function signAndSend(message: UnsignedMessage): void {
+    const bytes = journal.readGuard()
+    const guard = bytes && decodeGuard(bytes)
+    assert(bytes === undefined || guard !== undefined, 'the guard file is damaged: nothing may be signed until an operator has looked')
+    const verdict = checkSign(guard, message, set, params.chainId)
+    if (!verdict.ok) return log.warn('the guard refuses a signature', { code: verdict.code, height: message.height, round: message.round })
+    journal.writeGuard(encodeGuard(verdict.guard))
+    const signed = { ...message, signature: sign(key.secret, verdict.digest) } as Message
+    options.broadcast(signed)
+    enqueue({ kind: 'message', message: signed, receivedMs: nowMs() })
+  }
+
+  function startTimer({ timer, height, round, ms }: Extract<Effect, { kind: 'startTimer' }>): void {
+    const handle = setTimeout(() => {
+      timers.delete(handle)
+      enqueue({ kind: 'timeout', timer, height, round })
+    }, ms)
+    timers.add(handle)
+  }
+
+  async function build(height: number, round: number): Promise<void> {
+    const time = nowMs()
+    const current = getL1Info(createLedger(chain.store.reader.ledgerRecord))
+    const result = await chain.build({ timestampMs: time, feeRecipient: options.feeRecipient, origin: options.nextOrigin(current, time) })
+    if (!stopped) enqueue({ kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) })
+  }
+
+  async function check(height: number, blockHash: Hex): Promise<void> {
+    const block = chain.store.proposed(blockHash)
+    if (!block) return // no other source of blocks yet: the round passes
+    const result = await chain.check(block)
+    if (!result.ok) log.warn('a proposed block is invalid', { blockHash, code: result.code })
+    if (!stopped) enqueue({ kind: 'blockChecked', height, blockHash, valid: result.ok, timestampMs: timestampMs(block.header) })
+  }
+
+  async function decide({ height, blockHash, commit }: Extract<Effect, { kind: 'decide' }>): Promise<void> {
+    if (Number(chain.head().header.number) >= height) return scheduleNext() // told again after a restart
+    const { block, transactions } = await chain.decide(blockHash, encodeCommit(commit))
+    const { number, gasUsed } = block.header
+    log.debug('block final', { number, hash: blockHash, txs: transactions.length, gasUsed })
+    scheduleNext()
+  }
+
+  /** When the next height may start: the shortest interval if something waits, else the longest. */
+  function scheduleNext(): void {
+    clearTimeout(nextHeightTimer)
+    if (stopped) return
+    const intervalMs = chain.pool.size() > 0 ? params.minBlockIntervalMs : params.maxBlockIntervalMs
+    const at = timestampMs(chain.head().header) + intervalMs
+    nextHeightTimer = setTimeout(startHeight, Math.max(0, Math.min(at - nowMs(), params.maxBlockIntervalMs)))
+  }
+
+  function startHeight(): void {
+    if (stopped || (state.step !== 'idle' && state.step !== 'decided')) return
+    const height = Number(chain.head().header.number) + 1
+    try {
+      journal.truncate(0)
+      journal.append(encodeWalHeader({ chainId: params.chainId, epoch: set.epoch, height, setHash: set.hash, votes: true }))
+      const stepped = step(state, { kind: 'startHeight', height, set, votes: true })
+      state = stepped.state
+      performAll(stepped.effects)
+    } catch (error) {
+      fail(error)
+    }
+  }
+
+  /** Replays the log of a height that was open when the last run ended. */
+  function recover(): boolean {
+    const wal = decodeWal(journal.found)
+    if (!wal.ok)
+      throw new Error(
+        `the write-ahead log is damaged (${wal.code} at byte ${wal.at}): remove it only if this height is known to be decided`,
+      )
+    journal.truncate(wal.bytes)
+    if (!wal.header || wal.header.height <= state.height) return false
+    const replayed = replay(state, { header: wal.header, inputs: wal.inputs, set, chainId: params.chainId })
+    if (!replayed.ok) throw new Error(`the write-ahead log is of another chain, height or set (${replayed.code})`)
+    log.info('log replayed', { height: wal.header.height, inputs: wal.inputs.length })
+    state = replayed.state
+    performAll(replayed.effects)
+    return true
+  }
+
+  return {
+    start() {
+      try {
+        if (!recover()) scheduleNext()
+      } catch (error) {
+        fail(error)
+      }
+    },
+    wake: () => {
+      if (state.step === 'idle' || state.step === 'decided') scheduleNext()
+    },
+    async stop() {
+      stopped = true
+      clearTimeout(nextHeightTimer)
+      for (const timer of timers) clearTimeout(timer)
+      await Promise.all(underWay)
+    },
+  }
+}

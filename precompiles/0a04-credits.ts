@@ -1,0 +1,20 @@
+/** 0x…0a04 CREDITS: windows of receipts that were paid, what workers drew, and what accounts earned. Spec: docs/spec/transactions.md#doors */
+import { credits, draws, earnings, getAccount } from '../execution/ledger/tables.ts'
+import { creditsDoorAbi } from '../execution/native/doorAbi.ts'
+import { DOOR } from '../genesis/params.ts'
+import { createDoor, RECORD_GAS, recordOrNone } from './door.ts'
+
+/** The CREDITS door. */
+export const creditsDoor = createDoor({
+  address: DOOR.credits,
+  abi: creditsDoorAbi,
+  views: {
+    getCredit: { gas: () => RECORD_GAS, absent: 'unknownCredit', read: ({ ledger }, id) => recordOrNone(credits.get(ledger, id)) },
+    drawnOf: { gas: () => RECORD_GAS, read: ({ ledger }, id) => draws.get(ledger, id) ?? { drawn: 0n } },
+    earningsOf: {
+      gas: () => 2n * RECORD_GAS, // the account's index, then the record
+      read: ({ ledger }, { account, epoch }) =>
+        earnings.get(ledger, { account: getAccount(ledger, account).index, epoch }) ?? { amount: 0n },
+    },
+  },
+})

@@ -1,0 +1,20 @@
+/** The table of our precompiles, which node/ hands to execution/vm.ts. A new one is a file and a line here. */
+import type { Precompile } from '../execution/precompile.ts'
+import { ledgerDoor } from './0a00-ledger.ts'
+import { datanetsDoor } from './0a01-datanets.ts'
+import { modelsDoor } from './0a02-models.ts'
+import { workersDoor } from './0a03-workers.ts'
+import { creditsDoor } from './0a04-credits.ts'
+import { receiptVerifier } from './0a10-receipt.ts'
+import { inclusionVerifier } from './0a11-inclusion.ts'
+
+/** Every precompile of ours, by address. */
+export const PRECOMPILES: readonly Precompile[] = [
+  ledgerDoor,
+  datanetsDoor,
+  modelsDoor,
+  workersDoor,
+  creditsDoor,
+  receiptVerifier,
+  inclusionVerifier,
+]

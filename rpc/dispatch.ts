@@ -1,0 +1,188 @@
+/**
+ * From a body's text to its answer: parsing with bounds, batches, methods by name, errors by code. json-rpc-2.0 does the protocol's part.
+ * A batch is worked through in order, one call after another, so that no client gets more of the node by asking in one body.
+ * Source: JSON-RPC 2.0. Spec: docs/spec/rpc.md#errors, #limits
+ */
+import { createJSONRPCErrorResponse, type JSONRPCErrorResponse, type JSONRPCID, type JSONRPCResponse, JSONRPCServer } from 'json-rpc-2.0'
+import { StateUnavailable } from './chain.ts'
+import { ethMethods } from './eth.ts'
+import type { RpcLimits } from './limits.ts'
+import type { Method, MethodContext, MethodTable } from './method.ts'
+import { netMethods } from './net.ts'
+import { openRpcDocument } from './openRpc.ts'
+import type { Param } from './params.ts'
+import { BadValue, type Json } from './quantity.ts'
+import { RPC_ERROR, RpcError } from './rpcError.ts'
+import { tributaryMethods } from './tributary.ts'
+import { txpoolMethods } from './txpool.ts'
+import { web3Methods } from './web3.ts'
+
+/** A body that passed the bounds: what was asked, and how many calls that is. */
+export type Parsed = { readonly ok: true; readonly body: unknown; readonly calls: number } | { readonly ok: false; readonly answer: string }
+
+/** Answers bodies. */
+export type Dispatcher = {
+  readonly methods: MethodTable
+  /** Reads a body; one that cannot be answered at all comes back with its error. */
+  parse(text: string): Parsed
+  /** The answer's text; undefined when nothing in the body wanted one. Never throws. */
+  answer(body: unknown, context: MethodContext): Promise<string | undefined>
+}
+
+/** A dispatcher of every method. `onDefect` is told of errors that no rule foresees. */
+export function createDispatcher(
+  limits: RpcLimits,
+  onDefect: (facts: { readonly method: string; readonly error: unknown }) => void,
+): Dispatcher {
+  const methods: MethodTable = { ...ethMethods(limits), ...netMethods, ...web3Methods, ...txpoolMethods, ...tributaryMethods(limits) }
+  const server = new JSONRPCServer<MethodContext>({ errorListener: () => {} })
+  for (const [name, method] of Object.entries(methods)) {
+    server.addMethod(name, async (params: unknown, context: MethodContext) => {
+      try {
+        return await method.handle(context, decodeParams(method, params))
+      } catch (error) {
+        throw toRpcError(error, (defect) => onDefect({ method: name, error: defect }))
+      }
+    })
+  }
+  server.addMethod('rpc.discover', () => openRpcDocument(methods))
+  server.mapErrorToJSONRPCErrorResponse = (id: JSONRPCID, error: RpcError) =>
+    createJSONRPCErrorResponse(id, error.code, error.message, error.data)
+
+  async function answerCall(call: unknown, context: MethodContext): Promise<string | undefined> {
+    const request = checkCall(call)
+    if (!request.ok) return JSON.stringify(request.answer)
+    const { id, method, params } = request
+    if (!server.hasMethod(method)) {
+      return id === undefined
+        ? undefined
+        : JSON.stringify(errorAnswer(id, RPC_ERROR.methodNotFound, `the method ${method.slice(0, 100)} does not exist/is not available`))
+    }
+    const answer: JSONRPCResponse | null = await server.receive(
+      { jsonrpc: '2.0', method, params, ...(id === undefined ? {} : { id }) },
+      context,
+    )
+    return answer ? JSON.stringify(answer) : undefined
+  }
+
+  async function answerBatch(calls: readonly unknown[], context: MethodContext): Promise<string | undefined> {
+    const answers: string[] = []
+    let bytes = 0
+    for (const call of calls) {
+      const answer = bytes > limits.responseBytes ? tooLarge(call, limits) : await answerCall(call, context)
+      if (answer === undefined) continue
+      answers.push(answer)
+      bytes += answer.length
+    }
+    return answers.length > 0 ? `[${answers.join(',')}]` : undefined
+  }
+
+  return {
+    methods,
+    parse(text) {
+      if (nestsDeeper(text, limits.jsonDepth)) return refused(RPC_ERROR.invalidRequest, `the request nests deeper than ${limits.jsonDepth}`)
+      let body: unknown
+      try {
+        body = JSON.parse(text)
+      } catch {
+        return refused(RPC_ERROR.parse, 'parse error: the body is not JSON') // all that JSON.parse throws for a string
+      }
+      if (!Array.isArray(body)) return { ok: true, body, calls: 1 }
+      if (body.length === 0) return refused(RPC_ERROR.invalidRequest, 'invalid request: an empty batch')
+      if (body.length > limits.batchCalls)
+        return refused(RPC_ERROR.invalidRequest, `invalid request: a batch of ${body.length} calls, ${limits.batchCalls} at most`)
+      return { ok: true, body, calls: body.length }
+    },
+    answer: (body, context) => (Array.isArray(body) ? answerBatch(body, context) : answerCall(body, context)),
+  }
+}
+
+/** An error to nobody in particular, as a body's whole answer. */
+export function errorText(code: number, message: string, data?: Json): string {
+  return JSON.stringify(errorAnswer(null, code, message, data))
+}
+
+function errorAnswer(id: JSONRPCID, code: number, message: string, data?: Json): JSONRPCErrorResponse {
+  return createJSONRPCErrorResponse(id, code, message, data)
+}
+
+function refused(code: number, message: string): Parsed {
+  return { ok: false, answer: errorText(code, message) }
+}
+
+function tooLarge(call: unknown, { responseBytes }: RpcLimits): string | undefined {
+  const request = checkCall(call)
+  if (!request.ok) return JSON.stringify(request.answer)
+  if (request.id === undefined) return undefined
+  return JSON.stringify(
+    errorAnswer(request.id, RPC_ERROR.limitExceeded, `the answers to this batch exceed ${responseBytes} bytes`, {
+      code: 'responseTooLarge',
+    }),
+  )
+}
+
+type Call =
+  | { readonly ok: true; readonly id: JSONRPCID | undefined; readonly method: string; readonly params: unknown }
+  | { readonly ok: false; readonly answer: JSONRPCErrorResponse }
+
+/** What every call must be, whatever its method. */
+function checkCall(call: unknown): Call {
+  const bad = (id: JSONRPCID, why: string): Call => ({
+    ok: false,
+    answer: errorAnswer(id, RPC_ERROR.invalidRequest, `invalid request: ${why}`),
+  })
+  if (typeof call !== 'object' || call === null || Array.isArray(call)) return bad(null, 'not an object')
+  const { jsonrpc, id, method, params } = call as Readonly<Record<string, unknown>>
+  if (id !== undefined && id !== null && typeof id !== 'string' && typeof id !== 'number')
+    return bad(null, 'the id is no string, number or null')
+  if (jsonrpc !== '2.0') return bad(id ?? null, 'jsonrpc is not "2.0"')
+  if (typeof method !== 'string') return bad(id ?? null, 'the method is no string')
+  return { ok: true, id, method, params }
+}
+
+/** Values of a method's parameters, which stand in an array in their order. Throws `BadValue` and `RpcError`. */
+function decodeParams(method: Method, json: unknown): unknown[] {
+  const given = json ?? []
+  if (!Array.isArray(given))
+    throw new RpcError(RPC_ERROR.invalidParams, 'invalid params: expected an array', { param: 'params', why: 'expected an array' })
+  if (given.length > method.params.length) {
+    throw new RpcError(RPC_ERROR.invalidParams, `invalid params: ${given.length} given, ${method.params.length} at most`, {
+      param: 'params',
+      why: 'too many',
+    })
+  }
+  return method.params.map((param, i) => decodeParam(param, given[i]))
+}
+
+function decodeParam(param: Param<unknown>, json: unknown): unknown {
+  if (json !== undefined && json !== null) return param.decode(json, param.name)
+  if (param.required) throw new BadValue(param.name, 'missing')
+  return undefined
+}
+
+/** Nothing of an unforeseen error leaves the node but that there was one. */
+function toRpcError(error: unknown, onDefect: (error: unknown) => void): RpcError {
+  if (error instanceof RpcError) return error
+  if (error instanceof BadValue)
+    return new RpcError(RPC_ERROR.invalidParams, `invalid params: ${error.message}`, { param: error.path, why: error.why })
+  if (error instanceof StateUnavailable) return new RpcError(RPC_ERROR.unavailable, error.message, { code: 'stateUnavailable' })
+  onDefect(error)
+  return new RpcError(RPC_ERROR.internal, 'internal error')
+}
+
+/** Whether brackets nest deeper than allowed, seen before anything is parsed. Brackets within strings do not count. */
+function nestsDeeper(text: string, max: number): boolean {
+  let depth = 0
+  let isString = false
+  for (let i = 0; i < text.length; i++) {
+    const letter = text.charCodeAt(i)
+    if (isString) {
+      if (letter === 0x5c) i++
+      else if (letter === 0x22) isString = false
+    } else if (letter === 0x22) isString = true
+    else if (letter === 0x5b || letter === 0x7b) {
+      if (++depth > max) return true
+    } else if (letter === 0x5d || letter === 0x7d) depth--
+  }
+  return false
+}

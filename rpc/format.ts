@@ -1,0 +1,247 @@
+/**
+ * Blocks, transactions, receipts and logs as JSON-RPC shows them: Ethereum's shapes to the letter, so that wallets, explorers and indexers need
+ * no change. A native transaction is shown as a call of its door with its fields beside it, a deposit as the OP Stack's clients expect.
+ * Source: ethereum/execution-apis; OP Stack specs, deposits.md. Spec: docs/spec/rpc.md#shapes
+ */
+import { isAccessList2930Tx, isLegacyTx, type TypedTransaction } from '@ethereumjs/tx'
+import { bytesToHex, type Hex } from 'viem'
+import { assert } from '../execution/assert.ts'
+import type { Header, Receipt } from '../execution/block.ts'
+import { doorCallData } from '../execution/native/native.ts'
+import type { DepositTx, EthereumTx, NativeTx, Tx } from '../execution/tx.ts'
+import type { ChainBlock } from './chain.ts'
+import { fieldsToJson, type Json, quantity } from './quantity.ts'
+
+/** Where a transaction stands. */
+export type Place = { readonly at: ChainBlock; readonly index: number }
+
+type Members = Record<string, Json>
+
+/** A header with its hash, as `newHeads` tells it. */
+export function headerToJson({ hash, block: { header } }: Pick<ChainBlock, 'hash' | 'block'>): Members {
+  return { hash, ...headerMembers(header) }
+}
+
+/** A block with its transactions, or with their hashes only. */
+export function blockToJson(at: ChainBlock, full: boolean): Members {
+  const { transactions, size } = at
+  return {
+    ...headerToJson(at),
+    size: quantity(size),
+    transactions: full ? transactions.map((tx, index) => transactionToJson(tx, { at, index })) : transactions.map((tx) => tx.hash),
+    uncles: [],
+    withdrawals: [],
+  }
+}
+
+/** A transaction in its block, or (place undefined) in the pool. */
+export function transactionToJson(tx: Tx, place: Place | undefined): Members {
+  const header = place?.at.block.header
+  const shared = {
+    blockHash: place?.at.hash ?? null,
+    blockNumber: header ? quantity(header.number) : null,
+    blockTimestamp: header ? quantity(header.timestamp) : null,
+    transactionIndex: place ? quantity(place.index) : null,
+    hash: tx.hash,
+    from: tx.sender,
+    type: quantity(tx.type),
+  }
+  if (tx.kind === 'ethereum') return { ...shared, ...ethereumMembers(tx, header?.baseFeePerGas) }
+  if (tx.kind === 'native') return { ...shared, ...nativeMembers(tx, header?.baseFeePerGas) }
+  return { ...shared, ...depositMembers(tx) }
+}
+
+/** The receipt of a block's transaction. */
+export function receiptToJson(at: ChainBlock, index: number): Members {
+  return receiptOf(at, index, logsBefore(at, index))
+}
+
+/** All receipts of a block. */
+export function receiptsToJson(at: ChainBlock): Members[] {
+  let logs = 0
+  return at.receipts.map((receipt, index) => {
+    const json = receiptOf(at, index, logs)
+    logs += receipt.logs.length
+    return json
+  })
+}
+
+/** What a log needs to know of where it stands. `logIndex` counts over the block. */
+export type LogPlace = Place & { readonly logIndex: number }
+
+/** A log of a block. */
+export function logToJson(log: Receipt['logs'][number], { at, index, logIndex }: LogPlace): Members {
+  const { number, timestamp } = at.block.header
+  const tx = at.transactions[index]
+  assert(tx, 'a block has a transaction for each receipt')
+  return {
+    address: log.address,
+    topics: log.topics,
+    data: log.data,
+    blockNumber: quantity(number),
+    blockHash: at.hash,
+    blockTimestamp: quantity(timestamp),
+    transactionHash: tx.hash,
+    transactionIndex: quantity(index),
+    logIndex: quantity(logIndex),
+    removed: false,
+  }
+}
+
+/** What a transaction pays for a unit of gas at a base fee, in wei. */
+export function effectiveGasPriceWei(tx: Tx, baseFeeWei: bigint): bigint {
+  if (tx.kind === 'native') return baseFeeWei
+  if (tx.kind === 'deposit') return 0n
+  return ethereumPriceWei(tx.tx, baseFeeWei)
+}
+
+function headerMembers(header: Header): Members {
+  return {
+    parentHash: header.parentHash,
+    sha3Uncles: header.sha3Uncles,
+    miner: header.miner,
+    stateRoot: header.stateRoot,
+    transactionsRoot: header.transactionsRoot,
+    receiptsRoot: header.receiptsRoot,
+    logsBloom: header.logsBloom,
+    difficulty: quantity(header.difficulty),
+    number: quantity(header.number),
+    gasLimit: quantity(header.gasLimit),
+    gasUsed: quantity(header.gasUsed),
+    timestamp: quantity(header.timestamp),
+    extraData: header.extraData,
+    mixHash: header.mixHash,
+    nonce: header.nonce,
+    baseFeePerGas: quantity(header.baseFeePerGas),
+    withdrawalsRoot: header.withdrawalsRoot,
+    blobGasUsed: quantity(header.blobGasUsed),
+    excessBlobGas: quantity(header.excessBlobGas),
+    parentBeaconBlockRoot: header.parentBeaconBlockRoot,
+    requestsHash: header.requestsHash,
+  }
+}
+
+function ethereumMembers({ tx }: EthereumTx, baseFeeWei: bigint | undefined): Members {
+  const { v, r, s } = tx
+  assert(v !== undefined && r !== undefined && s !== undefined, 'a decoded transaction is signed')
+  const shared = {
+    nonce: quantity(tx.nonce),
+    gas: quantity(tx.gasLimit),
+    to: tx.to ? bytesToHex(tx.to.bytes) : null,
+    value: quantity(tx.value),
+    input: bytesToHex(tx.data),
+    gasPrice: quantity(ethereumPriceWei(tx, baseFeeWei)),
+    v: quantity(v),
+    r: quantity(r),
+    s: quantity(s),
+  }
+  // A legacy transaction from before EIP-155 belongs to no chain.
+  if (isLegacyTx(tx)) return v >= 35n ? { ...shared, chainId: quantity((v - 35n) / 2n) } : shared
+  const typed = { ...shared, yParity: quantity(v), chainId: quantity(tx.common.chainId()), accessList: accessListToJson(tx.accessList) }
+  if (isAccessList2930Tx(tx)) return typed
+  const dynamic = { ...typed, maxFeePerGas: quantity(tx.maxFeePerGas), maxPriorityFeePerGas: quantity(tx.maxPriorityFeePerGas) }
+  return 'authorizationList' in tx ? { ...dynamic, authorizationList: tx.authorizationList.map(authorizationToJson) } : dynamic
+}
+
+/** In the pool (base fee undefined) a dynamic fee is shown at its bound. Source: EIP-1559. */
+function ethereumPriceWei(tx: TypedTransaction, baseFeeWei: bigint | undefined): bigint {
+  if (isLegacyTx(tx) || isAccessList2930Tx(tx)) return tx.gasPrice
+  if (baseFeeWei === undefined) return tx.maxFeePerGas
+  const bid = baseFeeWei + tx.maxPriorityFeePerGas
+  return bid < tx.maxFeePerGas ? bid : tx.maxFeePerGas
+}
+
+function accessListToJson(accessList: readonly [Uint8Array, Uint8Array[]][]): Json {
+  return accessList.map(([address, keys]) => ({ address: bytesToHex(address), storageKeys: keys.map((key) => bytesToHex(key)) }))
+}
+
+function authorizationToJson(authorization: readonly Uint8Array[]): Json {
+  const [chainId, address, nonce, yParity, r, s] = authorization
+  assert(chainId && address && nonce && yParity && r && s, 'an authorization has six members')
+  const number = (bytes: Uint8Array) => quantity(bytes.length === 0 ? 0n : BigInt(bytesToHex(bytes)))
+  return {
+    chainId: number(chainId),
+    address: bytesToHex(address),
+    nonce: number(nonce),
+    yParity: number(yParity),
+    r: number(r),
+    s: number(s),
+  }
+}
+
+function nativeMembers({ native, gas }: NativeTx, baseFeeWei: bigint | undefined): Members {
+  const { type, chainId, nonce, maxFeeWei, fields, signature } = native
+  const yParity = quantity(signature.yParity)
+  return {
+    nonce: quantity(nonce),
+    gas: quantity(gas),
+    to: type.door,
+    value: '0x0',
+    input: doorCallData(native),
+    gasPrice: quantity(baseFeeWei ?? maxFeeWei / gas),
+    chainId: quantity(chainId),
+    maxFee: quantity(maxFeeWei),
+    nativeType: type.name,
+    native: fieldsToJson(type.fields.parameters, fields),
+    yParity,
+    v: yParity,
+    r: quantity(BigInt(bytesToHex(signature.r))),
+    s: quantity(BigInt(bytesToHex(signature.s))),
+  }
+}
+
+/** A deposit has no signature, price or nonce; clients that know no deposits want to see zeros. */
+function depositMembers({ deposit }: DepositTx): Members {
+  const { sourceHash, to, mintWei, valueWei, gas, isSystem, data } = deposit
+  return {
+    nonce: '0x0',
+    gas: quantity(gas),
+    to: to ?? null,
+    value: quantity(valueWei),
+    input: data,
+    gasPrice: '0x0',
+    sourceHash,
+    mint: quantity(mintWei),
+    isSystemTx: isSystem,
+    v: '0x0',
+    r: '0x0',
+    s: '0x0',
+  }
+}
+
+function receiptOf(at: ChainBlock, index: number, logsBeforeIt: number): Members {
+  const receipt = at.receipts[index]
+  const tx = at.transactions[index]
+  assert(receipt && tx, 'a block has a receipt for each transaction')
+  const { header } = at.block
+  return {
+    transactionHash: tx.hash,
+    transactionIndex: quantity(index),
+    blockHash: at.hash,
+    blockNumber: quantity(header.number),
+    from: tx.sender,
+    to: recipientOf(tx) ?? null,
+    cumulativeGasUsed: quantity(receipt.cumulativeGasUsed),
+    gasUsed: quantity(receipt.gasUsed),
+    contractAddress: receipt.contractAddress ?? null,
+    logs: receipt.logs.map((log, i) => logToJson(log, { at, index, logIndex: logsBeforeIt + i })),
+    logsBloom: bytesToHex(receipt.logsBloom),
+    type: quantity(receipt.type),
+    effectiveGasPrice: quantity(effectiveGasPriceWei(tx, header.baseFeePerGas)),
+    status: receipt.succeeded ? '0x1' : '0x0',
+    ...(receipt.failureCode === undefined ? {} : { failureCode: receipt.failureCode }),
+  }
+}
+
+function recipientOf(tx: Tx): Hex | undefined {
+  if (tx.kind === 'native') return tx.native.type.door
+  if (tx.kind === 'deposit') return tx.deposit.to
+  return tx.tx.to && bytesToHex(tx.tx.to.bytes)
+}
+
+/** Logs of the block's transactions before this one. */
+function logsBefore(at: ChainBlock, index: number): number {
+  let logs = 0
+  for (const receipt of at.receipts.slice(0, index)) logs += receipt.logs.length
+  return logs
+}

@@ -1,0 +1,302 @@
+/**
+ * JSON-RPC over HTTP POST and WebSocket on one port, with GET /health and /ready beside them.
+ * What comes in is hostile: hosts and origins are allow-listed (a page that rebinds its name to this address gets nothing), bodies, batches,
+ * rates, connections and unread answers are bounded, and whatever a body holds, the answer is a typed error and the server stays up.
+ * Spec: docs/spec/rpc.md
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { type WebSocket, WebSocketServer } from 'ws'
+import type { Chain } from './chain.ts'
+import { createDispatcher, type Dispatcher, errorText } from './dispatch.ts'
+import { createFilters } from './filters.ts'
+import { createTokenBucket, RPC_LIMITS, type RpcLimits, type TokenBucket } from './limits.ts'
+import type { MethodContext } from './method.ts'
+import { RPC_ERROR } from './rpcError.ts'
+import { createSubscriptions, type Subscriber } from './subscriptions.ts'
+
+/** Where the server tells what happens to it. */
+export type RpcLog = {
+  info(event: string, facts: Readonly<Record<string, unknown>>): void
+  error(event: string, facts: Readonly<Record<string, unknown>>): void
+}
+
+export type RpcServerOptions = {
+  readonly chain: Chain
+  /** Address to listen on. */
+  readonly host: string
+  /** 0: any free port. */
+  readonly port: number
+  /** Bounds that differ from `RPC_LIMITS`. */
+  readonly limits?: Partial<RpcLimits> | undefined
+  /** Names by which clients may call this server, besides those of the loopback; `*` for any. */
+  readonly allowedHosts?: readonly string[] | undefined
+  /** Origins whose pages may read answers, such as `http://localhost:5173`; `*` for any. */
+  readonly allowedOrigins?: readonly string[] | undefined
+  readonly log: RpcLog
+  /** Milliseconds; for tests. */
+  readonly now?: (() => number) | undefined
+}
+
+/** A server that answers. */
+export type RpcServer = {
+  readonly url: string
+  readonly wsUrl: string
+  /** Closes every connection; resolves when the port is free. */
+  close(): Promise<void>
+}
+
+/** What one connection may still ask. */
+type Meter = { readonly bucket: TokenBucket; inFlight: number }
+
+/** What all of the server's parts share. */
+type Shared = {
+  readonly dispatcher: Dispatcher
+  readonly limits: RpcLimits
+  readonly isHostAllowed: (header: string | undefined) => boolean
+  readonly isOriginAllowed: (header: string) => boolean
+  readonly isReady: () => boolean
+  readonly contextOf: (subscriber: Subscriber | undefined) => MethodContext
+  readonly meterOf: (connection: object) => Meter
+}
+
+const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
+
+/** Starts to listen. Rejects if the address cannot be had. */
+export async function createRpcServer(options: RpcServerOptions): Promise<RpcServer> {
+  const { chain, host, port, log } = options
+  const now = options.now ?? Date.now
+  const limits = { ...RPC_LIMITS, ...options.limits }
+  const startBlock = chain.heads().latest
+  const filters = createFilters(chain, limits, now)
+  const subscriptions = createSubscriptions(chain, limits, startBlock)
+  const meters = new WeakMap<object, Meter>()
+  const shared: Shared = {
+    dispatcher: createDispatcher(limits, ({ method, error }) =>
+      log.error('rpc method failed', { method, error: String(error), stack: error instanceof Error ? error.stack : undefined }),
+    ),
+    limits,
+    isHostAllowed: hostCheck([...LOOPBACK_HOSTS, ...(options.allowedHosts ?? [])]),
+    isOriginAllowed: (origin) => (options.allowedOrigins ?? []).some((allowed) => allowed === '*' || allowed === origin),
+    isReady: () => (chain.syncStatus().highestBlock ?? 0n) <= chain.heads().latest,
+    contextOf: (subscriber) => ({ chain, limits, filters, subscriptions, startBlock, subscriber }),
+    meterOf(connection) {
+      const meter = meters.get(connection) ?? { bucket: createTokenBucket(limits.callsPerSec, now), inFlight: 0 }
+      meters.set(connection, meter)
+      return meter
+    },
+  }
+  const server = createHttpServer(shared)
+  await listen(server, host, port)
+  const sockets = createSocketServer(shared, server)
+  const unsubscribe = chain.subscribe({
+    onBlock: (at) => subscriptions.onBlock(at),
+    onPending(hash) {
+      filters.onPending(hash)
+      subscriptions.onPending(hash)
+    },
+  })
+  const { port: boundPort } = server.address() as AddressInfo
+  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
+  log.info('rpc listens', { host, port: boundPort })
+  return {
+    url: `http://${name}:${boundPort}`,
+    wsUrl: `ws://${name}:${boundPort}`,
+    async close() {
+      unsubscribe()
+      sockets.close()
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeAllConnections()
+      await closed
+      log.info('rpc closed', { port: boundPort })
+    },
+  }
+}
+
+function createHttpServer(shared: Shared): Server {
+  const { limits } = shared
+  const server = createServer(
+    { requestTimeout: limits.requestMs, headersTimeout: limits.requestMs, connectionsCheckingInterval: Math.min(1_000, limits.requestMs) },
+    (request, response) => {
+      const { origin } = request.headers
+      if (origin !== undefined && shared.isOriginAllowed(origin)) allowOrigin(response, origin)
+      answerHttp(shared, request).then(
+        (answer) => respond(response, answer),
+        () => request.destroy(), // the client went away: there is nobody to answer
+      )
+    },
+  )
+  server.keepAliveTimeout = limits.idleMs
+  server.setTimeout(2 * limits.idleMs, (socket) => socket.destroy())
+  server.maxConnections = limits.connections
+  server.maxRequestsPerSocket = 0
+  return server
+}
+
+/** What an HTTP request gets back. */
+type Answer = { readonly status: number; readonly text: string | undefined }
+
+async function answerHttp(shared: Shared, request: IncomingMessage): Promise<Answer> {
+  if (!shared.isHostAllowed(request.headers.host)) return refusal(403, 'this host name is not allowed')
+  if (request.method === 'OPTIONS') return { status: 204, text: undefined }
+  if (request.method === 'GET') return answerGet(shared, request.url)
+  if (request.method !== 'POST') return refusal(405, 'calls are made with POST')
+  if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) return refusal(415, 'the content type is not application/json')
+  const { limits, dispatcher } = shared
+  const body = await readBody(request, limits.bodyBytes)
+  if (body === undefined) return refusal(413, `the body exceeds ${limits.bodyBytes} bytes`)
+  const parsed = dispatcher.parse(body)
+  if (!parsed.ok) return { status: 200, text: parsed.answer }
+  const meter = shared.meterOf(request.socket)
+  const refused = begin(meter, parsed.calls, limits)
+  if (refused !== undefined) return { status: 429, text: refused }
+  try {
+    const text = await dispatcher.answer(parsed.body, shared.contextOf(undefined))
+    return { status: text === undefined ? 204 : 200, text }
+  } finally {
+    meter.inFlight -= parsed.calls
+  }
+}
+
+function answerGet({ isReady }: Shared, path: string | undefined): Answer {
+  if (path === '/health') return { status: 200, text: '{"ok":true}' }
+  if (path !== '/ready') return refusal(404, 'calls are made with POST; GET knows /health and /ready')
+  const ready = isReady()
+  return { status: ready ? 200 : 503, text: JSON.stringify({ ready }) }
+}
+
+function refusal(status: number, message: string): Answer {
+  return { status, text: errorText(RPC_ERROR.invalidRequest, message) }
+}
+
+/** WebSocket connections, taken over from the HTTP server when they ask for it. */
+function createSocketServer(shared: Shared, server: Server): { close(): void } {
+  const { limits } = shared
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: limits.bodyBytes, perMessageDeflate: false, clientTracking: true })
+  const isAlive = new WeakMap<WebSocket, boolean>()
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    const { host, origin } = request.headers
+    if (!shared.isHostAllowed(host) || (origin !== undefined && !shared.isOriginAllowed(origin))) {
+      socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n')
+      return
+    }
+    ;(socket as Socket).setTimeout(0) // from here on silence is judged by pings
+    sockets.handleUpgrade(request, socket, head, (client) => {
+      isAlive.set(client, true)
+      client.on('pong', () => isAlive.set(client, true))
+      serve(shared, client)
+    })
+  })
+  const heartbeat = setInterval(() => {
+    for (const client of sockets.clients) {
+      if (isAlive.get(client) === false) client.terminate()
+      isAlive.set(client, false)
+      client.ping()
+    }
+  }, limits.idleMs / 2)
+  heartbeat.unref()
+  return {
+    close() {
+      clearInterval(heartbeat)
+      for (const client of sockets.clients) client.terminate()
+      sockets.close()
+    },
+  }
+}
+
+function serve(shared: Shared, client: WebSocket): void {
+  const { limits, dispatcher } = shared
+  const meter = shared.meterOf(client)
+  const subscriber: Subscriber = {
+    send(text) {
+      if (client.readyState !== client.OPEN) return
+      if (client.bufferedAmount > limits.unsentBytes)
+        client.terminate() // it reads too slowly to keep
+      else client.send(text)
+    },
+  }
+  const context = shared.contextOf(subscriber)
+  const answer = async (text: string): Promise<string | undefined> => {
+    const parsed = dispatcher.parse(text)
+    if (!parsed.ok) return parsed.answer
+    const refused = begin(meter, parsed.calls, limits)
+    if (refused !== undefined) return refused
+    try {
+      return await dispatcher.answer(parsed.body, context)
+    } finally {
+      meter.inFlight -= parsed.calls
+    }
+  }
+  client.on('message', (message: Buffer) => {
+    answer(message.toString('utf8')).then(
+      (text) => {
+        if (text !== undefined) subscriber.send(text)
+        context.subscriptions.start(subscriber)
+      },
+      () => client.terminate(), // an answer that cannot be written is a defect, and was told to the log
+    )
+  })
+  client.on('error', () => client.terminate()) // a frame that is none, or larger than allowed
+  client.on('close', () => context.subscriptions.drop(subscriber))
+}
+
+/** Counts calls in, or says why not. */
+function begin(meter: Meter, calls: number, limits: RpcLimits): string | undefined {
+  if (meter.inFlight > 0 && meter.inFlight + calls > limits.callsInFlight) {
+    return errorText(RPC_ERROR.limitExceeded, 'too many calls at once', { code: 'tooManyCalls', max: limits.callsInFlight })
+  }
+  if (!meter.bucket.take(calls))
+    return errorText(RPC_ERROR.limitExceeded, 'too many calls a second', { code: 'rateExceeded', max: limits.callsPerSec })
+  meter.inFlight += calls
+  return undefined
+}
+
+/** The body as text, or undefined if it is too large; what is beyond is let go by unread, so that the client can hear why. */
+function readBody(request: IncomingMessage, max: number): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = []
+    let bytes = 0
+    request.on('data', (chunk: Buffer) => {
+      bytes += chunk.length
+      if (bytes <= max) chunks.push(chunk)
+      else {
+        chunks.length = 0
+        resolve(undefined)
+      }
+    })
+    request.on('end', () => resolve(Buffer.concat(chunks).toString('utf8')))
+    request.on('close', () => reject(new Error('the client went away')))
+  })
+}
+
+function respond(response: ServerResponse, { status, text }: Answer): void {
+  response.statusCode = status
+  if (text !== undefined) response.setHeader('content-type', 'application/json')
+  if (status === 429) response.setHeader('retry-after', '1')
+  response.end(text)
+}
+
+function allowOrigin(response: ServerResponse, origin: string): void {
+  response.setHeader('access-control-allow-origin', origin)
+  response.setHeader('access-control-allow-methods', 'POST, GET, OPTIONS')
+  response.setHeader('access-control-allow-headers', 'content-type')
+  response.setHeader('access-control-max-age', '600')
+  response.setHeader('vary', 'origin')
+}
+
+/** Whether a Host header names this server by an allowed name; the port does not matter. */
+function hostCheck(allowed: readonly string[]): (header: string | undefined) => boolean {
+  const names = new Set(allowed.map((name) => name.toLowerCase()))
+  return (header) => names.has('*') || (header !== undefined && names.has(header.toLowerCase().replace(/:\d+$/, '')))
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port, backlog: 511 }, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}

@@ -1,0 +1,577 @@
+/**
+ * L1, asked and told: the only file of this room that does I/O. JSON-RPC through viem, blobs through the beacon API.
+ * What a rollup block depends on is pinned to the hash of an L1 block, and every failure is an `L1Error` that says what helps.
+ */
+import {
+  BaseError,
+  BlockNotFoundError,
+  bytesToHex,
+  createPublicClient,
+  decodeErrorResult,
+  decodeFunctionData,
+  formatLog,
+  getAbiItem,
+  type Hex,
+  HttpRequestError,
+  hexToBytes,
+  http,
+  isHex,
+  numberToHex,
+  type PublicClient,
+  parseEventLogs,
+  ResponseBodyTooLargeError,
+  RpcRequestError,
+  type RpcTransactionRequest,
+  TimeoutError,
+  TransactionNotFoundError,
+  TransactionReceiptNotFoundError,
+  toEventSelector,
+} from 'viem'
+import { keccak256 } from '../execution/keccak.ts'
+import { batchInboxAbi, checkpointManagerAbi, portalAbi } from './abi.ts'
+import { BLOB_BYTES, decodeBlobs } from './blob.ts'
+import { blobDataHash, callDataHash } from './inbox.ts'
+import { type Kzg, versionedHash } from './kzg.ts'
+import { L1Error, type L1ErrorKind } from './l1Error.ts'
+import {
+  type L1Batch,
+  type L1Checkpoint,
+  type L1Deposit,
+  type L1Log,
+  type L1Ref,
+  parseBatches,
+  parseCheckpoints,
+  parseDeposits,
+} from './l1Logs.ts'
+import type { GasQuestion, L1TxPort, SendVerdict } from './txManager.ts'
+
+/** Where the contracts are; a genesis file's `l1` has them. */
+export type L1Addresses = { readonly portal: Hex; readonly inbox: Hex; readonly checkpointManager: Hex }
+
+/** How to reach an L1 node. */
+export type L1Endpoint = {
+  readonly rpcUrl: string
+  /** One request at most, in milliseconds. 15 s unless set. */
+  readonly timeoutMs?: number
+  /** Repetitions of a request that failed in a way that may pass, the first after `retryDelayMs`, each wait twice the one before. 4, from 250 ms. */
+  readonly retries?: number
+  readonly retryDelayMs?: number
+  /** Blocks of one log query at most: nodes limit it. 2,000. */
+  readonly logRangeBlocks?: number
+}
+
+export type L1Options = L1Endpoint & {
+  readonly chainId: number
+  readonly addresses: L1Addresses
+  /** Beacon APIs that serve blobs, asked in this order. May be empty where every batch is in call data. */
+  readonly beaconUrls: readonly string[]
+  /** For blobs: what they are checked with. */
+  readonly kzg: Kzg
+}
+
+/** An L1 block as far as the rollup sees it. Fees in wei per gas; the blob fee is 1 on an L1 without blobs. */
+export type L1Block = L1Ref & {
+  readonly parentHash: Hex
+  readonly timestampSec: bigint
+  readonly baseFeeWei: bigint
+  readonly blobBaseFeeWei: bigint
+  readonly prevRandao: Hex
+}
+
+/** What the inbox's next batch has to follow. `accumulator` is zero until the genesis file is published. */
+export type InboxState = { readonly accumulator: Hex; readonly batchCount: bigint; readonly lastBlock: bigint }
+
+/** The genesis file as published, and where. */
+export type PublishedGenesis = { readonly genesis: Uint8Array; readonly hash: Hex; readonly inbox: Hex; readonly l1Block: L1Ref }
+
+/**
+ * L1. Everything throws `L1Error`. Methods that take the last block of a range as `L1Ref` throw kind `reset` if that block is not, or not any more,
+ * on the canonical chain; what they answer is of its chain. An empty range (`from` above `to`) has no answers.
+ */
+export type L1 = {
+  /** Holds the endpoint against the configuration: chain id, and code at every address. Throws kind `stop`. */
+  check(): Promise<void>
+  blockByTag(tag: 'latest' | 'safe' | 'finalized'): Promise<L1Block>
+  /** Undefined above the head. */
+  blockByNumber(number: bigint): Promise<L1Block | undefined>
+  /** The block itself, if it is canonical; else throws kind `reset`. */
+  canonicalBlock(ref: L1Ref): Promise<L1Block>
+  /** In log order. */
+  deposits(fromNumber: bigint, to: L1Ref): Promise<L1Deposit[]>
+  /** In log order, without payloads. */
+  batches(fromNumber: bigint, to: L1Ref): Promise<L1Batch[]>
+  /** The payload of a batch, held against its data hash. Throws kind `retry` while no source has the blobs. */
+  batchPayload(batch: L1Batch): Promise<Uint8Array>
+  checkpoints(fromNumber: bigint, to: L1Ref): Promise<L1Checkpoint[]>
+  /** At the head. */
+  inboxState(): Promise<InboxState>
+  /** Deposits queued so far, at the head. */
+  depositCount(): Promise<bigint>
+  /** For transaction managers. */
+  readonly transactions: L1TxPort
+}
+
+const BATCH_POSTED = toEventSelector(getAbiItem({ abi: batchInboxAbi, name: 'BatchPosted' }))
+const GENESIS_PUBLISHED = toEventSelector(getAbiItem({ abi: batchInboxAbi, name: 'GenesisPublished' }))
+const CHECKPOINT_SUBMITTED = toEventSelector(getAbiItem({ abi: checkpointManagerAbi, name: 'CheckpointSubmitted' }))
+
+/** Opens nothing: the first request does. */
+export function createL1(options: L1Options): L1 {
+  const rpc = createRpc(options)
+  const beacon = createBeacon(options)
+  const { portal, inbox, checkpointManager } = options.addresses
+  return {
+    check: () => checkEndpoint(rpc, options),
+    blockByTag: async (tag) => (await readBlock(rpc, { blockTag: tag })) ?? fail('retry', `L1 has no ${tag} block yet`),
+    blockByNumber: (blockNumber) => readBlock(rpc, { blockNumber }),
+    canonicalBlock: (ref) => canonicalBlock(rpc, ref),
+    deposits: async (from, to) => parseDeposits(await readLogs(rpc, { address: portal, from, to })),
+    batches: async (from, to) => parseBatches(await readLogs(rpc, { address: inbox, topic: BATCH_POSTED, from, to })),
+    batchPayload: (batch) => batchPayload(rpc, beacon, { inbox, batch }),
+    checkpoints: async (from, to) =>
+      parseCheckpoints(await readLogs(rpc, { address: checkpointManager, topic: CHECKPOINT_SUBMITTED, from, to })),
+    inboxState: async () => {
+      const [accumulator, batchCount, lastBlock] = await rpc.ask('inbox state', (client) =>
+        client.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'head' }),
+      )
+      return { accumulator, batchCount, lastBlock }
+    },
+    depositCount: () =>
+      rpc.ask('deposit count', (client) => client.readContract({ address: portal, abi: portalAbi, functionName: 'depositCount' })),
+    transactions: createTxPort(rpc),
+  }
+}
+
+/**
+ * The genesis file that an inbox has published: that of `inbox`, or, without it, the only one among all contracts of the L1. Looks from L1 block
+ * `fromNumber` on. Throws kind `retry` if there is none, and `stop`, asking for the address, if there are several.
+ */
+export async function findGenesis(
+  endpoint: L1Endpoint,
+  where: { readonly inbox?: Hex; readonly fromNumber?: bigint } = {},
+): Promise<PublishedGenesis> {
+  const rpc = createRpc(endpoint)
+  const to = (await readBlock(rpc, { blockTag: 'latest' })) ?? fail('retry', 'L1 has no block yet')
+  const logs = await readLogs(rpc, { address: where.inbox, topic: GENESIS_PUBLISHED, from: where.fromNumber ?? 0n, to })
+  const found = parseEventLogs({ abi: batchInboxAbi, eventName: 'GenesisPublished', logs })
+  const [first, second] = found
+  if (!first) fail('retry', where.inbox ? `${where.inbox} has published no genesis file` : 'no genesis file is published on this L1')
+  if (second)
+    fail(
+      'stop',
+      `several genesis files are published on this L1; name the inbox: ${[...new Set(found.map((log) => log.address))].join(', ')}`,
+    )
+  const genesis = hexToBytes(first.args.genesis)
+  if (bytesToHex(keccak256(genesis)) !== first.args.hash) fail('stop', `${first.address} is no inbox: its genesis file has another hash`)
+  return { genesis, hash: first.args.hash, inbox: lower(first.address), l1Block: { number: first.blockNumber, hash: first.blockHash } }
+}
+
+// ---- JSON-RPC
+
+type Rpc = {
+  readonly logRangeBlocks: bigint
+  /** Asks, again where that may help, and throws nothing but `L1Error`. `retries` overrides the endpoint's. */
+  ask<T>(what: string, question: (client: PublicClient) => Promise<T>): Promise<T>
+  /** Waits before the repetition of this number, from 0; false if there is none left. */
+  again(attempt: number): Promise<boolean>
+}
+
+function createRpc({ rpcUrl, timeoutMs = 15_000, retries = 4, retryDelayMs = 250, logRangeBlocks = 2_000 }: L1Endpoint): Rpc {
+  // viem would repeat requests for as long as a server's Retry-After says; here the waits have a bound.
+  const client = createPublicClient({ transport: http(rpcUrl, { timeout: timeoutMs, retryCount: 0 }), cacheTime: 0 })
+  const again = async (attempt: number) => {
+    if (attempt >= retries) return false
+    await new Promise((resolve) => setTimeout(resolve, retryDelayMs * 2 ** attempt))
+    return true
+  }
+  const ask = async <T>(what: string, question: (client: PublicClient) => Promise<T>): Promise<T> => {
+    // Ends: `again` counts.
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await question(client)
+      } catch (error) {
+        if (error instanceof L1Error || !(error instanceof BaseError)) throw error
+        if (!mayPass(error))
+          throw new L1Error(`L1 refuses: ${what}: ${error.shortMessage} ${error.details ?? ''}`, { kind: 'stop', cause: error })
+        if (!(await again(attempt)))
+          throw new L1Error(`L1 does not answer: ${what}: ${error.shortMessage}`, { kind: 'retry', cause: error })
+      }
+    }
+  }
+  return { logRangeBlocks: BigInt(logRangeBlocks), ask, again }
+}
+
+// JSON-RPC codes of a node that is behind, busy, or limits the rate: -1 and 429 of gateways, -32000 and -32001 "header not found",
+// -32002, -32603, -32005 and -32007 limits. Source: EIP-1474 and viem's list of codes that it repeats.
+const PASSING_CODES: ReadonlySet<number> = new Set([-1, 429, -32000, -32001, -32002, -32005, -32007, -32603])
+const PASSING_STATUSES: ReadonlySet<number> = new Set([403, 408, 413, 425, 429])
+
+function mayPass(error: BaseError): boolean {
+  const failed = find(error, HttpRequestError)
+  if (failed) return failed.status === undefined || isPassingStatus(failed.status)
+  if (find(error, TimeoutError)) return true
+  const answer = find(error, RpcRequestError)
+  return answer !== undefined && (PASSING_CODES.has(answer.code) || isPassingStatus(answer.status))
+}
+
+function isPassingStatus(status: number | undefined): boolean {
+  return status !== undefined && (status >= 500 || PASSING_STATUSES.has(status))
+}
+
+function find<E extends Error>(error: unknown, type: abstract new (...args: never[]) => E): E | undefined {
+  const found = error instanceof BaseError ? error.walk((cause) => cause instanceof type) : undefined
+  return found instanceof type ? found : undefined
+}
+
+async function checkEndpoint(rpc: Rpc, { chainId, addresses }: L1Options): Promise<void> {
+  const got = await rpc.ask('chain id', (client) => client.getChainId())
+  if (got !== chainId) fail('stop', `the L1 endpoint is of chain ${got}, not ${chainId}`)
+  const { portal, inbox, checkpointManager } = addresses
+  for (const [name, address] of Object.entries({ portal, inbox, checkpointManager })) {
+    const code = await rpc.ask(`code of ${name}`, (client) => client.getCode({ address }))
+    if (!code) fail('stop', `no contract at ${address} (${name})`)
+  }
+}
+
+type BlockChoice = { readonly blockTag: 'latest' | 'safe' | 'finalized' } | { readonly blockNumber: bigint }
+
+async function readBlock(rpc: Rpc, choice: BlockChoice): Promise<L1Block | undefined> {
+  // Ends: `again` counts.
+  for (let attempt = 0; ; attempt++) {
+    const block = await rpc.ask('block', (client) =>
+      orUndefined(client.getBlock({ ...choice, includeTransactions: false }), BlockNotFoundError),
+    )
+    if (!block) return undefined
+    const blobBaseFeeWei = await readBlobBaseFee(rpc, block)
+    if (blobBaseFeeWei !== undefined) {
+      const { number, hash, parentHash, timestamp, baseFeePerGas, mixHash } = block
+      return { number, hash, parentHash, timestampSec: timestamp, baseFeeWei: baseFeePerGas ?? 0n, blobBaseFeeWei, prevRandao: mixHash }
+    }
+    // The block was exchanged between the two questions.
+    if (!(await rpc.again(attempt))) fail('retry', `L1 does not agree with itself about block ${block.number}`)
+  }
+}
+
+// By the fee history and not from `excessBlobGas`, because the factor in between changes with L1's forks, which the L1 node knows.
+async function readBlobBaseFee(
+  rpc: Rpc,
+  block: { number: bigint; baseFeePerGas: bigint | null; excessBlobGas?: bigint },
+): Promise<bigint | undefined> {
+  if (block.excessBlobGas === undefined) return 1n
+  const history = await rpc.ask('fee history', (client) =>
+    client.request({ method: 'eth_feeHistory', params: [numberToHex(1), numberToHex(block.number), []] }),
+  )
+  const { oldestBlock, baseFeePerGas, baseFeePerBlobGas } = history as { oldestBlock: Hex; baseFeePerGas: Hex[]; baseFeePerBlobGas?: Hex[] }
+  const [baseFee] = baseFeePerGas
+  const [blobBaseFee] = baseFeePerBlobGas ?? []
+  if (baseFee === undefined || blobBaseFee === undefined) fail('stop', 'L1 has no fee history with blob fees')
+  return BigInt(oldestBlock) === block.number && BigInt(baseFee) === block.baseFeePerGas ? BigInt(blobBaseFee) : undefined
+}
+
+async function canonicalBlock(rpc: Rpc, ref: L1Ref): Promise<L1Block> {
+  // Ends: `again` counts.
+  for (let attempt = 0; ; attempt++) {
+    const block = await readBlock(rpc, { blockNumber: ref.number })
+    if (block?.hash === ref.hash) return block
+    if (block) fail('reset', `L1 block ${ref.number} is ${block.hash}, not ${ref.hash}`)
+    // Above the head of this node: it may be behind, which passes quickly, or on a chain that is shorter now.
+    if (!(await rpc.again(attempt))) fail('reset', `L1 block ${ref.number} ${ref.hash} is gone`)
+  }
+}
+
+type LogQuestion = { readonly address: Hex | undefined; readonly topic?: Hex; readonly from: bigint; readonly to: L1Ref }
+
+async function readLogs(rpc: Rpc, { address, topic, from, to }: LogQuestion): Promise<L1Log[]> {
+  if (from > to.number) return []
+  // Before, because a range beyond the head is an error to some nodes, and after, because the chain may change while we read.
+  await canonicalBlock(rpc, to)
+  const logs: L1Log[] = []
+  for (let first = from; first <= to.number; first += rpc.logRangeBlocks) {
+    const last = first + rpc.logRangeBlocks - 1n
+    logs.push(...(await readLogRange(rpc, { address, topic, first, last: last < to.number ? last : to.number })))
+  }
+  await canonicalBlock(rpc, to)
+  return logs
+}
+
+type LogRange = { readonly address: Hex | undefined; readonly topic: Hex | undefined; readonly first: bigint; readonly last: bigint }
+
+async function readLogRange(rpc: Rpc, range: LogRange): Promise<L1Log[]> {
+  const { address, topic, first, last } = range
+  const filter = {
+    fromBlock: numberToHex(first),
+    toBlock: numberToHex(last),
+    ...(address && { address }),
+    ...(topic && { topics: [topic] }),
+  }
+  try {
+    const logs = await rpc.ask(`logs of blocks ${first} to ${last}`, (client) =>
+      client.request({ method: 'eth_getLogs', params: [filter] }),
+    )
+    return logs.map((log) => formatLog(log) as L1Log)
+  } catch (error) {
+    // Nodes also limit the count or the bytes of the answers, each in its own words.
+    const tooMuch = error instanceof L1Error && (find(error.cause, RpcRequestError) ?? find(error.cause, ResponseBodyTooLargeError))
+    if (!tooMuch || first === last) throw error
+    const middle = (first + last) / 2n
+    return [...(await readLogRange(rpc, { ...range, last: middle })), ...(await readLogRange(rpc, { ...range, first: middle + 1n }))]
+  }
+}
+
+// ---- payloads
+
+async function batchPayload(
+  rpc: Rpc,
+  beacon: Beacon,
+  { inbox, batch }: { readonly inbox: Hex; readonly batch: L1Batch },
+): Promise<Uint8Array> {
+  const { txHash, l1Block, dataHash, header, index } = batch
+  const tx = await rpc.ask('transaction of a batch', (client) =>
+    orUndefined(client.getTransaction({ hash: txHash }), TransactionNotFoundError),
+  )
+  if (tx?.blockHash !== l1Block.hash) {
+    await canonicalBlock(rpc, l1Block)
+    fail('retry', `L1 does not find transaction ${txHash} of batch ${index}`)
+  }
+  const versionedHashes = tx.blobVersionedHashes ?? []
+  if (versionedHashes.length === 0) {
+    // The inbox takes batches from plain calls only, so this is one.
+    const payload = postedPayload(inbox, tx)
+    return payload && callDataHash(payload) === dataHash ? payload : fail('stop', `transaction ${txHash} does not carry batch ${index}`)
+  }
+  if (blobDataHash(versionedHashes) !== dataHash) fail('stop', `transaction ${txHash} does not carry batch ${index}`)
+  const { timestamp } = await rpc.ask('block of a batch', (client) => client.getBlock({ blockHash: l1Block.hash }))
+  const blobs = await beacon.blobs({ l1Block, timestampSec: timestamp, versionedHashes })
+  if (!blobs.ok) {
+    await canonicalBlock(rpc, l1Block)
+    fail('retry', `no source has the blobs of batch ${index} in L1 block ${l1Block.number}: ${blobs.reason}`)
+  }
+  const decoded = decodeBlobs(blobs.blobs, header.payloadBytes)
+  return decoded.ok ? decoded.payload : fail('stop', `the blobs of batch ${index} are no payload: ${decoded.code}`)
+}
+
+function postedPayload(inbox: Hex, { to, input }: { readonly to: Hex | null; readonly input: Hex }): Uint8Array | undefined {
+  if (to?.toLowerCase() !== inbox) return undefined
+  try {
+    const call = decodeFunctionData({ abi: batchInboxAbi, data: input })
+    return call.functionName === 'postBatch' ? hexToBytes(call.args[1]) : undefined
+  } catch (error) {
+    if (error instanceof BaseError) return undefined // viem throws for data that is no call of the contract
+    throw error
+  }
+}
+
+// ---- beacon API
+
+type BlobQuestion = { readonly l1Block: L1Ref; readonly timestampSec: bigint; readonly versionedHashes: readonly Hex[] }
+type BlobAnswer = { readonly ok: true; readonly blobs: Uint8Array[] } | { readonly ok: false; readonly reason: string }
+
+type Beacon = {
+  /** The blobs of these hashes, in this order, each held against its hash. */
+  blobs(question: BlobQuestion): Promise<BlobAnswer>
+}
+
+/** When the beacon chain began and how long its slots are; undefined for a server without slots, such as anvil. */
+type BeaconClock = { readonly genesisSec: bigint; readonly slotMs: bigint } | undefined
+
+// Of one answer: more than all blobs of a block as hex.
+const BEACON_ANSWER_BYTES_MAX = 16 * 1_024 * 1_024
+
+function createBeacon({ beaconUrls, kzg, timeoutMs = 15_000, retries = 4, retryDelayMs = 250 }: L1Options): Beacon {
+  const clocks = new Map<string, BeaconClock>()
+  const askOne = async (url: string, question: BlobQuestion): Promise<BlobAnswer> => {
+    const get = (path: string) => fetchJson(new URL(path, url.endsWith('/') ? url : `${url}/`), timeoutMs)
+    if (!clocks.has(url)) clocks.set(url, await readBeaconClock(get))
+    const path = `eth/v1/beacon/blobs/${beaconBlockId(clocks.get(url), question)}?versioned_hashes=${question.versionedHashes.join(',')}`
+    const { status, body } = await get(path)
+    if (status !== 200) return { ok: false, reason: `${new URL(url).host} answers ${status}` }
+    return pickBlobs(kzg, blobsOf(body), question.versionedHashes)
+  }
+  return {
+    blobs: async (question) => {
+      let reason = 'no beacon API is configured'
+      for (let attempt = 0; attempt <= retries && beaconUrls.length > 0; attempt++) {
+        if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, retryDelayMs * 2 ** (attempt - 1)))
+        for (const url of beaconUrls) {
+          const answer = await askOne(url, question).catch(asUnreachable)
+          if (answer.ok) return answer
+          reason = answer.reason
+        }
+      }
+      return { ok: false, reason }
+    },
+  }
+}
+
+// What fetch, its time limit and JSON.parse throw.
+function asUnreachable(error: unknown): BlobAnswer {
+  if (error instanceof TypeError || error instanceof DOMException || error instanceof SyntaxError || error instanceof L1Error)
+    return { ok: false, reason: error.message }
+  throw error
+}
+
+async function readBeaconClock(get: (path: string) => Promise<JsonAnswer>): Promise<BeaconClock> {
+  const spec = await get('eth/v1/config/spec')
+  if (spec.status === 404) return undefined
+  const genesis = await get('eth/v1/beacon/genesis')
+  const slotMs = textOf(spec.body, 'SLOT_DURATION_MS') ?? `${textOf(spec.body, 'SECONDS_PER_SLOT')}000`
+  const genesisSec = textOf(genesis.body, 'genesis_time')
+  if (!/^\d{1,10}$/.test(slotMs) || BigInt(slotMs) === 0n || !genesisSec || !/^\d{1,20}$/.test(genesisSec))
+    fail('retry', 'a beacon API without genesis time or slot length')
+  return { genesisSec: BigInt(genesisSec), slotMs: BigInt(slotMs) }
+}
+
+// A server without slots goes by the blocks of the L1 itself.
+function beaconBlockId(clock: BeaconClock, { l1Block, timestampSec }: BlobQuestion): string {
+  return clock ? String(((timestampSec - clock.genesisSec) * 1_000n) / clock.slotMs) : l1Block.hash
+}
+
+async function pickBlobs(kzg: Kzg, offered: Uint8Array[] | undefined, versionedHashes: readonly Hex[]): Promise<BlobAnswer> {
+  if (!offered) return { ok: false, reason: 'an answer that is no list of blobs' }
+  const byHash = new Map<Hex, Uint8Array>()
+  for (const blob of offered) byHash.set(versionedHash(await kzg.commit(blob)), blob)
+  const blobs: Uint8Array[] = []
+  for (const hash of versionedHashes) {
+    const blob = byHash.get(hash)
+    if (!blob) return { ok: false, reason: `blob ${hash} is not among those served` }
+    blobs.push(blob)
+  }
+  return { ok: true, blobs }
+}
+
+type JsonAnswer = { readonly status: number; readonly body: unknown }
+
+async function fetchJson(url: URL, timeoutMs: number): Promise<JsonAnswer> {
+  const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), headers: { accept: 'application/json' } })
+  if (response.status !== 200 || !response.body) {
+    await response.body?.cancel()
+    return { status: response.status, body: undefined }
+  }
+  const chunks: Uint8Array[] = []
+  let bytes = 0
+  for await (const chunk of response.body) {
+    bytes += chunk.length
+    if (bytes > BEACON_ANSWER_BYTES_MAX) fail('retry', `${url.host} answers with more than ${BEACON_ANSWER_BYTES_MAX} bytes`)
+    chunks.push(chunk)
+  }
+  return { status: 200, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) }
+}
+
+function textOf(body: unknown, name: string): string | undefined {
+  const inner = memberOf(memberOf(body, 'data'), name)
+  return typeof inner === 'string' ? inner : undefined
+}
+
+function blobsOf(body: unknown): Uint8Array[] | undefined {
+  const list = memberOf(body, 'data')
+  if (!Array.isArray(list)) return undefined
+  const blobs: Uint8Array[] = []
+  for (const item of list) {
+    if (typeof item !== 'string' || item.length !== 2 + 2 * BLOB_BYTES || !isHex(item)) return undefined
+    blobs.push(hexToBytes(item))
+  }
+  return blobs
+}
+
+function memberOf(value: unknown, name: string): unknown {
+  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined
+}
+
+// ---- sending
+
+function createTxPort(rpc: Rpc): L1TxPort {
+  return {
+    nonce: async (address) => BigInt(await rpc.ask('nonce', (client) => client.getTransactionCount({ address, blockTag: 'latest' }))),
+    fees: () => readFees(rpc),
+    estimateGas: (question) => estimateGas(rpc, question),
+    send: (raw) => sendRaw(rpc, raw),
+    inclusion: async (hash) => {
+      const receipt = await rpc.ask('receipt', (client) =>
+        orUndefined(client.getTransactionReceipt({ hash }), TransactionReceiptNotFoundError),
+      )
+      if (!receipt) return undefined
+      const head = await rpc.ask('head', (client) => client.getBlockNumber({ cacheTime: 0 }))
+      const l1Block = { number: receipt.blockNumber, hash: receipt.blockHash }
+      return { l1Block, succeeded: receipt.status === 'success', confirmations: head - receipt.blockNumber + 1n }
+    },
+  }
+}
+
+async function readFees(rpc: Rpc): ReturnType<L1TxPort['fees']> {
+  const history = await rpc.ask('fee history', (client) =>
+    client.request({ method: 'eth_feeHistory', params: [numberToHex(1), 'latest', []] }),
+  )
+  const { baseFeePerGas, baseFeePerBlobGas } = history as { baseFeePerGas: Hex[]; baseFeePerBlobGas?: Hex[] }
+  const tipWei = await rpc.ask('tip', (client) => client.estimateMaxPriorityFeePerGas())
+  // The last items are those of the block to come.
+  return { baseFeeWei: BigInt(baseFeePerGas.at(-1) ?? 0), tipWei, blobBaseFeeWei: BigInt(baseFeePerBlobGas?.at(-1) ?? 1) }
+}
+
+const REVERTED = 3
+
+async function estimateGas(rpc: Rpc, { from, to, data, versionedHashes }: GasQuestion): ReturnType<L1TxPort['estimateGas']> {
+  // viem's type wants the blobs beside their hashes, nodes do not: the call sees the hashes alone.
+  const call = { from, to, data, ...(versionedHashes.length > 0 && { blobVersionedHashes: versionedHashes }) } as RpcTransactionRequest
+  try {
+    const gas = await rpc.ask('gas estimate', (client) => client.request({ method: 'eth_estimateGas', params: [call] }))
+    return { ok: true, gas: BigInt(gas) }
+  } catch (error) {
+    const answer = error instanceof L1Error ? find(error.cause, RpcRequestError) : undefined
+    if (!answer) throw error
+    if (answer.code !== REVERTED && !/revert/i.test(answer.details)) throw error
+    return { ok: false, reason: revertReason(answer) }
+  }
+}
+
+const REVERT_ABI = [...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi].filter((item) => item.type === 'error')
+
+function revertReason({ data, details }: RpcRequestError): string {
+  if (!isHex(data) || data === '0x') return details
+  try {
+    const { errorName, args } = decodeErrorResult({ abi: REVERT_ABI, data })
+    return `${errorName}(${(args ?? []).join(', ')})`
+  } catch (error) {
+    if (error instanceof BaseError) return data // an error that is not of our contracts
+    throw error
+  }
+}
+
+async function sendRaw(rpc: Rpc, raw: Hex): Promise<SendVerdict> {
+  return rpc.ask('transaction to send', async (client) => {
+    try {
+      await client.sendRawTransaction({ serializedTransaction: raw })
+      return { ok: true }
+    } catch (error) {
+      const answer = find(error, RpcRequestError)
+      const verdict = answer && sendVerdict(answer)
+      if (verdict) return verdict
+      throw error
+    }
+  })
+}
+
+// Nodes have no codes for these. Sources: geth core/txpool/errors.go, reth and anvil likewise.
+function sendVerdict({ code, details }: RpcRequestError): SendVerdict | undefined {
+  if (/already (known|imported)|known transaction/i.test(details)) return { ok: true }
+  if (/nonce too low/i.test(details)) return { ok: false, code: 'nonceTooLow', reason: details }
+  if (/underpriced|max fee per (blob )?gas|fee cap/i.test(details)) return { ok: false, code: 'underpriced', reason: details }
+  // -32000 is a node's word for any refusal here, and not for being behind.
+  return code !== -32000 && PASSING_CODES.has(code) ? undefined : { ok: false, code: 'rejected', reason: details }
+}
+
+async function orUndefined<T>(question: Promise<T>, absent: abstract new (...args: never[]) => Error): Promise<T | undefined> {
+  try {
+    return await question
+  } catch (error) {
+    if (find(error, absent)) return undefined
+    throw error
+  }
+}
+
+function fail(kind: L1ErrorKind, message: string): never {
+  throw new L1Error(message, { kind })
+}
+
+function lower(address: Hex): Hex {
+  return address.toLowerCase() as Hex
+}

@@ -1,0 +1,285 @@
+/**
+ * The native lane of a range of blocks: everything that changes the ledger, as rows in execution order, and its re-execution without the EVM.
+ * Rows are counted in sixteens; a group says where its first row stands, where the block row that rules it stands, and the ledger root after
+ * its last row, so that whoever has the bytes and the root before can check sixteen rows alone. Spec: docs/spec/batch.md#rows
+ */
+import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
+import { assert } from '../execution/assert.ts'
+import { type Header, timestampMs } from '../execution/block.ts'
+import { type Deposit, l1InfoDeposit, parseL1Info } from '../execution/deposit.ts'
+import { attempt, malformed } from '../execution/fields.ts'
+import {
+  applyDepositToLedger,
+  applyNativeToLedger,
+  applyOperationToLedger,
+  type CheckedNative,
+  type LaneContext,
+} from '../execution/laneRules.ts'
+import { createLedger, toTreeChanges } from '../execution/ledger/ledger.ts'
+import type { L1Info } from '../execution/ledger/tables.ts'
+import { createLedgerTree, isLeafHash, type NodeReader, type TreeChange, treeKey } from '../execution/ledger/tree.ts'
+import { nativeGas, type SignedNative, signingHash } from '../execution/native/native.ts'
+import { invalid, type Rejection } from '../execution/native/nativeType.ts'
+import { type BlockRow, encodeRow, ROW_ELEMENT_BYTES, type Row, takeRow } from '../execution/native/row.ts'
+import type { EvmOperation } from '../execution/precompile.ts'
+import { recoverAddress } from '../execution/recover.ts'
+import type { Tx } from '../execution/tx.ts'
+import type { ChainParams } from '../genesis/params.ts'
+
+/** Rows of one group: the unit of the fraud proof. */
+export const GROUP_ROWS = 16
+
+/** Nodes of passing roots kept in memory before those that no later root has are let go of. */
+const MADE_NODES_MAX = 400_000
+
+/** What the lane takes from an executed block. */
+export type LaneBlock = {
+  readonly header: Header
+  readonly transactions: readonly Tx[]
+  readonly operations: readonly { readonly txIndex: number; readonly operation: EvmOperation }[]
+}
+
+/** A row and where it came from. */
+export type LaneRow = {
+  readonly row: Row
+  /** Number of its block. */
+  readonly block: bigint
+  /** Index of the transaction that made it; undefined for block rows, and where the row was read from L1. */
+  readonly txIndex: number | undefined
+  /** The transaction of a native row, where its signature is checked already. */
+  readonly checked: CheckedNative | undefined
+}
+
+/** Where a group's first row starts, and the block row that rules it, in elements from the start of the lane. */
+export type GroupPlace = { readonly firstElement: number; readonly contextElement: number }
+
+/** A lane's bytes: a multiple of 31, `rowCount` rows, one place a group. */
+export type Lane = { readonly bytes: Uint8Array; readonly rowCount: number; readonly places: readonly GroupPlace[] }
+
+/** The rows of the blocks, which follow one another. */
+export function laneRows(blocks: readonly LaneBlock[]): LaneRow[] {
+  return blocks.flatMap(rowsOfBlock)
+}
+
+/** The lane that the rows are. */
+export function encodeLane(rows: readonly LaneRow[]): Lane {
+  const encoded = rows.map(({ row }) => encodeRow(row))
+  const places = placeGroups(rows.map(({ row }, i) => ({ row, bytes: encoded[i]?.length ?? 0 })))
+  return { bytes: concatBytes(encoded), rowCount: rows.length, places }
+}
+
+/** The rows of a lane with the places of its groups; undefined: malformed, or rows in an order that no blocks give. */
+export function decodeLane(bytes: Uint8Array, chainId: number): { rows: LaneRow[]; places: GroupPlace[] } | undefined {
+  return attempt(() => {
+    const cursor = { bytes, at: 0, end: bytes.length }
+    const read: { row: Row; bytes: number }[] = []
+    while (cursor.at < cursor.end) {
+      const from = cursor.at
+      const row = takeRow(cursor, chainId) // ends: every row is at least one element long
+      read.push({ row, bytes: cursor.at - from })
+    }
+    const rows = read.map(({ row }) => row)
+    if (!areInOrder(rows)) malformed()
+    let block = 0n
+    const placed = rows.map((row) => {
+      if (row.kind === 'block') block = row.number
+      return { row, block, txIndex: undefined, checked: undefined }
+    })
+    return { rows: placed, places: placeGroups(read) }
+  })
+}
+
+/** What rows name and do not hold, by number of the origin and index in the portal's queue; undefined: nobody knows it. */
+export type LaneLookups = { l1Info(number: bigint): L1Info | undefined; deposit(index: bigint): Deposit | undefined }
+
+/** Look-ups in the blocks whose rows they serve. */
+export function lookupsOf(blocks: readonly LaneBlock[]): LaneLookups {
+  const infos = new Map<bigint, L1Info>()
+  const deposits = new Map<bigint, Deposit>()
+  for (const { transactions } of blocks) {
+    for (const { info, deposit, index } of placeDeposits(transactions)) {
+      if (info) infos.set(info.number, info)
+      else deposits.set(index, deposit)
+    }
+  }
+  return { l1Info: (number) => infos.get(number), deposit: (index) => deposits.get(index) }
+}
+
+/** The ledger before the first row, and what the rows are executed under. */
+export type LaneStart = {
+  readonly root: Hex
+  /** Reads the nodes of that root; none of a later one is asked for. */
+  readonly readNode: NodeReader
+  readonly params: ChainParams
+  readonly lookups: LaneLookups
+  /** The block row that rules the first row, where that is none itself. */
+  readonly ruling?: BlockRow
+}
+
+/** A row that no block can have made of the rows before it; `row` counts from the first row of the run. */
+export type LaneRejection = { readonly ok: false; readonly code: 'rowRefused'; readonly row: number; readonly rejection: Rejection }
+
+/** A lane being re-executed, group by group, so that whoever has something else to do can do it in between. */
+export type LaneRun = {
+  /** Executes the rows of the next group: the ledger root after them, or the row that was refused, after which the run is over. */
+  applyGroup(rows: readonly LaneRow[]): { readonly ok: true; readonly ledgerRoot: Hex } | LaneRejection
+}
+
+/** Starts the re-execution of a lane. Nothing is written anywhere but in memory. */
+export function createLaneRun({ root, readNode, params, lookups, ruling }: LaneStart): LaneRun {
+  const tree = createPassingTree(root, readNode)
+  const ledger = createLedger((table, id) => tree.get(treeKey(table, id)))
+  let env = ruling && toEnv(ruling)
+  let count = 0
+
+  function applyRow({ row, checked }: LaneRow): Rejection | undefined {
+    if (row.kind === 'block') env = toEnv(row)
+    if (!env) return invalid('blockRowMissing')
+    const context = { ledger, params, env }
+    if (row.kind === 'native') return applyNative(context, row.native, checked)
+    if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
+    if (row.kind === 'block') return undefined
+    const deposit = row.kind === 'deposit' ? lookups.deposit(row.index) : lookups.l1Info(row.number)
+    if (!deposit) return invalid(row.kind === 'deposit' ? 'unknownDeposit' : 'unknownOrigin')
+    applyDepositToLedger(ledger, 'sourceHash' in deposit ? deposit : l1InfoDeposit(deposit))
+    return undefined
+  }
+
+  return {
+    applyGroup(rows) {
+      assert(rows.length > 0 && rows.length <= GROUP_ROWS, 'a group has one to sixteen rows')
+      for (const row of rows) {
+        const rejection = applyRow(row)
+        if (rejection) return { ok: false, code: 'rowRefused', row: count, rejection }
+        count++
+      }
+      return { ok: true, ledgerRoot: bytesToHex(tree.commit(toTreeChanges(ledger.takeChanges()))) }
+    },
+  }
+}
+
+/** The ledger root after each group of the rows. */
+export function executeLane(start: LaneStart, rows: readonly LaneRow[]): { readonly ok: true; readonly roots: Hex[] } | LaneRejection {
+  const run = createLaneRun(start)
+  const roots: Hex[] = []
+  for (const group of groupsOf(rows)) {
+    const result = run.applyGroup(group)
+    if (!result.ok) return result
+    roots.push(result.ledgerRoot)
+  }
+  return { ok: true, roots }
+}
+
+/** The rows in sixteens, the last group perhaps shorter. */
+export function groupsOf(rows: readonly LaneRow[]): LaneRow[][] {
+  const count = Math.ceil(rows.length / GROUP_ROWS)
+  return Array.from({ length: count }, (_, i) => rows.slice(i * GROUP_ROWS, (i + 1) * GROUP_ROWS))
+}
+
+function rowsOfBlock({ header, transactions, operations }: LaneBlock): LaneRow[] {
+  const { number: block, miner: coinbase, baseFeePerGas: baseFeeWei } = header
+  const depositRows = placeDeposits(transactions).map(({ info, index }): Row => {
+    return info ? { kind: 'l1Info', number: info.number } : { kind: 'deposit', index }
+  })
+  const rows: LaneRow[] = []
+  let done = 0
+  for (const [txIndex, tx] of transactions.entries()) {
+    const deposit = depositRows[txIndex] // deposits stand first
+    if (deposit) rows.push({ row: deposit, block, txIndex, checked: undefined })
+    if (tx.kind === 'native') rows.push({ row: { kind: 'native', native: tx.native }, block, txIndex, checked: tx })
+    for (; operations[done]?.txIndex === txIndex; done++) {
+      const operation = operations[done]?.operation
+      if (operation) rows.push({ row: { kind: 'operation', operation }, block, txIndex, checked: undefined })
+    }
+  }
+  assert(done === operations.length, 'operations are not in the order of the transactions')
+  if (rows.length === 0) return []
+  const blockRow: BlockRow = { kind: 'block', number: block, timestampMs: timestampMs(header), baseFeeWei, coinbase }
+  return [{ row: blockRow, block, txIndex: undefined, checked: undefined }, ...rows]
+}
+
+/** A block's deposits with their indexes in the queue, which its L1 info counts back from. */
+function placeDeposits(transactions: readonly Tx[]): { info: L1Info | undefined; deposit: Deposit; index: bigint }[] {
+  const deposits = transactions.flatMap((tx) => (tx.kind === 'deposit' ? [tx.deposit] : []))
+  const [first] = deposits
+  if (!first) return []
+  const info = parseL1Info(first)
+  assert(info, 'a block with deposits starts with L1 info')
+  const before = info.depositCursor - BigInt(deposits.length)
+  return deposits.map((deposit, i) => ({ info: i === 0 ? info : undefined, deposit, index: before + BigInt(i) }))
+}
+
+function placeGroups(rows: readonly { readonly row: Row; readonly bytes: number }[]): GroupPlace[] {
+  const places: GroupPlace[] = []
+  let element = 0
+  let contextElement = 0
+  for (const [i, { row, bytes }] of rows.entries()) {
+    if (row.kind === 'block') contextElement = element
+    if (i % GROUP_ROWS === 0) places.push({ firstElement: element, contextElement })
+    element += bytes / ROW_ELEMENT_BYTES
+  }
+  return places
+}
+
+/** Blocks ascend, each with a row of its own behind its block row; L1 info comes right behind that, deposits only with it and before native rows. */
+function areInOrder(rows: readonly Row[]): boolean {
+  let number: bigint | undefined
+  let mayDeposit = false
+  for (const [i, row] of rows.entries()) {
+    const before = rows[i - 1]?.kind
+    if (row.kind === 'block') {
+      if (before === 'block' || (number !== undefined && row.number <= number)) return false
+      number = row.number
+      mayDeposit = false
+    }
+    if (number === undefined || (row.kind === 'l1Info' && before !== 'block') || (row.kind === 'deposit' && !mayDeposit)) return false
+    if (row.kind === 'l1Info') mayDeposit = true
+    if (row.kind === 'native') mayDeposit = false
+  }
+  return rows.at(-1)?.kind !== 'block'
+}
+
+function toEnv({ number, timestampMs: ms, baseFeeWei, coinbase }: BlockRow): LaneContext['env'] {
+  return { number, timestamp: BigInt(Math.floor(ms / 1000)), miner: coinbase, baseFeePerGas: baseFeeWei }
+}
+
+function applyNative(context: LaneContext, native: SignedNative, checked: CheckedNative | undefined): Rejection | undefined {
+  if (checked) return refusal(applyNativeToLedger(context, checked))
+  const refused = native.type.check(native.fields, context.params.chainId)
+  if (refused) return refused
+  const sender = recoverAddress(signingHash(native), native.signature)
+  if (!sender) return invalid('badSignature')
+  return refusal(applyNativeToLedger(context, { native, sender, gas: nativeGas(native) }))
+}
+
+function refusal(result: { readonly ok: true } | Rejection): Rejection | undefined {
+  return result.ok ? undefined : result
+}
+
+/** A tree whose new nodes are kept in memory for as long as its latest root has them. */
+function createPassingTree(root: Hex, readNode: NodeReader) {
+  let made = new Map<Hex, Uint8Array>()
+  const tree = createLedgerTree(hexToBytes(root), (hash) => made.get(bytesToHex(hash)) ?? readNode(hash))
+  return {
+    get: tree.get,
+    commit(changes: readonly TreeChange[]): Uint8Array {
+      const next = tree.commit(changes, ({ hash, bytes }) => made.set(bytesToHex(hash), bytes))
+      if (made.size > MADE_NODES_MAX) made = reachable(next, made)
+      return next
+    },
+  }
+}
+
+/** The nodes among `made` that belong to the root. */
+function reachable(root: Uint8Array, made: ReadonlyMap<Hex, Uint8Array>): Map<Hex, Uint8Array> {
+  const kept = new Map<Hex, Uint8Array>()
+  const waiting = [root]
+  for (let hash = waiting.pop(); hash; hash = waiting.pop()) {
+    const key = bytesToHex(hash)
+    const bytes = made.get(key)
+    if (!bytes) continue // ends: what was not made here is the old tree's, and so is all below it
+    kept.set(key, bytes)
+    if (!isLeafHash(hash)) waiting.push(bytes.subarray(0, 32), bytes.subarray(32, 64))
+  }
+  return kept
+}

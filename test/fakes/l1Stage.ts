@@ -1,0 +1,158 @@
+/** An L1 with the contracts on it and an account for every part to play. */
+import {
+  type Abi,
+  BaseError,
+  ContractFunctionRevertedError,
+  createClient,
+  decodeErrorResult,
+  type Hex,
+  http,
+  keccak256,
+  parseAbi,
+  publicActions,
+  RpcRequestError,
+  testActions,
+  walletActions,
+} from 'viem'
+import type { PrivateKeyAccount } from 'viem/accounts'
+import { foundry } from 'viem/chains'
+import { callerBytecode } from '../../contracts/artifacts.ts'
+import { type Deployment, deployContracts } from '../../contracts/deploy.ts'
+import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
+import type { BatchHeader } from '../../settlement/inbox.ts'
+import { ANVIL_ACCOUNTS, type Anvil, type AnvilOptions, startAnvil } from './anvil.ts'
+
+/** Seconds that checkpoints of a stage take to mature. */
+export const CHALLENGE_WINDOW_SEC = 60
+
+/** What stands for a genesis file where nobody reads it. */
+export const STAGE_GENESIS: Hex = '0x67656e65736973'
+
+/** A viem client of one account, for reading, writing and anvil's own methods. */
+export type StageClient = ReturnType<typeof stageClient>
+
+export type L1Stage = {
+  readonly url: string
+  readonly deployment: Deployment
+  /** Owner of the contracts, poster, submitter, and the holder of all OPEN. */
+  readonly owner: StageClient
+  readonly poster: StageClient
+  readonly submitter: StageClient
+  readonly user: StageClient
+  /** Publishes `STAGE_GENESIS`. */
+  publishGenesis(): Promise<void>
+  /** A header that the inbox takes next: one block, made on the parent of the L1 head. */
+  nextHeader(changes?: Partial<BatchHeader>): Promise<BatchHeader>
+  /** Posts the payload as a batch of one block in call data. */
+  postBatch(payload: Hex): Promise<BatchHeader>
+  stop(): Promise<void>
+}
+
+/** Starts an L1 and deploys the contracts. */
+export async function startL1Stage(options?: AnvilOptions): Promise<L1Stage> {
+  const anvil = await startAnvil(options)
+  try {
+    return await deployStage(anvil)
+  } catch (error) {
+    await anvil.stop()
+    throw error
+  }
+}
+
+/** A viem client of the account at an anvil. */
+export function stageClient(url: string, account: PrivateKeyAccount) {
+  const client = createClient({ account, chain: foundry, transport: http(url, { retryCount: 0 }), pollingInterval: 20, cacheTime: 0 })
+  return client
+    .extend(publicActions)
+    .extend(walletActions)
+    .extend(testActions({ mode: 'anvil' }))
+}
+
+/** Deploys the contracts anew; several deployments on one anvil do not meet. */
+export async function deployStage(anvil: Anvil): Promise<L1Stage> {
+  const [owner, poster, submitter, user] = ANVIL_ACCOUNTS.map((account) => stageClient(anvil.url, account))
+  if (!owner || !poster || !submitter || !user) throw new Error('anvil has too few accounts')
+  const deployment = await deployContracts(owner, {
+    supplyHolder: user.account.address,
+    posters: [poster.account.address],
+    submitters: [submitter.account.address],
+    challengeWindowSec: CHALLENGE_WINDOW_SEC,
+  })
+  const { inbox } = deployment
+  const nextHeader = async (changes: Partial<BatchHeader> = {}): Promise<BatchHeader> => {
+    const [prevAccumulator, , lastBlock] = await poster.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'head' })
+    // Not the head itself, whose hash a call on top of it can not ask for before there is a block after it.
+    const origin = await poster.getBlock({ blockNumber: (await poster.getBlockNumber()) - 1n })
+    const firstBlock = lastBlock + 1n
+    const l1Origin = { l1OriginNumber: origin.number, l1OriginHash: origin.hash }
+    const blocks = { firstBlock, lastBlock: firstBlock, lastBlockHash: keccak256(`0x${firstBlock.toString(16).padStart(64, '0')}`) }
+    return { prevAccumulator, ...blocks, ...l1Origin, payloadBytes: 2, ...changes }
+  }
+  return {
+    url: anvil.url,
+    deployment,
+    owner,
+    poster,
+    submitter,
+    user,
+    nextHeader,
+    async publishGenesis() {
+      await mined(
+        owner,
+        await owner.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [STAGE_GENESIS] }),
+      )
+    },
+    async postBatch(payload) {
+      const header = await nextHeader({ payloadBytes: (payload.length - 2) / 2 })
+      await mined(
+        poster,
+        await poster.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'postBatch', args: [header, payload] }),
+      )
+      return header
+    },
+    stop: () => anvil.stop(),
+  }
+}
+
+/** The receipt of a transaction that must have succeeded. */
+export async function mined(client: StageClient, hash: Hex) {
+  const receipt = await client.waitForTransactionReceipt({ hash })
+  if (receipt.status !== 'success') throw new Error(`transaction ${hash} failed`)
+  return receipt
+}
+
+/** contracts/test/Caller.sol: a contract that makes the calls that it is told to. */
+export const callerAbi = parseAbi(['function call(address to, bytes data) payable returns (bytes)', 'error CallFailed(bytes answer)'])
+
+/** Deploys a `Caller`. */
+export async function deployCaller(client: StageClient): Promise<Hex> {
+  const { contractAddress } = await mined(client, await client.sendTransaction({ data: callerBytecode }))
+  if (!contractAddress) throw new Error('no contract was made')
+  return contractAddress.toLowerCase() as Hex
+}
+
+const ALL_ERRORS = [...openTokenAbi, ...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi].filter((item) => item.type === 'error')
+
+/** The custom error, with its arguments (hex in lowercase), that the call is refused with; undefined if it is not refused. */
+export async function refusal(call: Promise<unknown>): Promise<readonly unknown[] | undefined> {
+  try {
+    await call
+    return undefined
+  } catch (error) {
+    if (!(error instanceof BaseError)) throw error
+    const reverted = error.walk((cause) => cause instanceof ContractFunctionRevertedError)
+    if (reverted instanceof ContractFunctionRevertedError && reverted.data) return facts(reverted.data)
+    const answer = error.walk((cause) => cause instanceof RpcRequestError)
+    if (!(answer instanceof RpcRequestError) || typeof answer.data !== 'string') throw error
+    return facts(decodeErrorResult({ abi: ALL_ERRORS as Abi, data: answer.data as Hex }))
+  }
+}
+
+function facts({ errorName, args = [] }: { errorName: string; args?: readonly unknown[] | undefined }): readonly unknown[] {
+  return [errorName, ...args.map((arg) => (typeof arg === 'string' ? arg.toLowerCase() : arg))]
+}
+
+/** The client's address, in lowercase. */
+export function addressOf(client: StageClient): Hex {
+  return client.account.address.toLowerCase() as Hex
+}

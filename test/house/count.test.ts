@@ -1,0 +1,63 @@
+/** The closing line of .ci/run counts every way in which a check can fail. */
+import { expect, test } from 'vitest'
+import { closingLine, type Report } from '../../.ci/count.ts'
+
+const report = (counts: Partial<Report>): Report => ({
+  ...{ numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, numTodoTests: 0, testResults: [] },
+  ...counts,
+})
+
+test('all passed', () =>
+  expect(closingLine({ report: report({ numPassedTests: 12 }), failedSteps: 0, testsFailed: false })).toEqual({
+    line: '12 passed, 0 failed',
+    ok: true,
+  }))
+
+test('skipped and planned tests are shown', () =>
+  expect(
+    closingLine({ report: report({ numPassedTests: 2, numPendingTests: 3, numTodoTests: 1 }), failedSteps: 0, testsFailed: false }),
+  ).toEqual({
+    line: '2 passed, 0 failed, 4 skipped',
+    ok: true,
+  }))
+
+test('a failed test is counted once, though its file failed too', () => {
+  const testResults = [{ status: 'failed', assertionResults: [{ status: 'failed' }, { status: 'passed' }] }]
+  expect(closingLine({ report: report({ numPassedTests: 1, numFailedTests: 1, testResults }), failedSteps: 0, testsFailed: true })).toEqual(
+    {
+      line: '1 passed, 1 failed',
+      ok: false,
+    },
+  )
+})
+
+test('a file that does not load, or whose hook fails, is a failure', () => {
+  const testResults = [
+    { status: 'failed', assertionResults: [] },
+    { status: 'failed', assertionResults: [{ status: 'skipped' }] },
+    { status: 'passed', assertionResults: [{ status: 'passed' }] },
+  ]
+  expect(
+    closingLine({ report: report({ numPassedTests: 1, numPendingTests: 1, testResults }), failedSteps: 0, testsFailed: true }),
+  ).toEqual({
+    line: '1 passed, 2 failed, 1 skipped',
+    ok: false,
+  })
+})
+
+test('lint and types count one each', () =>
+  expect(closingLine({ report: report({ numPassedTests: 5 }), failedSteps: 2, testsFailed: false })).toEqual({
+    line: '5 passed, 2 failed',
+    ok: false,
+  }))
+
+test('an error outside of any test is a failure', () =>
+  expect(closingLine({ report: report({ numPassedTests: 5 }), failedSteps: 0, testsFailed: true })).toEqual({
+    line: '5 passed, 1 failed',
+    ok: false,
+  }))
+
+test('a run without a report or without a passing test is a failure', () => {
+  expect(closingLine({ report: undefined, failedSteps: 0, testsFailed: true })).toEqual({ line: '0 passed, 1 failed', ok: false })
+  expect(closingLine({ report: report({}), failedSteps: 0, testsFailed: false })).toEqual({ line: '0 passed, 1 failed', ok: false })
+})

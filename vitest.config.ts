@@ -1,0 +1,43 @@
+/**
+ * Two groups of tests: `rooms` (pure rules, in-memory ports, loopback sockets) and, after them and one file at a time, `e2e`
+ * (real processes and a local L1). Nothing is retried: a test that fails once is a defect. Sized for a machine with 2 cores.
+ */
+import { defineConfig } from 'vitest/config'
+
+const roomTimeoutMs = 60_000
+const e2eTimeoutMs = 300_000
+
+export default defineConfig({
+  test: {
+    retry: 0,
+    // Own processes: native addons (level, BLS, KZG) are not all safe to load in several threads of one process.
+    pool: 'forks',
+    maxWorkers: 2,
+    passWithNoTests: false,
+    allowOnly: false,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'rooms',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/e2e/**'],
+          testTimeout: roomTimeoutMs,
+          hookTimeout: roomTimeoutMs,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: e2eTimeoutMs,
+          hookTimeout: e2eTimeoutMs,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+})
