@@ -21,7 +21,10 @@ export type Admission =
 
 /** True if the message could change the state. */
 export function admit(state: State, message: Message): Admission {
-  if (message.height < state.height || (message.height === state.height && isOver(state))) return { ok: false, code: 'pastHeight' }
+  if (message.height < state.height || (message.height === state.height && isOver(state))) {
+    // A commit is itself the answer to a past message: answering it would have two nodes answer each other for ever.
+    return { ok: false, code: message.kind === 'commit' ? 'known' : 'pastHeight' }
+  }
   if (message.height > state.height) return { ok: false, code: 'earlyHeight' }
   if (state.commit !== undefined) return { ok: false, code: 'known' }
   switch (message.kind) {

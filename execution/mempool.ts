@@ -79,7 +79,7 @@ export function createMempool(limits: MempoolLimits): Mempool {
       const account = accounts(tx.kind, tx.sender)
       if (nonce < account.nonce) return invalid('nonceTooLow', { got: nonce, want: account.nonce })
       if (nonce > account.nonce + BigInt(limits.nonceGapMax)) return invalid('nonceTooHigh', { got: nonce, want: account.nonce })
-      const cost = costMaxWei(tx, baseFeeWei)
+      const cost = costMaxWei(tx)
       if (cost > account.balanceWei) return invalid('insufficientFunds', { balance: account.balanceWei, want: cost })
       if (bidWei(tx) < baseFeeWei) return invalid('feeTooLow', { bidWei: bidWei(tx), baseFeeWei })
       const key = queueKey(tx.kind, tx.sender)
@@ -178,9 +178,9 @@ function tipWei(tx: PoolTx, baseFeeWei: bigint): bigint {
   return above
 }
 
-/** The most that the sender must hold for it to run, in wei. */
-function costMaxWei(tx: PoolTx, baseFeeWei: bigint): bigint {
-  return tx.kind === 'native' ? tx.gas * baseFeeWei : tx.tx.gasLimit * bidWei(tx) + tx.tx.value
+/** What the sender must hold, in wei. A native transaction's bound counts in full: a bid that nobody could pay would place it for nothing. */
+function costMaxWei(tx: PoolTx): bigint {
+  return tx.kind === 'native' ? tx.native.maxFeeWei : tx.tx.gasLimit * bidWei(tx) + tx.tx.value
 }
 
 function queueKey(lane: PoolTx['kind'], sender: Hex): string {

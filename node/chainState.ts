@@ -41,6 +41,8 @@ export type ChainState = {
   check(block: Block): Promise<({ readonly ok: true } & BlockResult) | Rejection>
   /** Makes a candidate (or a proposed block on disk) the head: one synced batch. */
   decide(hash: Hex, commit: Uint8Array): Promise<BlockResult>
+  /** Makes a block that was executed on this state the head, without a certificate: for whoever rebuilds a chain from L1. */
+  adopt(result: BlockResult): Promise<void>
   /** Takes a transaction into the pool. */
   submit(raw: Uint8Array): { readonly ok: true; readonly tx: PoolTx } | Rejection
   poolAccounts: PoolAccounts
@@ -158,6 +160,12 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
         )
         for (const listener of blockListeners) listener(result)
         return result
+      }),
+    adopt: (result) =>
+      alone(async () => {
+        await store.writeBlock(result, new Uint8Array())
+        head = headOf(store)
+        standsAt = head.hash
       }),
     submit(raw) {
       const decoded = decodeTx(raw, vm.common)

@@ -8,14 +8,19 @@ import type { OriginStep } from '../execution/buildBlock.ts'
 import type { L1Info } from '../execution/ledger/tables.ts'
 import type { L1, L1Block } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
-import type { L1Batch, L1Deposit, L1Ref } from '../settlement/l1Logs.ts'
+import type { L1Batch, L1Checkpoint, L1Deposit, L1Ref } from '../settlement/l1Logs.ts'
 import type { Log } from './log.ts'
 import { errorFacts } from './log.ts'
 
 /** L1 blocks read in one tick at most. */
 const BLOCKS_PER_TICK = 64n
 
-type Seen = { readonly block: L1Block; readonly deposits: readonly L1Deposit[]; readonly batches: readonly L1Batch[] }
+type Seen = {
+  readonly block: L1Block
+  readonly deposits: readonly L1Deposit[]
+  readonly batches: readonly L1Batch[]
+  readonly checkpoints: readonly L1Checkpoint[]
+}
 
 export type L1Status = {
   readonly head: L1Block | undefined
@@ -23,6 +28,12 @@ export type L1Status = {
   readonly lastBatch: L1Batch | undefined
   readonly lastFinalBatch: L1Batch | undefined
   readonly finalizedNumber: bigint
+  /** What canonical L1 blocks hold in all. */
+  readonly batches: number
+  readonly postedBytes: number
+  readonly checkpoints: number
+  /** Last L2 block that has a checkpoint; 0: none. */
+  readonly checkpointed: bigint
   /** The follower has caught up with L1 once. */
   readonly synced: boolean
 }
@@ -39,6 +50,8 @@ export type L1Follower = {
   ): OriginStep | undefined
   /** Whether an origin is still what L1 says; undefined while that is not known. */
   isCanonical(origin: L1Ref): boolean | undefined
+  /** A canonical L1 block; undefined if it is not known, or no longer kept. */
+  block(number: bigint): L1Block | undefined
   /** Reads L1 once; called by the timer, and by tests. Throws nothing that passes. */
   tick(): Promise<void>
   stop(): Promise<void>
@@ -69,7 +82,17 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   let timer: NodeJS.Timeout | undefined
   let running: Promise<void> | undefined
 
-  const status = (): L1Status => ({ head, lastBatch: lastBatch() ?? lastFinalBatch, lastFinalBatch, finalizedNumber, synced })
+  /** Of the blocks that are not kept any more. */
+  const behind = { batches: 0, postedBytes: 0, checkpoints: 0, checkpointed: 0n }
+
+  const status = (): L1Status => ({
+    head,
+    lastBatch: lastBatch() ?? lastFinalBatch,
+    lastFinalBatch,
+    finalizedNumber,
+    synced,
+    ...chain.reduce(addTotals, behind),
+  })
 
   function lastBatch(): L1Batch | undefined {
     for (let i = chain.length - 1; i >= 0; i--) {
@@ -81,7 +104,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
 
   async function start(): Promise<void> {
     const block = await l1.canonicalBlock(options.from)
-    chain = [{ block, deposits: [], batches: [] }]
+    chain = [{ block, deposits: [], batches: [], checkpoints: [] }]
   }
 
   /** Reads the blocks after the last known one, up to the head, at most so many. */
@@ -102,10 +125,17 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     }
     const to = blocks.at(-1)
     if (!to) return false
-    const [deposits, batches] = [await l1.deposits(first, to), await l1.batches(first, to)]
+    const [deposits, batches, checkpoints] = await Promise.all([l1.deposits(first, to), l1.batches(first, to), l1.checkpoints(first, to)])
     const of = <T extends { readonly l1Block: L1Ref }>(items: readonly T[], block: L1Block) =>
       items.filter((item) => item.l1Block.hash === block.hash)
-    chain.push(...blocks.map((block) => ({ block, deposits: of(deposits, block), batches: of(batches, block) })))
+    chain.push(
+      ...blocks.map((block) => ({
+        block,
+        deposits: of(deposits, block),
+        batches: of(batches, block),
+        checkpoints: of(checkpoints, block),
+      })),
+    )
     return to.number < head.number
   }
 
@@ -125,7 +155,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     finalizedNumber = finalized.number
     for (const { block, batches } of chain) if (block.number <= finalizedNumber) lastFinalBatch = batches.at(-1) ?? lastFinalBatch
     const kept = chain.findIndex(({ block }) => block.number >= finalizedNumber || block.number >= originNumber)
-    if (kept > 0) chain.splice(0, kept)
+    if (kept > 0) Object.assign(behind, chain.splice(0, kept).reduce(addTotals, behind))
   }
 
   async function read(): Promise<void> {
@@ -187,6 +217,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
       const seen = chain.find(({ block }) => block.number === origin.number)
       return seen && seen.block.hash === origin.hash
     },
+    block: (number) => chain.find(({ block }) => block.number === number)?.block,
     tick,
     async stop() {
       stopped = true
@@ -200,4 +231,15 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
 export function toL1Info(block: L1Block, depositCursor: bigint): L1Info {
   const { number, hash, timestampSec, baseFeeWei, blobBaseFeeWei, prevRandao } = block
   return { number, hash, timestampSec, baseFee: baseFeeWei, blobBaseFee: blobBaseFeeWei, prevRandao: prevRandao as Hex, depositCursor }
+}
+
+type Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed'>
+
+function addTotals(totals: Totals, { batches, checkpoints }: Seen): Totals {
+  return {
+    batches: totals.batches + batches.length,
+    postedBytes: totals.postedBytes + batches.reduce((sum, { header }) => sum + header.payloadBytes, 0),
+    checkpoints: totals.checkpoints + checkpoints.length,
+    checkpointed: checkpoints.at(-1)?.checkpoint.lastBlock ?? totals.checkpointed,
+  }
 }

@@ -6,15 +6,16 @@ import type { Hex } from 'viem'
 import { createValidatorSet, type ValidatorSet } from '../consensus/validatorSet.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import { createRpcServer } from '../rpc/server.ts'
-import { createKzg } from '../settlement/kzg.ts'
+import { createKzg, type Kzg } from '../settlement/kzg.ts'
 import { createL1, type L1 } from '../settlement/l1.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
+import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
 import { openJournal } from './journal.ts'
 import { KeyError, type ValidatorKey } from './keys.ts'
 import { createL1Follower, type L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
-import { createPoster, type Poster } from './poster.ts'
+import { createPoster } from './poster.ts'
 import { createRpcChain, type SettlementView } from './rpcChain.ts'
 import { createSimulator } from './simulator.ts'
 import { openStore } from './store.ts'
@@ -77,7 +78,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     closers.push(() => store.close())
     const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain') })
     const simulator = await createSimulator({ store, params: genesis.params })
-    const l1 = openL1(options)
+    const kzg = createKzg()
+    const l1 = openL1(options, kzg)
     await l1.check()
     let onL1: (status: L1Status) => void = () => {}
     const follower = createL1Follower({
@@ -106,27 +108,38 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       onFatal,
     })
     closers.push(() => validator.stop())
+    const blocks = createBlocks(chain)
     const poster = createPoster({
       chain,
+      blocks,
       l1,
+      kzg,
       follower,
       log: log.child('poster'),
       poster: options.poster,
       submitter: options.submitter,
+      validatorSetHash: set.hash,
       ...options.posting,
       onFatal,
     })
     closers.push(() => poster.stop())
-    const settlement = createSettlementView({ chain, poster, status: follower.status, publicL1Url: options.l1.publicUrl })
-    onL1 = (status) => {
-      settlement.update(status)
-      poster.wake()
-    }
-    const rpcChain = createRpcChain({ chain, simulator, settlement, clientVersion: options.clientVersion, wake: validator.wake })
+    const settlement = createSettlementView({ chain, status: follower.status, publicL1Url: options.l1.publicUrl })
+    onL1 = settlement.update
+    const rpcChain = createRpcChain({
+      chain,
+      blocks,
+      simulator,
+      settlement,
+      clientVersion: options.clientVersion,
+      wake: validator.wake,
+    })
     const server = await createRpcServer({ chain: rpcChain, host: options.rpc.host, port: options.rpc.port, log: log.child('rpc') })
     closers.push(() => server.close())
     validator.start()
-    const status = (): NodeStatus => ({ latest: chain.head().header.number, ...settlement.heads(), ...poster.status() })
+    const status = (): NodeStatus => {
+      const { batches, postedBytes, checkpoints } = follower.status()
+      return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }
+    }
     return { rpcUrl: server.url, wsUrl: server.wsUrl, status, close }
   } catch (error) {
     await close()
@@ -147,25 +160,19 @@ export function validatorSetOf(genesis: Genesis): ValidatorSet {
   return made.set
 }
 
-function openL1({ genesis, l1 }: NodeOptions): L1 {
+function openL1({ genesis, l1 }: NodeOptions, kzg: Kzg): L1 {
   const { portal, inbox, checkpointManager, chainId } = genesis.l1
-  return createL1({ rpcUrl: l1.url, beaconUrls: l1.beaconUrls, chainId, addresses: { portal, inbox, checkpointManager }, kzg: createKzg() })
+  return createL1({ rpcUrl: l1.url, beaconUrls: l1.beaconUrls, chainId, addresses: { portal, inbox, checkpointManager }, kzg })
 }
 
 type SettlementOptions = {
   readonly chain: ChainState
-  readonly poster: Poster
   readonly status: () => L1Status
   readonly publicL1Url: string | undefined
 }
 
 /** Safe and finalized heads by what L1 says: the last block of the last batch that is ours. */
-function createSettlementView({
-  chain,
-  poster,
-  status,
-  publicL1Url,
-}: SettlementOptions): SettlementView & { update(status: L1Status): void } {
+function createSettlementView({ chain, status, publicL1Url }: SettlementOptions): SettlementView & { update(status: L1Status): void } {
   let safe = 0n
   let finalized = 0n
   const isOurs = (lastBlock: bigint, hash: Hex) => chain.store.block(lastBlock)?.hash === hash
@@ -177,12 +184,11 @@ function createSettlementView({
         finalized = lastFinalBatch.header.lastBlock
     },
     status() {
-      const { head } = status()
-      const { batches, postedBytes, nextBlock, checkpoints } = poster.status()
+      const { head, batches, postedBytes, checkpoints, lastBatch } = status()
       return {
         l1Head: head && { number: head.number, hash: head.hash },
         l1Url: publicL1Url,
-        batches: { posted: batches, postedBytes, nextBlock },
+        batches: { posted: batches, postedBytes, nextBlock: (lastBatch?.header.lastBlock ?? 0n) + 1n },
         checkpoints,
       }
     },

@@ -1,19 +1,13 @@
 /** The port of rpc/, answered from the store, the pool and the followers of this node. */
 import { type Hex, hexToBytes } from 'viem'
-import type { BlockResult } from '../execution/applyBlock.ts'
-import { assert } from '../execution/assert.ts'
 import { encodeBlock } from '../execution/block.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
-import { decodeStoredReceipts } from '../execution/storedReceipts.ts'
-import { decodeTx, type Tx } from '../execution/tx.ts'
 import type { Chain, ChainBlock, Heads, SyncStatus } from '../rpc/chain.ts'
+import type { Blocks } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
 import type { Simulator } from './simulator.ts'
-
-/** Decoded blocks kept in memory. */
-const BLOCKS_CACHED = 256
 
 export type SettlementView = {
   heads(): Pick<Heads, 'safe' | 'finalized'>
@@ -22,6 +16,7 @@ export type SettlementView = {
 
 export type RpcChainOptions = {
   readonly chain: ChainState
+  readonly blocks: Blocks
   readonly simulator: Simulator
   readonly settlement: SettlementView
   readonly clientVersion: string
@@ -29,46 +24,18 @@ export type RpcChainOptions = {
   wake(): void
 }
 
-export function createRpcChain({ chain, simulator, settlement, clientVersion, wake }: RpcChainOptions): Chain {
-  const { store, executor, pool, poolAccounts, genesis } = chain
-  const { common } = executor.vm
-  const cache = new Map<bigint, ChainBlock>()
+export function createRpcChain({ chain, blocks, simulator, settlement, clientVersion, wake }: RpcChainOptions): Chain {
+  const { store, pool, poolAccounts, genesis } = chain
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
 
-  function remember(block: ChainBlock): ChainBlock {
-    const oldest = cache.keys().next().value
-    if (cache.size >= BLOCKS_CACHED && oldest !== undefined) cache.delete(oldest)
-    cache.set(block.block.header.number, block)
-    return block
-  }
-
-  function fromResult({ block, hash, transactions, receipts }: BlockResult): ChainBlock {
-    return { block, hash, transactions, receipts, size: encodeBlock(block).length }
-  }
-
   function read(number: bigint): ChainBlock | undefined {
-    const known = cache.get(number)
-    if (known) return known
-    const stored = store.block(number)
-    const receipts = store.receipts(number)
-    if (!stored || !receipts) return undefined
-    const transactions = stored.block.transactions.map((raw): Tx => {
-      const decoded = decodeTx(raw, common)
-      assert(decoded.ok, 'a committed transaction does not decode')
-      return decoded.tx
-    })
-    return remember({
-      block: stored.block,
-      hash: stored.hash,
-      size: encodeBlock(stored.block).length,
-      transactions,
-      receipts: decodeStoredReceipts(receipts, common),
-    })
+    const decoded = blocks.read(number)
+    return decoded && { ...decoded, size: encodeBlock(decoded.block).length }
   }
 
-  chain.onBlock((result) => {
-    const block = remember(fromResult(result))
-    for (const listener of listeners) listener.onBlock?.(block)
+  chain.onBlock(({ block }) => {
+    const one = read(block.header.number)
+    if (one) for (const listener of listeners) listener.onBlock?.(one)
   })
   chain.onPending((tx) => {
     for (const listener of listeners) listener.onPending?.(tx.hash)
@@ -116,7 +83,7 @@ export function createRpcChain({ chain, simulator, settlement, clientVersion, wa
       const groups = [addresses, ...topics].filter((group) => group.length > 0).map((group) => group.map(bloomBits))
       const found: bigint[] = []
       for (let number = from; number <= to; number++) {
-        const stored = cache.get(number)?.block ?? store.block(number)?.block
+        const stored = store.block(number)?.block
         if (!stored) break
         const bloom = hexToBytes(stored.header.logsBloom)
         if (groups.every((group) => group.some((bits) => bits.every((bit) => ((bloom[255 - (bit >> 3)] ?? 0) >> (bit & 7)) & 1))))

@@ -83,8 +83,11 @@ export type Store = {
   close(): Promise<void>
 }
 
-/** Opens the store in a directory, making it if there is none. Throws StoreError if it is another program's or version's, or in use. */
-export async function openStore(directory: string): Promise<Store> {
+/**
+ * Opens the store in a directory, making it if there is none. Throws StoreError if it is another program's or version's, or in use. `durable` false: writes
+ * are as whole, but the last ones may be lost with the machine; for stores that are made again anyway.
+ */
+export async function openStore(directory: string, { durable = true }: { readonly durable?: boolean } = {}): Promise<Store> {
   const db = new Level<Uint8Array, Uint8Array>(directory, {
     keyEncoding: 'view',
     valueEncoding: 'view',
@@ -165,7 +168,7 @@ export async function openStore(directory: string): Promise<Store> {
       batch.put(metaKey('genesis'), new TextEncoder().encode(text))
       batch.put(metaKey('format'), Uint8Array.of(FORMAT_VERSION))
       batch.put(metaKey('head'), u64(0n))
-      await batch.write({ sync: true })
+      await batch.write({ sync: durable })
       head = 0n
     },
     async writeBlock({ block, hash, transactions, receipts, roots, writes, operations }, commit) {
@@ -184,16 +187,16 @@ export async function openStore(directory: string): Promise<Store> {
       }
       for await (const key of db.keys({ gte: Uint8Array.of(KEY.proposed), lt: Uint8Array.of(KEY.proposed + 1) })) batch.del(key)
       batch.put(metaKey('head'), u64(number))
-      await batch.write({ sync: true })
+      await batch.write({ sync: durable })
       head = number
     },
-    writeProposed: (block) => db.put(keyOf(KEY.proposed, hexToBytes(hashHeader(block.header))), encodeBlock(block), { sync: true }),
+    writeProposed: (block) => db.put(keyOf(KEY.proposed, hexToBytes(hashHeader(block.header))), encodeBlock(block), { sync: durable }),
     proposed(hash) {
       const bytes = get(keyOf(KEY.proposed, hexToBytes(hash)))
       return bytes && decodeBlock(bytes)
     },
     meta: (name) => get(metaKey(name)),
-    writeMeta: (name, value) => (value ? db.put(metaKey(name), value, { sync: true }) : db.del(metaKey(name), { sync: true })),
+    writeMeta: (name, value) => (value ? db.put(metaKey(name), value, { sync: durable }) : db.del(metaKey(name), { sync: durable })),
     close: () => db.close(),
   }
 }

@@ -6,11 +6,10 @@
  */
 import type { Hex } from 'viem'
 import { aggregateSignatures, sign } from '../consensus/bls.ts'
-import { encodeCommit } from '../consensus/certificate.ts'
 import type { Effect } from '../consensus/effect.ts'
 import { checkSign, decodeGuard, encodeGuard } from '../consensus/guard.ts'
 import { step } from '../consensus/machine.ts'
-import type { Message, UnsignedMessage } from '../consensus/message.ts'
+import { encodeMessage, type Message, type UnsignedMessage } from '../consensus/message.ts'
 import { replay } from '../consensus/replay.ts'
 import { idleState, type State } from '../consensus/state.ts'
 import { DEFAULT_TIMING } from '../consensus/timing.ts'
@@ -101,23 +100,31 @@ export function createValidator(options: ValidatorOptions): Validator {
   function perform(effect: Effect): void {
     switch (effect.kind) {
       case 'sign':
-        return signAndSend(effect.message)
+        signAndSend(effect.message)
+        break
       case 'broadcast':
-        return options.broadcast(effect.message)
+        options.broadcast(effect.message)
+        break
       case 'startTimer':
-        return startTimer(effect)
+        startTimer(effect)
+        break
       case 'stopTimers':
         for (const timer of timers) clearTimeout(timer)
-        return timers.clear()
+        timers.clear()
+        break
       case 'buildBlock':
-        return background(build(effect.height, effect.round))
+        background(build(effect.height, effect.round))
+        break
       case 'checkBlock':
       case 'fetchBlock':
-        return background(check(effect.height, effect.blockHash))
+        background(check(effect.height, effect.blockHash))
+        break
       case 'decide':
-        return background(decide(effect))
+        background(decide(effect))
+        break
       case 'evidence':
-        return log.warn('a validator broke the rules', { evidence: effect.evidence.kind })
+        log.warn('a validator broke the rules', { evidence: effect.evidence.kind })
+        break
       case 'halt':
         throw new Error(`a quorum committed block ${effect.blockHash} at height ${effect.height}, which is invalid here`)
     }
@@ -128,7 +135,10 @@ export function createValidator(options: ValidatorOptions): Validator {
     const guard = bytes && decodeGuard(bytes)
     assert(bytes === undefined || guard !== undefined, 'the guard file is damaged: nothing may be signed until an operator has looked')
     const verdict = checkSign(guard, message, set, params.chainId)
-    if (!verdict.ok) return log.warn('the guard refuses a signature', { code: verdict.code, height: message.height, round: message.round })
+    if (!verdict.ok) {
+      log.warn('the guard refuses a signature', { code: verdict.code, height: message.height, round: message.round })
+      return
+    }
     journal.writeGuard(encodeGuard(verdict.guard))
     const signed = { ...message, signature: sign(key.secret, verdict.digest) } as Message
     options.broadcast(signed)
@@ -160,7 +170,7 @@ export function createValidator(options: ValidatorOptions): Validator {
 
   async function decide({ height, blockHash, commit }: Extract<Effect, { kind: 'decide' }>): Promise<void> {
     if (Number(chain.head().header.number) >= height) return scheduleNext() // told again after a restart
-    const { block, transactions } = await chain.decide(blockHash, encodeCommit(commit))
+    const { block, transactions } = await chain.decide(blockHash, encodeMessage(commit))
     const { number, gasUsed } = block.header
     log.debug('block final', { number, hash: blockHash, txs: transactions.length, gasUsed })
     scheduleNext()

@@ -3,7 +3,7 @@
  * signed by both. It says nothing of the output's quality. Signatures come last in the order of codes because they are what costs.
  * Wire: packed request(188) and receipt(281), signatures of 65 bytes. Spec: docs/spec/receipts.md#verifiers
  */
-import { type Hex, hexToBytes, zeroAddress, zeroHash } from 'viem'
+import { type Hex, hexToBytes, size, zeroAddress, zeroHash } from 'viem'
 import { models, workers } from '../execution/ledger/tables.ts'
 import { RECEIPT_CODE, type ReceiptCode, receiptVerifierAbi } from '../execution/native/doorAbi.ts'
 import type { PrecompileCall } from '../execution/precompile.ts'
@@ -12,6 +12,8 @@ import {
   decodeRequest,
   type InferenceReceipt,
   type InferenceRequest,
+  RECEIPT_BYTES,
+  REQUEST_BYTES,
   receiptDigest,
   receiptId,
   requestDigest,
@@ -55,12 +57,13 @@ type Evidence = {
 }
 
 function decodeEvidence(args: { readonly [N in keyof Evidence]: Hex }): Evidence | undefined {
+  // Lengths first, for what is too long is not worth another look.
+  if (size(args.request) !== REQUEST_BYTES || size(args.receipt) !== RECEIPT_BYTES) return undefined
+  if (size(args.requestSig) !== SIGNATURE_BYTES || size(args.receiptSig) !== SIGNATURE_BYTES) return undefined
   const request = decodeRequest(hexToBytes(args.request))
   const receipt = decodeReceipt(hexToBytes(args.receipt))
-  const requestSig = hexToBytes(args.requestSig)
-  const receiptSig = hexToBytes(args.receiptSig)
-  if (!request || !receipt || requestSig.length !== SIGNATURE_BYTES || receiptSig.length !== SIGNATURE_BYTES) return undefined
-  return receipt.tier > TIER_MAX ? undefined : { request, receipt, requestSig, receiptSig }
+  if (!request || !receipt || receipt.tier > TIER_MAX) return undefined
+  return { request, receipt, requestSig: hexToBytes(args.requestSig), receiptSig: hexToBytes(args.receiptSig) }
 }
 
 function codeOf({ ledger, params }: PrecompileCall, { request, receipt, requestSig, receiptSig }: Evidence): ReceiptCode {

@@ -2,8 +2,8 @@
  * What every door does, and every verifier, which is a door without operations: call data → one function of its ABI → answer.
  *
  * An operation is a native type's rule, run for the caller of the call with the value of the call; it costs the gas of the native
- * transaction, whether it succeeds or not. A view costs what it says plus 3 a word of call data and answer. Call data that is no call of the
- * door's costs 3 a word. All gas is checked before the work that it pays for.
+ * transaction, whether it succeeds or not. A view costs what it says plus 30 a word of call data and answer. Call data that is no call of the
+ * door's costs 30 a word. Gas is checked before the work that it pays for, but for the words of an answer, whose count comes with it.
  *
  * Refusals revert with `Failed(bytes32 code)`, in this order: `badCallData` (anything but the canonical encoding of a call of a function of
  * the door), for operations `delegatedCall` and `staticCall`, `wrongValue`, then the rule's own. What a rule wrote before it failed is undone
@@ -31,8 +31,8 @@ import { compileCallData, PACKED_LENGTH_MAX, SELECTOR_BYTES } from './callData.t
 /** Gas of reading one ledger record. Source: EIP-2929, COLD_SLOAD_COST, for what is the same work. */
 export const RECORD_GAS = 2_100n
 
-/** Gas of a 32-byte word that goes in or out. Source: Yellow Paper, G_copy. */
-export const WORD_GAS = 3n
+/** Gas of a 32-byte word that goes in or out: decoding one takes about a microsecond. */
+const WORD_GAS = 30n
 
 /** A function that reads. `P` and `R` are its parameters and results, as the ABI has them. */
 export type View<P extends readonly AbiParameter[], R extends readonly AbiParameter[]> = {

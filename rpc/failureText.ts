@@ -6,7 +6,8 @@
 const SENTENCES: Readonly<Record<string, string>> = {
   nonceTooLow: 'This transaction was already sent, or another one took its place. Ask for a fresh nonce and sign again.',
   nonceTooHigh: 'An earlier transaction of this account is missing. Send it first.',
-  insufficientFunds: 'The account cannot pay for this transaction. Native transactions are paid from the ledger balance: deposit or transfer some OPEN to it.',
+  insufficientFunds:
+    'The account cannot pay for this transaction. Native transactions are paid from the ledger balance: deposit or transfer some OPEN to it.',
   feeTooLow: 'The fee offered is below what the chain asks now. Sign again with a higher maximum fee.',
   alreadyKnown: 'This transaction is already waiting.',
   replacementUnderpriced: 'To replace a waiting transaction, offer at least a tenth more.',

@@ -18,13 +18,11 @@ import {
   type RpcTransaction,
   type RpcTransactionReceipt,
   type Signature,
-  serializeTransaction as serializeEthereum,
   type TransactionReceipt,
-  type TransactionSerializable,
   toHex,
   type Transaction as ViemTransaction,
 } from 'viem'
-import { type OpStackDepositTransaction, serializeTransaction as serializeOpStack, type TransactionSerializableDeposit } from 'viem/op-stack'
+import { type OpStackDepositTransaction, serializeTransaction as serializeOpStack } from 'viem/op-stack'
 import { assert } from '../execution/assert.ts'
 import { encodeNative, NATIVE_TYPES } from '../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../execution/native/nativeType.ts'
@@ -99,12 +97,11 @@ export function typesOf(encodeType: string): Record<string, { name: string; type
 
 /** Bytes of a transaction of any kind. Without a signature: the bytes whose keccak256 the sender signs. */
 export function serializeTransaction(
-  transaction: TransactionSerializable | TransactionSerializableDeposit | TransactionSerializableNative,
+  transaction: Parameters<typeof serializeOpStack>[0] | TransactionSerializableNative,
   signature?: Signature,
 ): Hex {
   if (isNative(transaction)) return serializeNative(transaction, signature)
-  if (transaction.type === 'deposit') return serializeOpStack(transaction as TransactionSerializableDeposit)
-  return serializeEthereum(transaction as TransactionSerializable, signature)
+  return serializeOpStack(transaction, signature)
 }
 
 /** The wire form of a signed native transaction, or the preimage of its EIP-712 digest. */
@@ -113,7 +110,11 @@ export function serializeNative(transaction: TransactionSerializableNative, sign
   if (!signature) {
     const { domain, types, primaryType, message } = nativeTypedData(transaction)
     const withDomain = { ...types, EIP712Domain: DOMAIN_TYPE }
-    return concatHex(['0x1901', hashDomain({ domain, types: withDomain }), hashStruct({ data: message, primaryType, types })])
+    return concatHex([
+      '0x1901',
+      hashDomain<Record<string, unknown>>({ domain, types: withDomain }),
+      hashStruct({ data: message, primaryType, types }),
+    ])
   }
   const { r, s, yParity = Number(signature.v) - 27 } = signature
   const bytes = encodeNative({

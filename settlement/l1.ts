@@ -32,7 +32,7 @@ import { batchInboxAbi, checkpointManagerAbi, portalAbi } from './abi.ts'
 import { BLOB_BYTES, decodeBlobs } from './blob.ts'
 import { blobDataHash, callDataHash } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
-import { L1Error, type L1ErrorKind } from './l1Error.ts'
+import { L1Error, type L1ErrorKind, type L1Refusal } from './l1Error.ts'
 import {
   type L1Batch,
   type L1Checkpoint,
@@ -51,7 +51,7 @@ export type L1Addresses = { readonly portal: Hex; readonly inbox: Hex; readonly 
 /** How to reach an L1 node. */
 export type L1Endpoint = {
   readonly rpcUrl: string
-  /** One request at most, in milliseconds. 15 s unless set. */
+  /** One request at most, in milliseconds. 30 s unless set. */
   readonly timeoutMs?: number
   /** Repetitions of a request that failed in a way that may pass, the first after `retryDelayMs`, each wait twice the one before. 4, from 250 ms. */
   readonly retries?: number
@@ -170,13 +170,13 @@ export async function findGenesis(
 
 type Rpc = {
   readonly logRangeBlocks: bigint
-  /** Asks, again where that may help, and throws nothing but `L1Error`. `retries` overrides the endpoint's. */
+  /** Asks, again where that may help. Throws `L1Error`. */
   ask<T>(what: string, question: (client: PublicClient) => Promise<T>): Promise<T>
   /** Waits before the repetition of this number, from 0; false if there is none left. */
   again(attempt: number): Promise<boolean>
 }
 
-function createRpc({ rpcUrl, timeoutMs = 15_000, retries = 4, retryDelayMs = 250, logRangeBlocks = 2_000 }: L1Endpoint): Rpc {
+function createRpc({ rpcUrl, timeoutMs = 30_000, retries = 4, retryDelayMs = 250, logRangeBlocks = 2_000 }: L1Endpoint): Rpc {
   // viem would repeat requests for as long as a server's Retry-After says; here the waits have a bound.
   const client = createPublicClient({ transport: http(rpcUrl, { timeout: timeoutMs, retryCount: 0 }), cacheTime: 0 })
   const again = async (attempt: number) => {
@@ -191,15 +191,24 @@ function createRpc({ rpcUrl, timeoutMs = 15_000, retries = 4, retryDelayMs = 250
         return await question(client)
       } catch (error) {
         if (error instanceof L1Error || !(error instanceof BaseError)) throw error
-        if (!mayPass(error))
-          throw new L1Error(`L1 refuses: ${what}: ${error.shortMessage} ${error.details ?? ''}`, { kind: 'stop', cause: error })
-        if (!(await again(attempt)))
-          throw new L1Error(`L1 does not answer: ${what}: ${error.shortMessage}`, { kind: 'retry', cause: error })
+        if (!mayPass(error)) throw failure(`L1 refuses: ${what}`, 'stop', error)
+        if (!(await again(attempt))) throw failure(`L1 does not answer: ${what}`, 'retry', error)
       }
     }
   }
   return { logRangeBlocks: BigInt(logRangeBlocks), ask, again }
 }
+
+// Without viem's error as its cause, which holds the whole request: of blobs, that is megabytes of log.
+function failure(what: string, kind: L1ErrorKind, error: BaseError): L1Error {
+  const answer = find(error, RpcRequestError)
+  const tooLarge = find(error, ResponseBodyTooLargeError) && { code: 413, details: error.shortMessage, data: undefined }
+  const refusal = answer ? { code: answer.code, details: answer.details, data: answer.data } : tooLarge
+  return new L1Error(`${what}: ${error.shortMessage} ${error.details.slice(0, DETAILS_CHARS_MAX)}`, { kind, refusal })
+}
+
+/** Of an error's text that a node wrote. */
+const DETAILS_CHARS_MAX = 500
 
 // JSON-RPC codes of a node that is behind, busy, or limits the rate: -1 and 429 of gateways, -32000 and -32001 "header not found",
 // -32002, -32603, -32005 and -32007 limits. Source: EIP-1474 and viem's list of codes that it repeats.
@@ -269,13 +278,19 @@ async function readBlobBaseFee(
 }
 
 async function canonicalBlock(rpc: Rpc, ref: L1Ref): Promise<L1Block> {
+  await checkCanonical(rpc, ref)
+  const block = await readBlock(rpc, { blockNumber: ref.number })
+  return block?.hash === ref.hash ? block : fail('reset', `L1 block ${ref.number} ${ref.hash} is gone`)
+}
+
+async function checkCanonical(rpc: Rpc, { number, hash }: L1Ref): Promise<void> {
   // Ends: `again` counts.
   for (let attempt = 0; ; attempt++) {
-    const block = await readBlock(rpc, { blockNumber: ref.number })
-    if (block?.hash === ref.hash) return block
-    if (block) fail('reset', `L1 block ${ref.number} is ${block.hash}, not ${ref.hash}`)
+    const block = await rpc.ask('block', (client) => orUndefined(client.getBlock({ blockNumber: number }), BlockNotFoundError))
+    if (block?.hash === hash) return
+    if (block) fail('reset', `L1 block ${number} is ${block.hash}, not ${hash}`)
     // Above the head of this node: it may be behind, which passes quickly, or on a chain that is shorter now.
-    if (!(await rpc.again(attempt))) fail('reset', `L1 block ${ref.number} ${ref.hash} is gone`)
+    if (!(await rpc.again(attempt))) fail('reset', `L1 block ${number} ${hash} is gone`)
   }
 }
 
@@ -284,13 +299,13 @@ type LogQuestion = { readonly address: Hex | undefined; readonly topic?: Hex; re
 async function readLogs(rpc: Rpc, { address, topic, from, to }: LogQuestion): Promise<L1Log[]> {
   if (from > to.number) return []
   // Before, because a range beyond the head is an error to some nodes, and after, because the chain may change while we read.
-  await canonicalBlock(rpc, to)
+  await checkCanonical(rpc, to)
   const logs: L1Log[] = []
   for (let first = from; first <= to.number; first += rpc.logRangeBlocks) {
     const last = first + rpc.logRangeBlocks - 1n
     logs.push(...(await readLogRange(rpc, { address, topic, first, last: last < to.number ? last : to.number })))
   }
-  await canonicalBlock(rpc, to)
+  await checkCanonical(rpc, to)
   return logs
 }
 
@@ -311,8 +326,7 @@ async function readLogRange(rpc: Rpc, range: LogRange): Promise<L1Log[]> {
     return logs.map((log) => formatLog(log) as L1Log)
   } catch (error) {
     // Nodes also limit the count or the bytes of the answers, each in its own words.
-    const tooMuch = error instanceof L1Error && (find(error.cause, RpcRequestError) ?? find(error.cause, ResponseBodyTooLargeError))
-    if (!tooMuch || first === last) throw error
+    if (!(error instanceof L1Error && error.refusal) || first === last) throw error
     const middle = (first + last) / 2n
     return [...(await readLogRange(rpc, { ...range, last: middle })), ...(await readLogRange(rpc, { ...range, first: middle + 1n }))]
   }
@@ -330,7 +344,7 @@ async function batchPayload(
     orUndefined(client.getTransaction({ hash: txHash }), TransactionNotFoundError),
   )
   if (tx?.blockHash !== l1Block.hash) {
-    await canonicalBlock(rpc, l1Block)
+    await checkCanonical(rpc, l1Block)
     fail('retry', `L1 does not find transaction ${txHash} of batch ${index}`)
   }
   const versionedHashes = tx.blobVersionedHashes ?? []
@@ -343,7 +357,7 @@ async function batchPayload(
   const { timestamp } = await rpc.ask('block of a batch', (client) => client.getBlock({ blockHash: l1Block.hash }))
   const blobs = await beacon.blobs({ l1Block, timestampSec: timestamp, versionedHashes })
   if (!blobs.ok) {
-    await canonicalBlock(rpc, l1Block)
+    await checkCanonical(rpc, l1Block)
     fail('retry', `no source has the blobs of batch ${index} in L1 block ${l1Block.number}: ${blobs.reason}`)
   }
   const decoded = decodeBlobs(blobs.blobs, header.payloadBytes)
@@ -377,7 +391,7 @@ type BeaconClock = { readonly genesisSec: bigint; readonly slotMs: bigint } | un
 // Of one answer: more than all blobs of a block as hex.
 const BEACON_ANSWER_BYTES_MAX = 16 * 1_024 * 1_024
 
-function createBeacon({ beaconUrls, kzg, timeoutMs = 15_000, retries = 4, retryDelayMs = 250 }: L1Options): Beacon {
+function createBeacon({ beaconUrls, kzg, timeoutMs = 30_000, retries = 4, retryDelayMs = 250 }: L1Options): Beacon {
   const clocks = new Map<string, BeaconClock>()
   const askOne = async (url: string, question: BlobQuestion): Promise<BlobAnswer> => {
     const get = (path: string) => fetchJson(new URL(path, url.endsWith('/') ? url : `${url}/`), timeoutMs)
@@ -516,16 +530,15 @@ async function estimateGas(rpc: Rpc, { from, to, data, versionedHashes }: GasQue
     const gas = await rpc.ask('gas estimate', (client) => client.request({ method: 'eth_estimateGas', params: [call] }))
     return { ok: true, gas: BigInt(gas) }
   } catch (error) {
-    const answer = error instanceof L1Error ? find(error.cause, RpcRequestError) : undefined
-    if (!answer) throw error
-    if (answer.code !== REVERTED && !/revert/i.test(answer.details)) throw error
-    return { ok: false, reason: revertReason(answer) }
+    const refusal = error instanceof L1Error ? error.refusal : undefined
+    if (!refusal || (refusal.code !== REVERTED && !/revert/i.test(refusal.details))) throw error
+    return { ok: false, reason: revertReason(refusal) }
   }
 }
 
 const REVERT_ABI = [...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi].filter((item) => item.type === 'error')
 
-function revertReason({ data, details }: RpcRequestError): string {
+function revertReason({ data, details }: L1Refusal): string {
   if (!isHex(data) || data === '0x') return details
   try {
     const { errorName, args } = decodeErrorResult({ abi: REVERT_ABI, data })
@@ -551,7 +564,7 @@ async function sendRaw(rpc: Rpc, raw: Hex): Promise<SendVerdict> {
 }
 
 // Nodes have no codes for these. Sources: geth core/txpool/errors.go, reth and anvil likewise.
-function sendVerdict({ code, details }: RpcRequestError): SendVerdict | undefined {
+function sendVerdict({ code, details }: Pick<L1Refusal, 'code' | 'details'>): SendVerdict | undefined {
   if (/already (known|imported)|known transaction/i.test(details)) return { ok: true }
   if (/nonce too low/i.test(details)) return { ok: false, code: 'nonceTooLow', reason: details }
   if (/underpriced|max fee per (blob )?gas|fee cap/i.test(details)) return { ok: false, code: 'underpriced', reason: details }

@@ -138,10 +138,14 @@ export function createLaneRun({ root, readNode, params, lookups, ruling }: LaneS
     const context = { ledger, params, env }
     if (row.kind === 'native') return applyNative(context, row.native, checked)
     if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
-    if (row.kind === 'block') return undefined
-    const deposit = row.kind === 'deposit' ? lookups.deposit(row.index) : lookups.l1Info(row.number)
-    if (!deposit) return invalid(row.kind === 'deposit' ? 'unknownDeposit' : 'unknownOrigin')
-    applyDepositToLedger(ledger, 'sourceHash' in deposit ? deposit : l1InfoDeposit(deposit))
+    if (row.kind === 'deposit') return applyDeposit(lookups.deposit(row.index), 'unknownDeposit')
+    const info = row.kind === 'l1Info' ? lookups.l1Info(row.number) : undefined
+    return row.kind === 'l1Info' ? applyDeposit(info && l1InfoDeposit(info), 'unknownOrigin') : undefined
+  }
+
+  function applyDeposit(deposit: Deposit | undefined, codeIfUnknown: string): Rejection | undefined {
+    if (!deposit) return invalid(codeIfUnknown)
+    applyDepositToLedger(ledger, deposit)
     return undefined
   }
 

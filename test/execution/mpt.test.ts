@@ -54,6 +54,8 @@ test('everything in a trie is visited once', () => {
   const keys = [0x00112233, 0x00112234, 0x10112233, 0x1011ff33].map((n) => Uint8Array.of(n >> 24, n >> 16, n >> 8, n))
   for (const [i, one] of keys.entries()) trie.put(one, Uint8Array.of(i + 1))
   const seen: string[] = []
-  trie.forEach((nibbles, found) => seen.push(`${[...nibbles].map((n) => n.toString(16)).join('')}=${found[0]}`))
+  trie.forEach((nibbles, found) => {
+    seen.push(`${[...nibbles].map((n) => n.toString(16)).join('')}=${found[0]}`)
+  })
   expect(seen).toEqual(['00112233=1', '00112234=2', '10112233=3', '1011ff33=4'])
 })

@@ -61,7 +61,9 @@ export async function startL1Stage(options?: AnvilOptions): Promise<L1Stage> {
 
 /** A viem client of the account at an anvil. */
 export function stageClient(url: string, account: PrivateKeyAccount) {
-  const client = createClient({ account, chain: foundry, transport: http(url, { retryCount: 0 }), pollingInterval: 20, cacheTime: 0 })
+  // A limit for a machine that is busy: anvil's first blob transaction alone takes it seconds.
+  const transport = http(url, { retryCount: 0, timeout: 60_000 })
+  const client = createClient({ account, chain: foundry, transport, pollingInterval: 20, cacheTime: 0 })
   return client
     .extend(publicActions)
     .extend(walletActions)

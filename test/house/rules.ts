@@ -160,7 +160,7 @@ function noEscapesFromTypes(tree: Tree): string[] {
   const words: Record<string, string> = { TSAnyKeyword: 'any', TSNonNullExpression: 'a non-null assertion', TSEnumDeclaration: 'an enum' }
   const inTree = code(tree).flatMap(([path, text]) => {
     const program = parse(text)
-    const visits = program === undefined ? [] : [...walk(program)]
+    const visits = program === undefined ? [] : walk(program)
     return visits.flatMap(({ node }) =>
       words[node.type] === undefined ? [] : [`${path}:${lineAt(text, node.start)}: ${words[node.type]}`],
     )
@@ -183,7 +183,12 @@ function linesAndFunctionsFit(tree: Tree): string[] {
   const wide = linesThat(tree, isOurs, wideLine, `is wider than ${LINE_WIDTH_MAX}`)
   const long = code(tree).flatMap(([path, text]) => {
     const program = parse(text)
-    const functions = program === undefined ? [] : [...walk(program)].map(({ node }) => node).filter(isFunction)
+    const functions =
+      program === undefined
+        ? []
+        : walk(program)
+            .map(({ node }) => node)
+            .filter(isFunction)
     return functions.flatMap((node) => {
       const lines = ownLines(text, node)
       return lines <= FUNCTION_LINES_MAX ? [] : [`${path}:${lineAt(text, node.start)}: a function of ${lines} lines`]
@@ -210,7 +215,7 @@ function argvIsReadInOnePlace(tree: Tree): string[] {
   return code(tree).flatMap(([path, text]) => {
     const program = parse(text)
     if (program === undefined || roomOf(path) === 'test' || READS_ARGV.includes(path)) return []
-    const reads = [...walk(program)].filter(({ node }) => {
+    const reads = walk(program).filter(({ node }) => {
       if (node.type === 'ImportDeclaration') return isNode(node.source) && node.source.value === 'node:process'
       return node.type === 'MemberExpression' && nameOf(node.object) === 'process' && /^(env|argv)$/.test(nameOf(node.property) ?? '')
     })
@@ -304,7 +309,7 @@ function imports(tree: Tree): Import[] {
   if (known !== undefined) return known
   const found = code(tree).flatMap(([path, text]) => {
     const program = parse(text)
-    return program === undefined ? [] : [...walk(program)].flatMap(({ node }) => importOf(tree, { path, text, node }))
+    return program === undefined ? [] : walk(program).flatMap(({ node }) => importOf(tree, { path, text, node }))
   })
   importsKnown.set(tree, found)
   return found
@@ -340,7 +345,7 @@ function reach(tree: Tree, entries: readonly string[], edges: readonly Import[])
 
 /** Names that a file declares anywhere: imports, variables, functions, types, parameters. */
 function declaredNames(program: Node): Set<string> {
-  const names = [...walk(program)].flatMap(({ node }) => {
+  const names = walk(program).flatMap(({ node }) => {
     if (node.type === 'CatchClause') return namesBound(node.param)
     const params = isFunction(node) && Array.isArray(node.params) ? node.params : []
     return [node.id, node.local, ...params].flatMap(namesBound)

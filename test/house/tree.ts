@@ -47,13 +47,16 @@ function tryParse(text: string): Node | undefined {
 export type Visit = { readonly node: Node; readonly parent: Node | undefined; readonly key: string }
 
 /** Every node under `node`, itself first. */
-export function* walk(node: Node, parent?: Node, key = ''): Generator<Visit> {
-  yield { node, parent, key }
-  for (const [childKey, value] of Object.entries(node)) {
-    for (const child of Array.isArray(value) ? value : [value]) {
-      if (isNode(child)) yield* walk(child, node, childKey)
+export function walk(node: Node): Visit[] {
+  const visits: Visit[] = []
+  const visit = (one: Node, parent: Node | undefined, key: string): void => {
+    visits.push({ node: one, parent, key })
+    for (const [childKey, value] of Object.entries(one)) {
+      for (const child of Array.isArray(value) ? value : [value]) if (isNode(child)) visit(child, one, childKey)
     }
   }
+  visit(node, undefined, '')
+  return visits
 }
 
 export function isNode(value: unknown): value is Node {

@@ -197,7 +197,7 @@ test('no more value enters the ledger than the EVM holds', () => {
   expect(codeOf(callStep(ledger, { ...one, fields: { ...one.fields, amount }, valueWei: amount }).result)).toBe('evmSupplyExceeded')
 })
 
-test('what is no call of the door is bad call data, at 3 a word', () => {
+test('what is no call of the door is bad call data, at 30 a word', () => {
   const { one, ledger } = stepNamed('transfer')
   const good = encodeStep(one)
   const dirty = good.with(4 + 32, 1) // above the address
@@ -215,9 +215,9 @@ test('what is no call of the door is bad call data, at 3 a word', () => {
   const door = precompileAt(DOOR.ledger)
   for (const bad of bads) {
     const { result } = callIn(ledger, door, bad, { valueWei: 5n, isStatic: true, isDelegated: true })
-    expect([codeOf(result), result]).toMatchObject(['badCallData', { gasUsed: 3n * BigInt(Math.ceil(bad.length / 32)) }])
+    expect([codeOf(result), result]).toMatchObject(['badCallData', { gasUsed: 30n * BigInt(Math.ceil(bad.length / 32)) }])
   }
-  expect(callIn(ledger, door, dirty, { gasLimit: 11n }).result).toEqual({ kind: 'outOfGas' })
+  expect(callIn(ledger, door, dirty, { gasLimit: 119n }).result).toEqual({ kind: 'outOfGas' })
 })
 
 test('the refusal is the ABI error Failed(bytes32)', () => {
@@ -274,7 +274,7 @@ for (const [index, { door, name, args }] of questionsOn(worldAfter(BEFORE_CLAIM)
     const abi = ABI_OF[door] ?? []
     const data = hexToBytes(encodeFunctionData({ abi, functionName: name, args }))
     const output = hexToBytes(encodeFunctionResult({ abi, functionName: name, result: answer }))
-    const gasUsed = 2_100n * records + 3n * BigInt(Math.ceil(data.length / 32) + output.length / 32)
+    const gasUsed = 2_100n * records + 30n * BigInt(Math.ceil(data.length / 32) + output.length / 32)
     for (const how of [{}, { isStatic: true }, { isDelegated: true }, { gasLimit: gasUsed }]) {
       const { result, operations } = callIn(ledger, precompileAt(door), data, how)
       expect(result).toEqual({ kind: 'return', gasUsed, output, logs: [], burnWei: 0n })
@@ -298,7 +298,7 @@ test('a view of a record that is not there says which', () => {
   const answers = views.map(([door, functionName, args]) => {
     const data = hexToBytes(encodeFunctionData({ abi: ABI_OF[door] ?? [], functionName, args }))
     const { result } = callIn(createEmptyLedger(), precompileAt(door), data)
-    return [codeOf(result), result.kind === 'revert' && result.gasUsed === 2_100n + 3n * BigInt(Math.ceil(data.length / 32))]
+    return [codeOf(result), result.kind === 'revert' && result.gasUsed === 2_100n + 30n * BigInt(Math.ceil(data.length / 32))]
   })
   expect(answers).toEqual([
     ['unknownDatanet', true],

@@ -1,33 +1,20 @@
 /** The doors in the real EVM: who is seen to call, what each kind of call may do, where the value goes, and what a revert undoes. */
 import { bytesToHex, concatHex, encodeErrorResult, encodeFunctionData, type Hex, hexToBytes } from 'viem'
 import { expect, test } from 'vitest'
+import { VOID_ROOTS } from '../../execution/genesisBlock.ts'
 import { addBalance, getAccount, getSupply, putSupply } from '../../execution/ledger/tables.ts'
 import { FAILED_ERROR, ledgerDoorAbi } from '../../execution/native/doorAbi.ts'
 import { codeBytes32 } from '../../execution/native/nativeType.ts'
 import { createState, type State } from '../../execution/state.ts'
-import { type BlockEnv, createVm, type EvmCallOutcome } from '../../execution/vm.ts'
+import { createVm, type EvmCallOutcome } from '../../execution/vm.ts'
 import { DOOR } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { createMemoryStore } from '../fakes/memoryStore.ts'
-import { PARAMS } from './frame.ts'
+import { ENV, PARAMS } from './frame.ts'
 
 const USER: Hex = '0x000000000000000000000000000000000000c0de'
 const FRIEND: Hex = '0x000000000000000000000000000000000000f71e'
 const CONTRACT: Hex = '0x000000000000000000000000000000000000babe'
-const EMPTY_ROOTS = {
-  evmRoot: '0x56e81f171bcc55a6ff8345e692c0f86e5b48e01b996cadc001622fb5e363b421',
-  ledgerRoot: `0x${'00'.repeat(32)}`,
-} as const
-const HASH: Hex = `0x${'11'.repeat(32)}`
-const ENV: BlockEnv = {
-  number: 3n,
-  timestamp: 1_000n,
-  miner: `0x${'22'.repeat(20)}`,
-  gasLimit: PARAMS.blockGasLimit,
-  baseFeePerGas: 0n,
-  mixHash: HASH,
-  parentBeaconBlockRoot: HASH,
-}
 
 /** Forwards its call data to the LEDGER door and hands on what comes back; `end` says what it does after a success. */
 function forwarder(kind: 'call' | 'callcode' | 'delegatecall' | 'staticcall', end: 'return' | 'revert'): Hex {
@@ -47,7 +34,7 @@ type Chain = { readonly state: State; call(to: Hex, data: Hex, valueWei?: bigint
 
 /** A chain on which the user has 100 wei in the EVM and the contract runs this code. */
 async function chainWith(code: Hex): Promise<Chain> {
-  const state = createState(createMemoryStore().reader, EMPTY_ROOTS)
+  const state = createState(createMemoryStore().reader, VOID_ROOTS)
   for (const { address } of PRECOMPILES) putAccount(state, address, { nonce: 1n, balanceWei: 0n })
   putAccount(state, USER, { nonce: 0n, balanceWei: 100n })
   putAccount(state, CONTRACT, { nonce: 1n, balanceWei: 0n })

@@ -4,6 +4,7 @@
 import type { Hex } from 'viem'
 import { createLedger, type JournaledLedger } from '../../execution/ledger/ledger.ts'
 import type { EvmOperation, Precompile, PrecompileCall, PrecompileResult } from '../../execution/precompile.ts'
+import type { BlockEnv } from '../../execution/vm.ts'
 import { type ChainParams, OPEN_WEI } from '../../genesis/params.ts'
 import { TEST_PARAMS } from '../fakes/ledger.ts'
 
@@ -12,6 +13,19 @@ export const PARAMS: ChainParams = { ...TEST_PARAMS, epochSec: 100, vestingSec: 
 
 /** An account that nobody else has to do with. */
 export const CALLER: Hex = '0xca11e40000000000000000000000000000000001'
+
+const HASH: Hex = `0x${'11'.repeat(32)}`
+
+/** The block in which calls of the real EVM run. */
+export const ENV: BlockEnv = {
+  number: 7n,
+  timestamp: 1_000n,
+  miner: `0x${'22'.repeat(20)}`,
+  gasLimit: PARAMS.blockGasLimit,
+  baseFeePerGas: 0n,
+  mixHash: HASH,
+  parentBeaconBlockRoot: HASH,
+}
 
 /** A ledger without a record. */
 export function createEmptyLedger(): JournaledLedger {

@@ -36,6 +36,7 @@ function connect(changes: Partial<L1Options> = {}): L1 {
     chainId: ANVIL_CHAIN_ID,
     addresses: l1.deployment,
     kzg,
+    timeoutMs: 60_000,
     retries: 2,
     retryDelayMs: 10,
     ...changes,

@@ -12,6 +12,7 @@ import {
   type L1TxPort,
   type PendingTx,
   type PendingTxStore,
+  type TxClock,
   type TxManager,
   type TxManagerOptions,
 } from '../../settlement/txManager.ts'
@@ -231,12 +232,23 @@ beforeEach(async () => {
   await stage.publishGenesis()
 })
 
-const realClock = { nowMs: () => Date.now(), sleep: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)) }
+/** A clock that runs when somebody sleeps, and gives the L1 a moment then: what happens does not depend on how fast the machine is. */
+function sleepingClock(): TxClock {
+  let nowMs = 0
+  return {
+    nowMs: () => nowMs,
+    sleep: (ms) => {
+      nowMs += ms
+      return new Promise((resolve) => setTimeout(resolve, 5))
+    },
+  }
+}
+
 // Never asked for a proof here: the blobs are of zeros.
 const noKzg: ReturnType<typeof createKzg> = { commit: () => Promise.reject(), cellProofs: () => Promise.reject() }
 
 function realPort(): L1TxPort {
-  const connection = { rpcUrl: stage.url, retries: 0, beaconUrls: [], chainId: ANVIL_CHAIN_ID, kzg: noKzg }
+  const connection = { rpcUrl: stage.url, timeoutMs: 60_000, retries: 0, beaconUrls: [], chainId: ANVIL_CHAIN_ID, kzg: noKzg }
   return createL1({ ...connection, addresses: stage.deployment }).transactions
 }
 
@@ -249,7 +261,7 @@ function realManager({
   l1?: L1TxPort
   options?: Partial<TxManagerOptions>
 }): TxManager {
-  return createTxManager({ l1, store, clock: realClock }, { ...OPTIONS, ...options })
+  return createTxManager({ l1, store, clock: sleepingClock() }, { ...OPTIONS, ...options })
 }
 
 const batchCount = () => stage.user.readContract({ address: stage.deployment.inbox, abi: batchInboxAbi, functionName: 'batchCount' })

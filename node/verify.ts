@@ -1,0 +1,346 @@
+/**
+ * `tributary verify`: rebuilds every block from what L1 holds, by the same execution as a validator's, and compares what there is to compare: each
+ * batch's rows, ledger roots, certificate and last hash, each checkpoint, and, if asked, each block of a live node. Ends at the first difference.
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createPublicClient, type Hex, http } from 'viem'
+import { verifyCommit } from '../consensus/certificate.ts'
+import type { ValidatorSet } from '../consensus/validatorSet.ts'
+import { timestampMs } from '../execution/block.ts'
+import { type Built, buildBlock } from '../execution/buildBlock.ts'
+import { transactionHash } from '../execution/native/native.ts'
+import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import {
+  checkBatchHeader,
+  checkBuilt,
+  checkCommit,
+  checkExecuted,
+  type DerivationHead,
+  decodeBatchBlocks,
+  type L1View,
+  nextHead,
+  toBlockRequests,
+  toBuildRequest,
+} from '../settlement/derive.ts'
+import { createKzg } from '../settlement/kzg.ts'
+import { createL1, findGenesis, type L1, type L1Block } from '../settlement/l1.ts'
+import type { L1Batch, L1Checkpoint, L1Ref } from '../settlement/l1Logs.ts'
+import { l1InfoAfter } from './blocks.ts'
+import { brotli } from './brotli.ts'
+import { type ChainState, openChainState } from './chainState.ts'
+import { type ConfigOf, UsageError } from './config.ts'
+import { createLog } from './log.ts'
+import { validatorSetOf } from './node.ts'
+import { inboxOption } from './operatorNode.ts'
+import { openStore } from './store.ts'
+
+/** Something that is not as L1, or the live node, says. `got` is theirs, `want` what follows from L1. */
+export type VerifyDifference = {
+  readonly where: 'batch' | 'checkpoint' | 'node'
+  readonly code: string
+  readonly block?: bigint
+  readonly txIndex?: number
+  readonly field?: string
+  readonly got?: unknown
+  readonly want?: unknown
+  readonly facts?: Readonly<Record<string, unknown>>
+}
+
+export type VerifySummary = {
+  readonly blocks: bigint
+  readonly transactions: number
+  readonly batches: number
+  readonly payloadBytes: number
+  readonly checkpoints: number
+  /** Blocks compared with the live node. */
+  readonly compared: number
+  readonly head: { readonly number: bigint; readonly hash: Hex; readonly stateRoot: Hex; readonly ledgerRoot: Hex }
+}
+
+export type VerifyResult = ({ readonly ok: true } | { readonly ok: false; readonly difference: VerifyDifference }) & {
+  readonly summary: VerifySummary
+}
+
+export type VerifyOptions = {
+  readonly l1Url: string
+  readonly beaconUrls: readonly string[]
+  readonly inbox: Hex | undefined
+  /** A node whose blocks are compared, too. */
+  readonly rpcUrl: string | undefined
+  onProgress(progress: { readonly block: bigint; readonly batch: number; readonly batches: number }): void
+}
+
+/** Everything that a walk over the batches has in hand. */
+type Walk = {
+  readonly chain: ChainState
+  readonly genesis: Genesis
+  readonly l1: L1
+  readonly set: ValidatorSet
+  readonly live: ReturnType<typeof createLive> | undefined
+  readonly counts: { transactions: number; payloadBytes: number; compared: number; checkpoints: number }
+}
+
+/** Rebuilds and compares. Throws `L1Error` where L1 cannot be read; a difference is a result. */
+export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult> {
+  const { l1Url, beaconUrls, inbox, rpcUrl, onProgress } = options
+  const published = await findGenesis({ rpcUrl: l1Url }, inbox ? { inbox } : {})
+  const genesis = decodeGenesis(new TextDecoder().decode(published.genesis))
+  const { portal, checkpointManager, chainId, origin } = genesis.l1
+  const l1 = createL1({
+    rpcUrl: l1Url,
+    beaconUrls,
+    chainId,
+    addresses: { portal, inbox: published.inbox, checkpointManager },
+    kzg: createKzg(),
+  })
+  await l1.check()
+  const directory = mkdtempSync(join(tmpdir(), 'tributary-verify-'))
+  const store = await openStore(directory, { durable: false })
+  try {
+    const log = createLog({ level: 'error', json: false, write: (line) => process.stderr.write(line) })
+    const chain = await openChainState({
+      store,
+      genesis,
+      mempool: { txsMax: 0, bytesMax: 0, txsPerSenderMax: 0, nonceGapMax: 0, replacementPercent: 0 },
+      log,
+    })
+    const to = await l1.blockByTag('latest')
+    const batches = await l1.batches(origin.number, to)
+    const checkpoints = await l1.checkpoints(origin.number, to)
+    const counts = { transactions: 0, payloadBytes: 0, compared: 0, checkpoints: 0 }
+    const walk: Walk = {
+      chain,
+      genesis,
+      l1,
+      set: validatorSetOf(genesis),
+      live: rpcUrl === undefined ? undefined : createLive(rpcUrl),
+      counts,
+    }
+    let head: DerivationHead = { accumulator: published.hash, nextIndex: 0n, lastBlock: 0n }
+    let difference = await compareLive(walk, 0n, 0n)
+    for (const [index, batch] of batches.entries()) {
+      if (difference) break
+      difference = await applyBatch(walk, head, batch)
+      head = nextHead(batch)
+      difference ??= compareCheckpoints(walk, checkpoints, batch)
+      difference ??= await compareLive(walk, batch.header.firstBlock, batch.header.lastBlock)
+      onProgress({ block: chain.head().header.number, batch: index + 1, batches: batches.length })
+    }
+    const summary = summarise(walk, batches.length)
+    return difference ? { ok: false, difference, summary } : { ok: true, summary }
+  } finally {
+    await store.close()
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
+
+/** Derives, executes and compares one batch. The blocks stay in the store. */
+async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Promise<VerifyDifference | undefined> {
+  const { chain, genesis, l1, set, counts } = walk
+  const { params } = genesis
+  const { store, executor } = chain
+  const misplaced = checkBatchHeader(head, posted)
+  if (misplaced) return toDifference(misplaced)
+  const payload = await l1.batchPayload(posted)
+  counts.payloadBytes += payload.length
+  const parent = chain.head().header
+  const before = l1InfoAfter(store, parent.number)
+  const decoded = decodeBatchBlocks(posted, payload, {
+    parent: { timestampMs: timestampMs(parent), originNumber: before.number },
+    chainId: params.chainId,
+    decompress: brotli.decompress,
+  })
+  if (!decoded.ok) return toDifference(decoded)
+  const view = await viewL1(l1, decoded.origins, before.number)
+  const requests = toBlockRequests(decoded, { header: posted.header, origin: before, l1: view, params })
+  if (!requests.ok) return toDifference(requests)
+  const unsigned = checkCommit(decoded.batch, posted.header, ({ height, blockHash, round, bitmap, signature }) => {
+    return verifyCommit(set, { height: Number(height), round, blockHash, bitmap, signature }, params.chainId).ok
+  })
+  if (unsigned) return toDifference(unsigned)
+  const root = store.roots(parent.number).ledgerRoot
+  const results: Built[] = []
+  for (const derived of requests.blocks) {
+    const asked = toBuildRequest(derived, results.at(-1)?.block.header ?? parent, executor.vm.common)
+    if (!asked.ok) return toDifference(asked)
+    const built = await buildBlock(executor, asked.request)
+    const left = checkBuilt(derived, built)
+    if (left) return toDifference(left)
+    await chain.adopt(built)
+    counts.transactions += built.transactions.length
+    results.push(built)
+  }
+  const wrong = checkExecuted(decoded.batch, results, {
+    lastBlockHash: posted.header.lastBlockHash,
+    ledger: { root, readNode: store.reader.ledgerNode, params },
+  })
+  return wrong && toDifference(wrong)
+}
+
+/** The L1 blocks that a batch names, and the deposits up to the last of them. */
+async function viewL1(l1: L1, origins: readonly bigint[], after: bigint): Promise<L1View> {
+  const blocks = new Map<bigint, L1Block>()
+  for (const number of origins) {
+    const block = await l1.blockByNumber(number)
+    if (block) blocks.set(number, block)
+  }
+  const last = [...blocks.values()].reduce<L1Ref | undefined>(
+    (latest, block) => (latest && latest.number > block.number ? latest : block),
+    undefined,
+  )
+  const deposits = last ? await l1.deposits(after + 1n, last) : []
+  return {
+    block: (number) => blocks.get(number),
+    deposits: (first, to) => deposits.filter(({ l1Block }) => l1Block.number >= first && l1Block.number <= to),
+  }
+}
+
+function compareCheckpoints(
+  { chain, counts }: Walk,
+  checkpoints: readonly L1Checkpoint[],
+  { index, accumulator }: L1Batch,
+): VerifyDifference | undefined {
+  for (const { id, checkpoint } of checkpoints) {
+    if (checkpoint.batchIndex !== index) continue
+    const stored = chain.store.block(checkpoint.lastBlock)
+    const want = {
+      blockHash: stored?.hash,
+      evmRoot: stored?.block.header.stateRoot,
+      ledgerRoot: stored?.ledgerRoot,
+      batchAccumulator: accumulator,
+      depositCursor: l1InfoAfter(chain.store, checkpoint.lastBlock).depositCursor,
+    }
+    for (const [field, value] of Object.entries(want)) {
+      const got = checkpoint[field as keyof typeof want]
+      if (got !== value)
+        return { where: 'checkpoint', code: 'checkpointMismatch', block: checkpoint.lastBlock, field, got, want: value, facts: { id } }
+    }
+    counts.checkpoints++
+  }
+  return undefined
+}
+
+/** A live node's blocks, as it says. */
+function createLive(rpcUrl: string) {
+  const client = createPublicClient({ transport: http(rpcUrl, { batch: { batchSize: 50 }, retryCount: 2 }) })
+  return (numbers: readonly bigint[]) => Promise.all(numbers.map((blockNumber) => client.getBlock({ blockNumber }).catch(() => undefined)))
+}
+
+const COMPARED_FIELDS = [
+  'parentHash',
+  'stateRoot',
+  'transactionsRoot',
+  'receiptsRoot',
+  'logsBloom',
+  'gasUsed',
+  'timestamp',
+  'miner',
+  'baseFeePerGas',
+  'extraData',
+  'hash',
+] as const
+
+async function compareLive({ chain, live, counts }: Walk, first: bigint, last: bigint): Promise<VerifyDifference | undefined> {
+  if (!live) return undefined
+  for (let from = first; from <= last; from += 50n) {
+    const numbers = Array.from({ length: Number(last - from + 1n < 50n ? last - from + 1n : 50n) }, (_, i) => from + BigInt(i))
+    for (const [i, theirs] of (await live(numbers)).entries()) {
+      const number = numbers[i] ?? from
+      const ours = chain.store.block(number)
+      if (!theirs || !ours) return { where: 'node', code: 'blockMissing', block: number }
+      const want = { ...ours.block.header, hash: ours.hash }
+      const field = COMPARED_FIELDS.find((name) => String(theirs[name]).toLowerCase() !== String(want[name]).toLowerCase())
+      if (field)
+        return {
+          where: 'node',
+          code: 'blockMismatch',
+          block: number,
+          ...differingTx(chain, number, theirs.transactions as readonly Hex[]),
+          field,
+          got: theirs[field],
+          want: want[field],
+        }
+      counts.compared++
+    }
+  }
+  return undefined
+}
+
+/** Index of the first transaction that the node has otherwise, if that is what differs. */
+function differingTx(chain: ChainState, number: bigint, theirs: readonly Hex[]): { txIndex?: number } {
+  const ours = chain.store.block(number)?.block.transactions.map((raw) => transactionHash(raw)) ?? []
+  const txIndex = Array.from({ length: Math.max(ours.length, theirs.length) }, (_, i) => i).find((i) => ours[i] !== theirs[i])
+  return txIndex === undefined ? {} : { txIndex }
+}
+
+function toDifference({
+  ok: _,
+  code,
+  block,
+  txIndex,
+  got,
+  want,
+  ...facts
+}: {
+  readonly ok: false
+  readonly code: string
+  readonly [fact: string]: unknown
+}): VerifyDifference {
+  const first = (facts.differences as readonly VerifyDifference[] | undefined)?.[0]
+  const place = first ?? { block, txIndex, got, want }
+  return {
+    where: 'batch',
+    code,
+    ...(typeof place.block === 'bigint' && { block: place.block }),
+    ...(typeof place.txIndex === 'number' && { txIndex: place.txIndex }),
+    ...(first?.field !== undefined && { field: first.field }),
+    got: place.got,
+    want: place.want,
+    facts,
+  }
+}
+
+function summarise({ chain, counts }: Walk, batches: number): VerifySummary {
+  const { header, hash } = chain.head()
+  const { ledgerRoot } = chain.store.roots(header.number)
+  return { blocks: header.number, batches, ...counts, head: { number: header.number, hash, stateRoot: header.stateRoot, ledgerRoot } }
+}
+
+/** The command. Exit code 0: all as L1 says; 3: a difference. */
+export async function runVerify(config: ConfigOf<'verify'>, print: (text: string) => void): Promise<number> {
+  const { l1, rpc, beacon, inbox, json } = config
+  if (l1 === undefined) throw new UsageError('--l1 URL is required')
+  const live = !json && process.stdout.isTTY === true
+  const result = await verifyFromL1({
+    l1Url: l1,
+    beaconUrls: [beacon ?? l1],
+    inbox: inboxOption(inbox),
+    rpcUrl: rpc,
+    onProgress: ({ block, batch, batches }) => {
+      if (json) print(`${JSON.stringify({ progress: { block: Number(block), batch, batches } })}\n`)
+      else print(`${live ? '\r\u001b[2K' : ''}block ${block} · batch ${batch} of ${batches}${live ? '' : '\n'}`)
+    },
+  })
+  if (live) print('\n')
+  print(json ? `${JSON.stringify(result, plain)}\n` : verifyText(result))
+  return result.ok ? 0 : 3
+}
+
+/** A result for people. */
+export function verifyText({ summary, ...result }: VerifyResult): string {
+  const { blocks, transactions, batches, payloadBytes, checkpoints, compared, head } = summary
+  const lines = [
+    `${blocks} blocks with ${transactions} transactions rebuilt from ${batches} batches (${payloadBytes.toLocaleString('en')} bytes)`,
+    `${checkpoints} checkpoints compared${compared > 0 ? `, ${compared} blocks compared with the node` : ''}`,
+    `head ${head.number} ${head.hash}`,
+    `EVM root ${head.stateRoot}, ledger root ${head.ledgerRoot}`,
+  ]
+  if (result.ok) return `${lines.join('\n')}\nEverything is as L1 says.\n`
+  return `${lines.join('\n')}\nDIFFERENCE ${JSON.stringify(result.difference, plain)}\n`
+}
+
+function plain(_: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value
+}

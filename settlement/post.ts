@@ -1,0 +1,99 @@
+/**
+ * When to post, and how much: blobs are paid for whole, L1 is slow, and no block may wait for ever. Policy only; nobody else depends on it.
+ * A guess says how many blocks fit, encoding says whether they do, and what does not fit shrinks until it does.
+ */
+import { BATCH_BLOCKS_MAX, type BatchTooLarge, TAIL_BYTES_MAX } from './batch.ts'
+import { BATCH_PAYLOAD_BYTES_MAX, BLOB_PAYLOAD_BYTES } from './blob.ts'
+import { COLUMN_TXS_MAX } from './evmColumns.ts'
+import { encodeLane, GROUP_ROWS, type LaneBlock, laneRows } from './lane.ts'
+
+/** What a block adds to a batch, in bytes: rows as they are, the tail's part before compression. */
+export type BlockSize = {
+  readonly laneBytes: number
+  readonly rowCount: number
+  readonly plainTailBytes: number
+  /** Ethereum transactions. */
+  readonly evmCount: number
+}
+
+export type PostLimits = {
+  /** Longest time that a block waits while there is room, in milliseconds. */
+  readonly intervalMs: number
+  /** Blobs that are worth a transaction of their own: with so many full, nothing waits longer. 1 to 6. */
+  readonly blobsWorth: number
+  /** Largest payload, in bytes: that of 6 blobs, or less where batches go into call data. */
+  readonly payloadBytesMax: number
+}
+
+/** The blocks that wait, oldest first, and since when the oldest could have been posted. */
+export type Waiting = {
+  readonly sizes: readonly BlockSize[]
+  readonly sinceMs: number
+  readonly nowMs: number
+  /** What tails shrink to, from the last batch (`EncodedBatch.tailRatio`); 1 before there was one. */
+  readonly tailRatio: number
+}
+
+/** `count`: so many of the oldest. `untilMs`: when to ask again even if no block comes; undefined: nothing waits. */
+export type PostDecision =
+  | { readonly kind: 'post'; readonly count: number }
+  | { readonly kind: 'wait'; readonly untilMs: number | undefined }
+
+/** A blob counts as full from this part on: to wait for the rest would cost more time than it saves. */
+const FULL = 0.95
+
+/** Head, with the longest bitmap; and what columns, coinbases and padding add whatever the blocks. */
+const FRAME_BYTES = 155 + 512
+const GROUP_BYTES = 40
+/** A row of the block table at most, but for its bits. */
+const TABLE_ROW_BYTES = 16
+
+/** The size of an executed block. */
+export function measureBlock(block: LaneBlock): BlockSize {
+  const lane = encodeLane(laneRows([block]))
+  const evm = block.transactions.filter(({ kind }) => kind === 'ethereum')
+  const bits = Math.ceil(block.transactions.length / 8)
+  const plainTailBytes = evm.reduce((sum, { raw }) => sum + raw.length, TABLE_ROW_BYTES + bits)
+  return { laneBytes: lane.bytes.length, rowCount: lane.rowCount, plainTailBytes, evmCount: evm.length }
+}
+
+/** Whether to post now, and how many blocks: all that fit when the time is up, whole blobs when there are enough of them. */
+export function choosePost(waiting: Waiting, limits: PostLimits): PostDecision {
+  const { sizes, sinceMs, nowMs } = waiting
+  if (sizes.length === 0) return { kind: 'wait', untilMs: undefined }
+  const dueMs = sinceMs + limits.intervalMs
+  const payloadBytesMax = Math.min(limits.payloadBytesMax, BATCH_PAYLOAD_BYTES_MAX)
+  const fit = countFitting(waiting, payloadBytesMax)
+  if (nowMs >= dueMs) return { kind: 'post', count: fit.count }
+  // More than fits is full, whatever it is full of.
+  if (fit.count < sizes.length) return { kind: 'post', count: fit.count }
+  const blobs = Math.floor(fit.payloadBytes / (FULL * BLOB_PAYLOAD_BYTES))
+  const isFull = blobs >= limits.blobsWorth || fit.payloadBytes >= FULL * payloadBytesMax
+  if (!isFull) return { kind: 'wait', untilMs: dueMs }
+  return { kind: 'post', count: countFitting(waiting, Math.min(blobs * BLOB_PAYLOAD_BYTES || payloadBytesMax, payloadBytesMax)).count }
+}
+
+/** How many blocks to try after `count` of them did not fit: always fewer; undefined: there is one block, and no batch can hold it. */
+export function shrinkPost(count: number, { got, max }: BatchTooLarge): number | undefined {
+  if (count <= 1) return undefined
+  // A little less than in proportion, for sizes differ from block to block.
+  return Math.max(1, Math.min(count - 1, Math.floor((count * max * FULL) / got)))
+}
+
+/** The longest row of blocks, at least one, whose payload is guessed to be no larger. */
+function countFitting({ sizes, tailRatio }: Waiting, payloadBytesMax: number): { count: number; payloadBytes: number } {
+  const sum = { laneBytes: 0, rowCount: 0, plainTailBytes: 0, evmCount: 0 }
+  let payloadBytes = 0
+  for (const [count, size] of sizes.entries()) {
+    sum.laneBytes += size.laneBytes
+    sum.rowCount += size.rowCount
+    sum.plainTailBytes += size.plainTailBytes
+    sum.evmCount += size.evmCount
+    const guess =
+      FRAME_BYTES + sum.laneBytes + Math.ceil(sum.rowCount / GROUP_ROWS) * GROUP_BYTES + Math.ceil(sum.plainTailBytes * tailRatio)
+    const isOver = guess > payloadBytesMax || sum.plainTailBytes > TAIL_BYTES_MAX || sum.evmCount > COLUMN_TXS_MAX
+    if (count > 0 && (isOver || count >= BATCH_BLOCKS_MAX)) return { count, payloadBytes }
+    payloadBytes = guess
+  }
+  return { count: sizes.length, payloadBytes }
+}

@@ -1,0 +1,173 @@
+/**
+ * The product as people run it, for end-to-end tests: commands of node/main.ts as child processes, under the Node that runs the tests. A devnet is
+ * handled by its own process handle: it can be killed at once, started again on the same data folder, and stopped; what it started (its L1) is
+ * taken down with it, and its folder removed.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Hex } from 'viem'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const MAIN = join(ROOT, 'node', 'main.ts')
+
+/** Longest that a devnet may take to be ready, and to end. */
+const READY_MAX_MS = 90_000
+const STOP_MAX_MS = 20_000
+/** How much of a process's output is kept: its end. */
+const OUTPUT_MAX = 1_000_000
+
+/** The line with `ready`. Spec: docs/cli.md#devnet */
+export type Ready = {
+  readonly ready: true
+  readonly rpc: string
+  readonly ws: string
+  readonly l1: string
+  readonly chainId: number
+  readonly accounts: readonly { readonly address: Hex; readonly privateKey: Hex }[]
+  readonly contracts: Readonly<Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager', Hex>>
+  readonly dataDir: string
+}
+
+export type Devnet = {
+  /** Of the process that runs now. */
+  ready(): Ready
+  /** What it printed so far, all runs together: JSON lines on stdout, the log on stderr. */
+  output(): { readonly stdout: string; readonly stderr: string }
+  /** kill -9: nothing is taken down in order. The L1 that it started goes on. */
+  kill(): Promise<void>
+  /** Starts it anew on the same data folder, after `kill` or `stop`. */
+  start(): Promise<Ready>
+  /** Asks it to end (SIGTERM) and waits. Answers its exit code; null if it had to be killed. */
+  stop(): Promise<number | null>
+  /** Stops it, and removes its folder and whatever a killed run left running. */
+  close(): Promise<void>
+}
+
+/** Starts a devnet with any free ports and a folder of its own, with further arguments if there are any. */
+export async function startDevnet(args: readonly string[] = []): Promise<Devnet> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'tributary-e2e-'))
+  const kept = { stdout: '', stderr: '' }
+  let child: ChildProcess | undefined
+  let last: Ready | undefined
+
+  async function start(): Promise<Ready> {
+    child = launch(['devnet', '--json', '--rpc-port', '0', '--data-dir', dataDir, ...args], kept)
+    last = await readyLine(child, kept)
+    return last
+  }
+
+  async function end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null> {
+    const running = child
+    if (running === undefined) return null
+    const exited = exitOf(running)
+    running.kill(signal)
+    const timer = setTimeout(() => running.kill('SIGKILL'), STOP_MAX_MS)
+    const code = await exited
+    clearTimeout(timer)
+    child = undefined
+    return code
+  }
+
+  const devnet: Devnet = {
+    ready() {
+      if (last === undefined) throw new Error('the devnet was never ready')
+      return last
+    },
+    output: () => ({ ...kept }),
+    kill: async () => {
+      await end('SIGKILL')
+    },
+    start,
+    stop: () => end('SIGTERM'),
+    async close() {
+      await end('SIGTERM')
+      endLeftL1(dataDir)
+      rmSync(dataDir, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 })
+    },
+  }
+  try {
+    await start()
+    return devnet
+  } catch (error) {
+    await devnet.close()
+    throw error
+  }
+}
+
+export type Finished = { readonly code: number | null; readonly stdout: string; readonly stderr: string }
+
+/** Runs a command of node/main.ts until it ends; it is killed after `maxMs`. */
+export async function runCommand(args: readonly string[], maxMs: number): Promise<Finished> {
+  const kept = { stdout: '', stderr: '' }
+  const child = launch(args, kept)
+  const timer = setTimeout(() => child.kill('SIGKILL'), maxMs)
+  const code = await exitOf(child)
+  clearTimeout(timer)
+  return { code, ...kept }
+}
+
+/** The JSON lines in what a command printed. */
+export function jsonLines(stdout: string): readonly Readonly<Record<string, unknown>>[] {
+  return stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line)] : []))
+}
+
+function launch(args: readonly string[], kept: { stdout: string; stderr: string }): ChildProcess {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'], env: environment() })
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name]?.setEncoding('utf8').on('data', (text: string) => {
+      kept[name] = (kept[name] + text).slice(-OUTPUT_MAX)
+    })
+  }
+  const killChild = () => child.kill('SIGKILL')
+  process.on('exit', killChild)
+  child.once('exit', () => process.off('exit', killChild))
+  return child
+}
+
+/** The environment without options of ours: the test says what it wants. */
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TRIBUTARY_|NODE_OPTIONS$|VITEST)/.test(name)))
+}
+
+/** Waits for the line with `ready` that this process prints. Rejects with its log if it ends or takes too long. */
+function readyLine(child: ChildProcess, kept: { stdout: string; stderr: string }): Promise<Ready> {
+  return new Promise((resolve, reject) => {
+    let printed = ''
+    const fail = (why: string) => reject(new Error(`the devnet ${why}:\n${kept.stderr.slice(-4_000)}`))
+    const timer = setTimeout(() => fail(`is not ready after ${READY_MAX_MS / 1_000} s`), READY_MAX_MS)
+    child.stdout?.on('data', (text: string) => {
+      if (printed.length > OUTPUT_MAX) return
+      printed += text
+      const line = /^\{"ready":true.*\}$/m.exec(printed)?.[0]
+      if (line === undefined) return
+      clearTimeout(timer)
+      printed = ''.padEnd(OUTPUT_MAX + 1) // seen: nothing more is looked at
+      resolve(JSON.parse(line) as Ready)
+    })
+    child.once('error', reject)
+    child.once('exit', (code) => {
+      clearTimeout(timer)
+      fail(`ended with code ${code}`)
+    })
+  })
+}
+
+function exitOf(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode)
+  return new Promise((resolve) => child.once('exit', (code) => resolve(code)))
+}
+
+/** A devnet that was killed leaves its L1 running, and its process id in the folder. */
+function endLeftL1(dataDir: string): void {
+  const file = join(dataDir, 'l1.json')
+  if (!existsSync(file)) return
+  const { pid } = JSON.parse(readFileSync(file, 'utf8')) as { readonly pid: number }
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error // gone already
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * Native transactions as viem alone makes them from the pages of docs/spec/: nothing of execution/ is used here, so that the
+ * vectors in test/vectors/native.json, which this file can make again, hold our codec against somebody else's.
+ */
+import {
+  type Abi,
+  concatHex,
+  encodeFunctionData,
+  type Hex,
+  hashTypedData,
+  hexToBytes,
+  keccak256,
+  numberToHex,
+  parseAbi,
+  parseSignature,
+  size,
+  stringToHex,
+  toRlp,
+} from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+
+/** Members of each native type and of the structs in them, as docs/spec/transactions.md lists them. */
+const MEMBERS: Readonly<Record<string, string>> = {
+  Transfer: 'uint8 kind,address to,uint96 amount',
+  DatanetCreate: 'string name,bytes32 schemaHash,uint32 licence,address curator,uint8 joinPolicy,uint96 uploadBond',
+  DatanetUpload: 'uint32 datanetId,bytes32 contentRoot,bytes contentId,uint32 recordCount,uint64 byteCount,Contributor[] contributors',
+  DatanetReview: 'uint32 datanetId,uint32 uploadIndex,uint8 verdict,uint16 qualityBps,uint8 reason',
+  ModelRegister:
+    'string name,bytes32 baseHash,bytes32 adapterHash,bytes32 tokenizerHash,bytes32 trainingConfigHash,bytes32 runtimeProfileHash,uint32 useFlags,DatanetSnapshot[] datanets,uint96 priceBase,uint96 pricePrompt,uint96 priceOutput,uint16 ownerBps,uint16 workerBps,uint16 contributorBps,uint96 minStake,uint8 maxTier',
+  WorkerRegister: 'uint8 action,address hotKey,bytes32 runtimeProfileHash,uint96 stake,string endpoint',
+  AttributionCredit:
+    'address worker,bytes32 modelId,uint64 firstSeq,uint32 count,bytes32 receiptsRoot,bytes32 attributionRoot,uint64 promptTokens,uint64 outputTokens,Draw[] draws,uint32[] accounts,uint48[] amountsGwei',
+  Claim: 'uint32[] epochs',
+  Contributor: 'address account,uint16 shareBps,uint8 role',
+  DatanetSnapshot: 'uint32 datanetId,bytes32 snapshotRoot,uint32 uploadCount,uint32 recordCount,uint16 weightBps',
+  Draw: 'InferenceRequest request,bytes signature,uint96 amount',
+  InferenceRequest:
+    'address client,address worker,bytes32 modelId,bytes32 promptCommit,bytes32 paramsHash,uint64 seed,uint32 maxOutputTokens,uint96 maxFee,uint96 cumulativeMaxFee,uint64 nonce,uint64 deadline',
+}
+
+const DOORS: Readonly<Record<string, { byte: number; door: Hex; functionName: string }>> = {
+  Transfer: { byte: 0x50, door: '0x0000000000000000000000000000000000000a00', functionName: 'transfer' },
+  DatanetCreate: { byte: 0x51, door: '0x0000000000000000000000000000000000000a01', functionName: 'create' },
+  DatanetUpload: { byte: 0x52, door: '0x0000000000000000000000000000000000000a01', functionName: 'upload' },
+  DatanetReview: { byte: 0x53, door: '0x0000000000000000000000000000000000000a01', functionName: 'review' },
+  ModelRegister: { byte: 0x54, door: '0x0000000000000000000000000000000000000a02', functionName: 'register' },
+  WorkerRegister: { byte: 0x55, door: '0x0000000000000000000000000000000000000a03', functionName: 'register' },
+  AttributionCredit: { byte: 0x56, door: '0x0000000000000000000000000000000000000a04', functionName: 'credit' },
+  Claim: { byte: 0x58, door: '0x0000000000000000000000000000000000000a04', functionName: 'claim' },
+}
+
+/** A value as JSON has it: integers above 48 bits are decimal strings. */
+export type Json = string | number | readonly Json[] | { readonly [name: string]: Json }
+type Value = string | number | bigint | readonly Value[] | { readonly [name: string]: Value }
+
+/** What a vector is made from. */
+export type VectorInput = {
+  readonly name: string
+  readonly type: string
+  readonly chainId: number
+  readonly nonce: string
+  readonly maxFee: string
+  readonly privateKey: Hex
+  readonly fields: { readonly [name: string]: Json }
+}
+
+export type Vector = VectorInput & {
+  readonly raw: Hex
+  readonly hash: Hex
+  readonly signingHash: Hex
+  readonly sender: Hex
+  /** The fields as they stand in the row, and the bytes of the whole row. */
+  readonly packed: Hex
+  readonly rowBytes: number
+  readonly gas: number
+  readonly callData: Hex
+}
+
+/** The vector that viem makes from the input. */
+export async function makeVector(input: VectorInput): Promise<Vector> {
+  const { type, chainId, privateKey } = input
+  const { byte, door } = doorOf(type)
+  const fields = fieldsOf(input)
+  const message = { nonce: BigInt(input.nonce), maxFee: BigInt(input.maxFee), ...fields }
+  const domain = { name: 'Tributary', version: '1', chainId, verifyingContract: door }
+  const typed = { domain, types: eip712Types(type), primaryType: type, message }
+  const account = privateKeyToAccount(privateKey)
+  const { r, s, yParity } = parseSignature(await account.signTypedData(typed))
+  const head = [rlpInt(chainId), rlpInt(message.nonce), rlpInt(message.maxFee)]
+  const items = [
+    ...head,
+    ...membersOf(type).map((member) => rlpOf(member.type, fields[member.name] ?? '')),
+    rlpInt(yParity),
+    rlpInt(BigInt(r)),
+    rlpInt(BigInt(s)),
+  ]
+  const raw = concatHex([numberToHex(byte, { size: 1 }), toRlp(items)])
+  const packed = concatHex(['0x', ...membersOf(type).map((member) => packOf(member.type, fields[member.name] ?? ''))])
+  const rowBytes = Math.ceil((3 + 1 + 1 + 32 + 32 + 8 + 12 + size(packed)) / 31) * 31
+  return {
+    ...input,
+    raw,
+    hash: keccak256(raw),
+    signingHash: hashTypedData(typed),
+    sender: account.address.toLowerCase() as Hex,
+    packed,
+    rowBytes,
+    gas: 9_000 + 16 * rowBytes + itemGasOf(fields),
+    callData: callDataOf(type, fields),
+  }
+}
+
+/** The fields of an input with the types that viem has for them. */
+export function fieldsOf({ type, fields }: VectorInput): { readonly [name: string]: Value } {
+  return valueOfJson(type, fields) as { readonly [name: string]: Value }
+}
+
+function doorOf(type: string): { byte: number; door: Hex; functionName: string } {
+  const known = DOORS[type]
+  if (!known) throw new Error(`no native type ${type}`)
+  return known
+}
+
+function membersOf(struct: string): { type: string; name: string }[] {
+  const members = MEMBERS[struct]?.split(',') ?? []
+  return members.map((member) => ({ type: member.split(' ')[0] ?? '', name: member.split(' ')[1] ?? '' }))
+}
+
+/** The type's own members behind those of every message, and every struct that it may name. */
+function eip712Types(type: string): Record<string, { type: string; name: string }[]> {
+  const structs = Object.keys(MEMBERS).filter((struct) => !(struct in DOORS))
+  const head = [
+    { type: 'uint64', name: 'nonce' },
+    { type: 'uint96', name: 'maxFee' },
+  ]
+  return { ...Object.fromEntries(structs.map((struct) => [struct, membersOf(struct)])), [type]: [...head, ...membersOf(type)] }
+}
+
+function valueOfJson(type: string, json: Json): Value {
+  if (type.endsWith('[]')) return (json as readonly Json[]).map((item) => valueOfJson(type.slice(0, -2), item))
+  if (type in MEMBERS) {
+    const object = json as { readonly [name: string]: Json }
+    return Object.fromEntries(membersOf(type).map((member) => [member.name, valueOfJson(member.type, object[member.name] ?? '')]))
+  }
+  return type.startsWith('uint') && Number(type.slice(4)) > 48 ? BigInt(json as string) : (json as string | number)
+}
+
+type Rlp = Hex | Rlp[]
+
+function rlpOf(type: string, value: Value): Rlp {
+  if (type.endsWith('[]')) return (value as readonly Value[]).map((item) => rlpOf(type.slice(0, -2), item))
+  if (type in MEMBERS) {
+    const object = value as { readonly [name: string]: Value }
+    return membersOf(type).map((member) => rlpOf(member.type, object[member.name] ?? ''))
+  }
+  if (type.startsWith('uint')) return rlpInt(value as number | bigint)
+  return type === 'string' ? stringToHex(value as string) : (value as Hex)
+}
+
+function rlpInt(value: number | bigint): Hex {
+  const digits = value.toString(16)
+  return value === 0 || value === 0n ? '0x' : `0x${digits.length % 2 === 0 ? digits : `0${digits}`}`
+}
+
+function packOf(type: string, value: Value): Hex {
+  if (type.endsWith('[]')) {
+    const items = value as readonly Value[]
+    return concatHex([numberToHex(items.length, { size: 2 }), ...items.map((item) => packOf(type.slice(0, -2), item))])
+  }
+  if (type in MEMBERS) {
+    const object = value as { readonly [name: string]: Value }
+    return concatHex(membersOf(type).map((member) => packOf(member.type, object[member.name] ?? '')))
+  }
+  if (type.startsWith('uint')) return numberToHex(value as number | bigint, { size: Number(type.slice(4)) / 8 })
+  const bytes = type === 'string' ? stringToHex(value as string) : (value as Hex)
+  return type === 'string' || type === 'bytes' ? concatHex([numberToHex(hexToBytes(bytes).length, { size: 2 }), bytes]) : bytes
+}
+
+/** 1,500 a contributor or datanet, 6,000 a draw, 400 an entry, 800 an epoch. */
+function itemGasOf(fields: { readonly [name: string]: Value }): number {
+  const count = (name: string) => (Array.isArray(fields[name]) ? fields[name].length : 0)
+  return 1_500 * (count('contributors') + count('datanets')) + 6_000 * count('draws') + 400 * count('accounts') + 800 * count('epochs')
+}
+
+function callDataOf(type: string, fields: { readonly [name: string]: Value }): Hex {
+  const { functionName } = doorOf(type)
+  const structs = Object.entries(MEMBERS).filter(([name]) => !(name in DOORS))
+  const definitions = structs.map(([name, members]) => `struct ${name} { ${members.replaceAll(',', '; ')}; }`)
+  const abi = parseAbi([`function ${functionName}(${MEMBERS[type]?.replaceAll(',', ', ')})`, ...definitions] as string[]) as Abi
+  return encodeFunctionData({ abi, functionName, args: membersOf(type).map(({ name }) => fields[name]) })
+}
