@@ -63,10 +63,12 @@ export function hashHeader(header: Header): Hex {
   return bytesToHex(keccak256(encodeHeader(header)))
 }
 
+/** A header's bytes: rlp of its fields in wire order. */
 export function encodeHeader(header: Header): Uint8Array {
   return RLP.encode(headerItems(header))
 }
 
+/** A block's bytes. */
 export function encodeBlock({ header, transactions }: Block): Uint8Array {
   return RLP.encode([headerItems(header), transactions.map(toBodyItem), [], []])
 }

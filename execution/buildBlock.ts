@@ -29,6 +29,7 @@ export type BuildRequest = {
 /** The block, and the transactions that were offered but can be in no block now, with why. */
 export type Built = BlockResult & { readonly rejected: readonly { readonly hash: Hex; readonly rejection: Rejection }[] }
 
+/** Builds a block on the state of its parent; afterwards the state stands behind the new block. Its time is raised where the rules demand it. */
 export async function buildBlock(executor: Executor, request: BuildRequest): Promise<Built> {
   const { parent, origin, offer, triesMax, feeRecipient } = request
   const { params, vm } = executor

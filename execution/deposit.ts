@@ -39,6 +39,7 @@ const l1InfoAbi = parseAbi([
 ])
 const ledgerDepositAbi = parseAbi(['function transfer(uint8 kind, address to, uint96 amount)'])
 
+/** A deposit's bytes. */
 export function encodeDeposit(deposit: Deposit): Uint8Array {
   const { sourceHash, from, to, mintWei, valueWei, gas, isSystem, data } = deposit
   const list = RLP.encode([

@@ -44,6 +44,7 @@ export type Mempool = {
 type Entry = { readonly tx: PoolTx; readonly nonce: bigint; readonly order: number }
 type Queue = Map<bigint, Entry>
 
+/** An empty pool. */
 export function createMempool(limits: MempoolLimits): Mempool {
   const byHash = new Map<Hex, Entry>()
   const queues = new Map<string, Queue>()

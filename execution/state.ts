@@ -269,6 +269,44 @@ export function createState(reader: StateReader, start: StateRoots): State {
     storageTries = new Map()
   }
 
+  function seal(): ReturnType<State['seal']> {
+    assert(marks.length === 0, 'sealed inside a checkpoint')
+    const ledgerRecords = ledger.takeChanges()
+    const ledgerNodes: NewNode[] = []
+    const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (node) => ledgerNodes.push(node))
+    writeSlot(hexKey(DOOR.ledger), hexToBytes(LEDGER_ROOT_SLOT), ledgerRoot)
+    const trieNodes: NewNode[] = []
+    const writtenSlots = sealStorage((node) => trieNodes.push(node))
+    const writtenAccounts = sealAccounts()
+    const evmRoot = trie.root((hash, bytes) => trieNodes.push({ hash, bytes }))
+    roots = { evmRoot: bytesToHex(evmRoot), ledgerRoot: bytesToHex(ledgerRoot) }
+    const writes = {
+      accounts: writtenAccounts,
+      slots: writtenSlots,
+      codes: [...newCodes].map(([key, code]) => ({ hash: fromKey(key), code })),
+      trieNodes,
+      ledgerRecords,
+      ledgerNodes,
+    }
+    newCodes.clear()
+    originals.clear()
+    forgetIfLarge()
+    return { roots, writes }
+  }
+
+  function reset(to: StateRoots): void {
+    for (const map of [accounts, slots, originals, dirtySlots, newCodes]) map.clear()
+    for (const set of [dirtyAccounts, wiped]) set.clear()
+    undo.length = 0
+    marks.length = 0
+    operations = []
+    ledger.discard()
+    ledgerTree.reset(hexToBytes(to.ledgerRoot))
+    trie = createTrie({ root: hexToBytes(to.evmRoot), readNode: reader.trieNode })
+    storageTries = new Map()
+    roots = to
+  }
+
   const state: State = {
     ledger,
     manager: createManager(),
@@ -289,42 +327,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
       operations = []
       return taken
     },
-    seal() {
-      assert(marks.length === 0, 'sealed inside a checkpoint')
-      const ledgerRecords = ledger.takeChanges()
-      const ledgerNodes: NewNode[] = []
-      const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (node) => ledgerNodes.push(node))
-      writeSlot(hexKey(DOOR.ledger), hexToBytes(LEDGER_ROOT_SLOT), ledgerRoot)
-      const trieNodes: NewNode[] = []
-      const writtenSlots = sealStorage((node) => trieNodes.push(node))
-      const writtenAccounts = sealAccounts()
-      const evmRoot = trie.root((hash, bytes) => trieNodes.push({ hash, bytes }))
-      roots = { evmRoot: bytesToHex(evmRoot), ledgerRoot: bytesToHex(ledgerRoot) }
-      const writes = {
-        accounts: writtenAccounts,
-        slots: writtenSlots,
-        codes: [...newCodes].map(([key, code]) => ({ hash: fromKey(key), code })),
-        trieNodes,
-        ledgerRecords,
-        ledgerNodes,
-      }
-      newCodes.clear()
-      originals.clear()
-      forgetIfLarge()
-      return { roots, writes }
-    },
-    reset(to) {
-      for (const map of [accounts, slots, originals, dirtySlots, newCodes]) map.clear()
-      for (const set of [dirtyAccounts, wiped]) set.clear()
-      undo.length = 0
-      marks.length = 0
-      operations = []
-      ledger.discard()
-      ledgerTree.reset(hexToBytes(to.ledgerRoot))
-      trie = createTrie({ root: hexToBytes(to.evmRoot), readNode: reader.trieNode })
-      storageTries = new Map()
-      roots = to
-    },
+    seal,
+    reset,
     roots: () => roots,
   }
 

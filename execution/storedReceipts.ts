@@ -12,6 +12,7 @@ import { bloomOf } from './vm.ts'
 
 type Item = Uint8Array | Item[]
 
+/** A block's receipts as they are kept. */
 export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
   return RLP.encode(
     receipts.map(({ type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs }) => [

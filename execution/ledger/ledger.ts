@@ -23,7 +23,10 @@ export type JournaledLedger = Ledger & {
   checkpoint(): void
   commit(): void
   revert(): void
-  /** The changes since the last call, in the order of first change; the ledger goes on from them. */
+  /**
+   * The changes since the last call, in the order of first change. The reader has to know them before the next read: a ledger that has
+   * remembered too many records lets go of all of them here.
+   */
   takeChanges(): LedgerChange[]
   /** Forgets every change that was not taken, and what was read. */
   discard(): void

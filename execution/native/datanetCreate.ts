@@ -18,7 +18,7 @@ export const LICENCE = {
 } as const
 
 /** Every bit that has a meaning. */
-export const LICENCE_KNOWN = Object.values(LICENCE).reduce((all: number, bit) => all | bit, 0)
+const LICENCE_KNOWN = Object.values(LICENCE).reduce((all: number, bit) => all | bit, 0)
 
 /** The bits that grant; the others oblige. */
 export const LICENCE_GRANTS = 0xffff

@@ -3,10 +3,10 @@
  * Wire: type(1) ‖ rlp([chainId, nonce, maxFee, …fields, yParity, r, s]). Spec: docs/spec/transactions.md#native-wire-form
  */
 import { RLP } from '@ethereumjs/rlp'
-import { bytesToHex, encodeFunctionData, type Hex, numberToBytes, stringToBytes } from 'viem'
+import { bytesToHex, concatBytes, encodeFunctionData, type Hex, numberToBytes, parseAbiParameters, stringToBytes } from 'viem'
 import { NATIVE_GAS } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
-import { attempt, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
+import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
 import { keccak256 } from '../keccak.ts'
 import { isLowS, type Signature } from '../recover.ts'
 import { domainSeparator, typedDataDigest } from '../typedData.ts'
@@ -90,6 +90,7 @@ export function encodeNative({ type, chainId, nonce, maxFeeWei, fields, signatur
 
 /** Members that every signed message has before those of its type. */
 const MESSAGE_HEAD = 'uint64 nonce,uint96 maxFee'
+const headFields = compileFields(parseAbiParameters(MESSAGE_HEAD))
 
 const typeHashes = new Map(
   NATIVE_TYPES.map((type) => [type.byte, keccak256(stringToBytes(type.fields.encodeType(type.name, MESSAGE_HEAD)))]),
@@ -99,13 +100,8 @@ const typeHashes = new Map(
 export function signingHash({ type, chainId, nonce, maxFeeWei, fields }: UnsignedNative): Uint8Array {
   const typeHash = typeHashes.get(type.byte)
   assert(typeHash, 'type is not in the table')
-  const words = type.fields.words(fields)
-  const preimage = new Uint8Array(96 + words.length)
-  preimage.set(typeHash)
-  preimage.set(numberToBytes(nonce, { size: 32 }), 32)
-  preimage.set(numberToBytes(maxFeeWei, { size: 32 }), 64)
-  preimage.set(words, 96)
-  return typedDataDigest(domainSeparator(chainId, type.door), keccak256(preimage))
+  const words = concatBytes([typeHash, headFields.words({ nonce, maxFee: maxFeeWei }), type.fields.words(fields)])
+  return typedDataDigest(domainSeparator(chainId, type.door), keccak256(words))
 }
 
 /** Bytes of the row that carries the transaction on L1: the smallest multiple of 31. Spec: docs/spec/batch.md#rows */

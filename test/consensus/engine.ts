@@ -125,29 +125,38 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
   function perform(effect: Effect): void {
     switch (effect.kind) {
       case 'sign':
-        return signAndSend(effect.message)
+        signAndSend(effect.message)
+        break
       case 'broadcast':
-        return ports.broadcast(effect.message)
+        ports.broadcast(effect.message)
+        break
       case 'startTimer':
-        return ports.startTimer(effect.timer, effect.height, effect.round, effect.ms)
+        ports.startTimer(effect.timer, effect.height, effect.round, effect.ms)
+        break
       case 'stopTimers':
-        return
+        break // a late timer says nothing
       case 'buildBlock':
-        return ports.buildBlock(effect.height, effect.round)
+        ports.buildBlock(effect.height, effect.round)
+        break
       case 'checkBlock':
       case 'fetchBlock':
-        return ports.checkBlock(effect.height, effect.blockHash, effect.kind === 'fetchBlock')
-      case 'decide': {
-        const { height, round, blockHash, commit } = effect
-        if (disk.decided.at(-1)?.height === height) return
-        disk.decided.push({ height, round, blockHash, commit })
-        return ports.onDecide({ height, round, blockHash, commit })
-      }
+        ports.checkBlock(effect.height, effect.blockHash, effect.kind === 'fetchBlock')
+        break
+      case 'decide':
+        store(effect)
+        break
       case 'evidence':
-        return ports.onEvidence(effect.evidence)
+        ports.onEvidence(effect.evidence)
+        break
       case 'halt':
-        return ports.onHalt()
+        ports.onHalt()
     }
+  }
+
+  function store({ height, round, blockHash, commit }: Extract<Effect, { kind: 'decide' }>): void {
+    if (disk.decided.at(-1)?.height === height) return
+    disk.decided.push({ height, round, blockHash, commit })
+    ports.onDecide({ height, round, blockHash, commit })
   }
 
   function readGuard(): Guard | undefined {

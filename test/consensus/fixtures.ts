@@ -31,7 +31,10 @@ export function validator(index: number, weight: bigint): Validator {
 
 /** A set with these weights. */
 export function setOf(weights: readonly (bigint | number)[], epoch = 0): ValidatorSet {
-  const created = createValidatorSet(epoch, weights.map((weight, index) => validator(index, BigInt(weight))))
+  const created = createValidatorSet(
+    epoch,
+    weights.map((weight, index) => validator(index, BigInt(weight))),
+  )
   assert(created.ok)
   return created.set
 }
@@ -79,7 +82,11 @@ export function bytesOf(hex: Hex): Uint8Array {
 export function canonical(value: unknown): string {
   if (typeof value === 'bigint') return `${value}n`
   if (value instanceof Uint8Array) return toHex(value)
-  if (value instanceof Map) return `{${[...value].map(([key, one]) => `${canonical(key)}: ${canonical(one)}`).sort().join(', ')}}`
+  if (value instanceof Map)
+    return `{${[...value]
+      .map(([key, one]) => `${canonical(key)}: ${canonical(one)}`)
+      .sort()
+      .join(', ')}}`
   if (value instanceof Set) return `(${[...value].map(canonical).sort().join(', ')})`
   if (Array.isArray(value)) return `[${value.map(canonical).join(', ')}]`
   if (typeof value === 'object' && value !== null) return canonical(new Map(Object.entries(value)))

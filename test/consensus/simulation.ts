@@ -139,7 +139,9 @@ function createRegister(set: ValidatorSet, isFaulty: (validator: number) => bool
   const said = new Map<string, Statement[]>()
   const key = (validator: number, height: number) => `${validator} ${height}`
   const has = (validator: number, statement: Statement) =>
-    (said.get(key(validator, statement.height)) ?? []).some((one) => one.round === statement.round && one.kind === statement.kind && same(one, statement))
+    (said.get(key(validator, statement.height)) ?? []).some(
+      (one) => one.round === statement.round && one.kind === statement.kind && same(one, statement),
+    )
   return {
     has,
     /** Validators whose statements, taken together, contain an offence. */
@@ -372,10 +374,16 @@ export function simulate(scenario: Scenario): Outcome {
     const known = [...blocks.keys()].filter((hash) => blocks.get(hash)?.height === message.height)
     const hash = known[Math.floor(random() * known.length)]
     if (message.kind === 'proposal') {
-      return { ...message, blockHash: newBlock(node, message.height, Math.floor(nowMs) + 1_000, random() < 0.7), validRound: -1, polka: undefined }
+      return {
+        ...message,
+        blockHash: newBlock(node, message.height, Math.floor(nowMs) + 1_000, random() < 0.7),
+        validRound: -1,
+        polka: undefined,
+      }
     }
     const blockHash = hash === undefined || random() < 0.2 ? NIL : hash
-    const validRound = message.kind === 'prevote' && blockHash !== NIL && random() < 0.5 ? Math.floor(random() * (message.round + 1)) - 1 : -1
+    const validRound =
+      message.kind === 'prevote' && blockHash !== NIL && random() < 0.5 ? Math.floor(random() * (message.round + 1)) - 1 : -1
     const round = random() < 0.1 ? message.round + Math.floor(random() * 6) : message.round
     return { ...message, blockHash, validRound, round }
   }
@@ -442,7 +450,11 @@ export function simulate(scenario: Scenario): Outcome {
     if (durable !== 'wal and guard' || node.disk.decided.at(-1)?.height === state.height) return
     const log = decodeWal(node.disk.wal)
     assert(log.ok && log.header !== undefined)
-    const replayed = replay(idleState(state.context, set, state.height - 1), { header: log.header, inputs: log.inputs, set, chainId: CHAIN_ID }, law)
+    const replayed = replay(
+      idleState(state.context, set, state.height - 1),
+      { header: log.header, inputs: log.inputs, set, chainId: CHAIN_ID },
+      law,
+    )
     if (!replayed.ok || canonical(rest(replayed.state)) !== canonical(rest(state))) violate(`9: replay of node ${node.name} differs`)
   }
 
@@ -487,4 +499,3 @@ export function simulate(scenario: Scenario): Outcome {
 function rest({ context: _, set: __, ...state }: State): Omit<State, 'context' | 'set'> {
   return state
 }
-

@@ -1,11 +1,10 @@
 import { type Hex, toHex } from 'viem'
 import { expect, test } from 'vitest'
-import { sign } from '../../consensus/bls.ts'
+import { publicKeyOf, sign } from '../../consensus/bls.ts'
 import { verifyCommit } from '../../consensus/certificate.ts'
 import type { UnsignedMessage } from '../../consensus/message.ts'
-import { publicKeyOf } from '../../consensus/bls.ts'
 import { verifyMessage } from '../../consensus/verify.ts'
-import { createEngine, crashDisk, type Disk, type Engine, type EnginePorts, emptyDisk } from './engine.ts'
+import { crashDisk, createEngine, type Disk, type Engine, type EnginePorts, emptyDisk } from './engine.ts'
 import { CHAIN_ID, canonical, contextOf, secretKey, setOf } from './fixtures.ts'
 
 /**

@@ -37,6 +37,8 @@ export const CALLEE = {
   halts: '0x00000000000000000000000000000000000000e5',
   tooPoor: '0x00000000000000000000000000000000000000e6',
   breaks: '0x00000000000000000000000000000000000000e7',
+  /** Answers only when the chain is told to go on. */
+  waits: '0x00000000000000000000000000000000000000e8',
 } as const satisfies Record<string, Hex>
 
 /** Topic that the contract at `logger` writes whenever it is called. */
@@ -55,6 +57,8 @@ export type FakeChain = Chain & {
   pruneBelow(height: bigint): void
   /** Somebody tells of a higher block. */
   announce(height: bigint | undefined): void
+  /** Lets calls that wait go on. */
+  goOn(): void
   /** The last call that was simulated, and its overrides. */
   readonly lastCall: { request: CallRequest | undefined; overrides: StateOverrides | undefined }
 }
@@ -70,6 +74,7 @@ export async function createFakeChain(): Promise<FakeChain> {
   const pool = new Map<Hex, Tx>()
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
   const lastCall: FakeChain['lastCall'] = { request: undefined, overrides: undefined }
+  const gate = Promise.withResolvers<void>()
   let refusal: Rejection | undefined
   let prunedBelow = 0n
   let highestBlock: bigint | undefined
@@ -100,7 +105,7 @@ export async function createFakeChain(): Promise<FakeChain> {
   function stateAt(number: bigint): StateAt {
     const at = roots[Number(number)]
     if (!at || number < prunedBelow) throw new StateUnavailable(`state of block ${number} is not kept`)
-    return createStateAt(test, at, lastCall)
+    return createStateAt(test, at, { lastCall, gate: gate.promise })
   }
 
   const heads = () => ({ latest: BigInt(blocks.length - 1), safe: 2n, finalized: 1n })
@@ -158,6 +163,7 @@ export async function createFakeChain(): Promise<FakeChain> {
     pruneBelow(height) {
       prunedBelow = height
     },
+    goOn: () => gate.resolve(),
     announce(height) {
       highestBlock = height
     },
@@ -258,7 +264,9 @@ function loggerInitCode(): Hex {
   return `0x60${(runtime.length / 2).toString(16)}80600b6000396000f3${runtime}`
 }
 
-function createStateAt(test: TestChain, at: StateRoots, lastCall: FakeChain['lastCall']): StateAt {
+type Script = { readonly lastCall: FakeChain['lastCall']; readonly gate: Promise<void> }
+
+function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate }: Script): StateAt {
   const reader = readerAtRoots(test.store.reader, at)
   const accountAt = (address: Hex) => {
     const bytes = reader.account(hexToBytes(address))
@@ -286,6 +294,7 @@ function createStateAt(test: TestChain, at: StateRoots, lastCall: FakeChain['las
     }),
     async call(request, overrides) {
       Object.assign(lastCall, { request, overrides })
+      if (request.to === CALLEE.waits) await gate
       return scriptedCall(request, overrides)
     },
     async estimateGas(request, overrides) {

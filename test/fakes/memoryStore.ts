@@ -5,6 +5,8 @@ import type { StateReader, StateWrites } from '../../execution/state.ts'
 export type MemoryStore = {
   readonly reader: StateReader
   write(writes: StateWrites): void
+  /** RLP of every EVM account, by address. */
+  readonly accounts: ReadonlyMap<string, Uint8Array>
   readonly records: ReadonlyMap<string, { readonly table: number; readonly id: Uint8Array; readonly record: Uint8Array }>
 }
 
@@ -20,6 +22,7 @@ export function createMemoryStore(): MemoryStore {
     else map.set(key, value)
   }
   return {
+    accounts,
     records,
     reader: {
       account: (address) => accounts.get(bytesToHex(address)),

@@ -52,8 +52,8 @@ const NAMES_BANNED = new Set(
    controller controllers provider providers mock mocks scripts base`.split(/\s+/),
 )
 
-/** Packages that bring code for Node alone. */
-const NODE_ONLY = /^(node:|@chainsafe\/|@crate-crypto\/|@foundry-rs\/|@ethereumjs\/vm|level|classic-level|secp256k1|ws|node$)/
+/** Packages that bring code for Node alone. secp256k1 is none: its `browser` field names a JavaScript form. */
+const NODE_ONLY = /^(node:|@chainsafe\/|@crate-crypto\/|@foundry-rs\/|@ethereumjs\/vm|level|classic-level|ws|node$)/
 
 /** Files that run without being imported. Tests, and whatever package.json's scripts name, are entries too. */
 const ENTRIES = ['install.mjs', 'vitest.config.ts', '.ci/count.ts', 'node/main.ts', 'worker/main.ts']

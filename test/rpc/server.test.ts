@@ -70,11 +70,7 @@ test('any JSON at all gets a JSON-RPC answer', async () => {
 })
 
 test('any parameters at all get an answer that is no internal error', async () => {
-  const methods = Object.keys(
-    ((await served.call('rpc.discover')) as { methods: { name: string }[] }).methods.map(({ name }) => name),
-  ).length
-  expect(methods).toBeGreaterThan(60)
-  const { methods: all } = (await served.call('rpc.discover')) as { methods: { name: string }[] }
+  const { methods } = (await served.call('rpc.discover')) as { methods: { name: string }[] }
   const hexish = fc.oneof(fc.constantFrom('latest', '0x', '0x0', '0x1', `0x${'00'.repeat(20)}`, `0x${'00'.repeat(32)}`), fc.string())
   const value = fc.oneof(
     hexish,
@@ -82,7 +78,7 @@ test('any parameters at all get an answer that is no internal error', async () =
     fc.dictionary(fc.constantFrom('to', 'data', 'fromBlock', 'topics', 'address', 'type', 'fields', '__proto__'), hexish),
   )
   await fc.assert(
-    fc.asyncProperty(fc.constantFrom(...all.map(({ name }) => name)), fc.array(value, { maxLength: 4 }), async (method, params) => {
+    fc.asyncProperty(fc.constantFrom(...methods.map(({ name }) => name)), fc.array(value, { maxLength: 4 }), async (method, params) => {
       const { json } = await served.post(JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }))
       expect((json as { error?: { code: number } }).error?.code).not.toBe(-32603)
     }),
@@ -272,12 +268,11 @@ test('over HTTP a rate is refused with 429', async () => {
 test('calls at once are bounded for each connection', async () => {
   const { server } = await serveWith({ limits: { callsInFlight: 2 } })
   const socket = await openSocket(server.wsUrl)
-  const read = JSON.stringify({ jsonrpc: '2.0', id: 'x', method: 'eth_getBalance', params: [CALLEE.echo] })
-  for (let i = 0; i < 3; i++) socket.send(read)
-  const answers = await Promise.all([socket.next(), socket.next(), socket.next()])
-  expect(answers.filter((answer) => (answer as { error?: unknown }).error)).toMatchObject([
-    { error: { code: -32005, data: { code: 'tooManyCalls' } } },
-  ])
+  const waiting = [socket.call('eth_call', { to: CALLEE.waits }), socket.call('eth_call', { to: CALLEE.waits })]
+  socket.send(JSON.stringify(chainIdCall('x')))
+  expect(await socket.next()).toMatchObject({ id: null, error: { code: -32005, data: { code: 'tooManyCalls', max: 2 } } })
+  served.chain.goOn()
+  for (const answer of await Promise.all(waiting)) expect(answer).toHaveProperty('result', '0x')
   expect(await socket.call('eth_chainId')).toHaveProperty('result')
   socket.close()
 })

@@ -17,6 +17,7 @@ import {
   zeroAddress,
   zeroHash,
 } from 'viem'
+import { timestampMs } from '../../execution/block.ts'
 import type { Built, OriginStep } from '../../execution/buildBlock.ts'
 import { type Deposit, userDepositSourceHash } from '../../execution/deposit.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
@@ -28,10 +29,12 @@ import { requestDigest } from '../../execution/receipt.ts'
 import type { Tx } from '../../execution/tx.ts'
 import { DOOR, ENTRY_WEI, OPEN_WEI } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
-import type { L1View } from '../../settlement/derive.ts'
+import { type Batch, type BatchParent, type Compression, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
+import type { DerivationHead, L1View, PostedBatch } from '../../settlement/derive.ts'
+import { type BatchHeader, batchAccumulator, callDataHash } from '../../settlement/inbox.ts'
 import type { L1Block } from '../../settlement/l1.ts'
 import type { L1Deposit } from '../../settlement/l1Logs.ts'
-import type { LaneBlock } from '../../settlement/lane.ts'
+import { encodeLane, executeLane, type LaneBlock, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { addressOf, createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
 
 /** How an operation reaches the ledger. */
@@ -135,6 +138,69 @@ export async function startStory(): Promise<Story> {
 /** An executed block as the lane takes it. */
 export function toLaneBlock({ block, transactions, operations }: Pick<Built, 'block' | 'transactions' | 'operations'>): LaneBlock {
   return { header: block.header, transactions, operations }
+}
+
+/** A batch as the inbox took it, with its payload. */
+export type PostedStory = { readonly posted: PostedBatch; readonly payload: Uint8Array }
+
+/** What stands for the validators' commit: the fakes that verify look at nothing but the round. */
+export const COMMIT = { round: 3, bitmap: Uint8Array.of(0x05), signature: new Uint8Array(96).fill(0xc0) }
+
+/** The batch of blocks `first` to `last` behind a head, counted from 1 as blocks are. */
+export function toBatch(
+  { chain, blocks, ledgerRoots, origins }: Story,
+  first: number,
+  last: number,
+  index = 0n,
+): { batch: Batch; parent: BatchParent } {
+  const own = blocks.slice(first - 1, last).map(toLaneBlock)
+  const rows = laneRows(own)
+  const { ledgerNode } = chain.store.reader
+  const root = ledgerRoots[first - 1] ?? '0x'
+  const executed = executeLane({ root, readNode: ledgerNode, params: chain.genesis.params, lookups: lookupsOf(own) }, rows)
+  if (!executed.ok) throw new Error(`the lane was refused: ${executed.rejection.code}`)
+  const before = blocks[first - 2]?.block.header
+  const parent = {
+    timestampMs: before ? timestampMs(before) : chain.genesis.timestampMs,
+    originNumber: origins[first - 1]?.number ?? 0n,
+  }
+  const content = { blocks: toBatchBlocks(own, parent), lane: encodeLane(rows), ledgerRoots: executed.roots }
+  return { batch: { index, firstBlock: BigInt(first), commit: COMMIT, ...content }, parent }
+}
+
+/** Posts blocks `first` to `last` behind the head, with `compress` and whatever `change` does to the batch on the way. */
+export function postStory(
+  story: Story,
+  head: DerivationHead,
+  {
+    last = story.blocks.length,
+    compress,
+    change = (batch) => batch,
+  }: { last?: number; compress: Compression['compress']; change?: (batch: Batch) => Batch },
+): PostedStory {
+  const first = Number(head.lastBlock) + 1
+  const { batch, parent } = toBatch(story, first, last, head.nextIndex)
+  const encoded = encodeBatch(change(batch), { parent, compress })
+  if (!encoded.ok) throw new Error(encoded.code)
+  const { payload } = encoded
+  const l1Origin = story.l1.block((story.origins[last]?.number ?? 0n) + 2n)
+  if (!l1Origin) throw new Error('there is no L1')
+  const header = {
+    prevAccumulator: head.accumulator,
+    firstBlock: head.lastBlock + 1n,
+    lastBlock: BigInt(last),
+    lastBlockHash: story.blocks[last - 1]?.hash ?? '0x',
+    l1OriginNumber: l1Origin.number,
+    l1OriginHash: l1Origin.hash,
+    payloadBytes: payload.length,
+  }
+  return { posted: toPosted(head.nextIndex, header, payload), payload }
+}
+
+/** What the inbox says of a header. */
+export function toPosted(index: bigint, header: BatchHeader, payload: Uint8Array): PostedBatch {
+  const dataHash = callDataHash(payload)
+  return { index, header, dataHash, accumulator: batchAccumulator({ index, header, dataHash }) }
 }
 
 // ---- operations ---------------------------------------------------------------------------------------------------------------------
