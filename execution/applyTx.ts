@@ -2,6 +2,7 @@
  * One transaction on the state: the EVM lane through execution/vm.ts, the native lane through its type's rule, deposits by their own.
  * What comes back is a receipt without its place in the block, or why the transaction can be in no block now.
  */
+import { createAddressFromString, KECCAK256_NULL } from '@ethereumjs/util'
 import type { Hex } from 'viem'
 import type { ChainParams } from '../genesis/params.ts'
 import { applyDepositToLedger, applyNativeToLedger } from './laneRules.ts'
@@ -49,11 +50,23 @@ function creditEvmSide(state: State, { native }: NativeTx): void {
 }
 
 async function applyEthereum({ state, vm, env, gasUsedBefore }: TxContext, tx: EthereumTx): Promise<({ ok: true } & Outcome) | Rejection> {
-  const { nonce } = state.account(tx.sender)
+  const { nonce, balance, codeHash } = state.account(tx.sender)
+  const { gasLimit, value } = tx.tx
   if (tx.tx.nonce < nonce) return invalid('nonceTooLow', { got: tx.tx.nonce, want: nonce })
   if (tx.tx.nonce > nonce) return invalid('nonceTooHigh', { got: tx.tx.nonce, want: nonce })
+  const feeMaxWei = 'maxFeePerGas' in tx.tx ? tx.tx.maxFeePerGas : tx.tx.gasPrice
+  if (feeMaxWei < env.baseFeePerGas) return invalid('feeTooLow', { maxFeePerGas: feeMaxWei, baseFeePerGas: env.baseFeePerGas })
+  const want = gasLimit * feeMaxWei + value
+  if (balance < want) return invalid('insufficientFunds', { balance, want })
+  // Contracts send nothing, but for accounts that delegate to one (EIP-3607, EIP-7702).
+  const code = isEmptyCode(codeHash) ? undefined : await state.manager.getCode(createAddressFromString(tx.sender))
+  if (code && !(code[0] === 0xef && code[1] === 0x01 && code[2] === 0x00)) return invalid('senderNotEoa', { sender: tx.sender })
   const result = await vm.executeEvmTx(tx, env, gasUsedBefore)
   return result.ok ? { ...result, failureCode: undefined } : result
+}
+
+function isEmptyCode(codeHash: Uint8Array): boolean {
+  return KECCAK256_NULL.every((byte, i) => byte === codeHash[i])
 }
 
 /** Deposits never fail to be included: what L1 took, L2 gives. */

@@ -3,7 +3,7 @@
  * Spec: docs/spec/transactions.md#types
  */
 import type { Common } from '@ethereumjs/common'
-import { createTxFromRLP, type TypedTransaction } from '@ethereumjs/tx'
+import { createTxFromRLP, getMinimumGasLimit, type TypedTransaction } from '@ethereumjs/tx'
 import type { Hex } from 'viem'
 import { LIMIT, TX_TYPE } from '../genesis/params.ts'
 import { type Deposit, decodeDeposit } from './deposit.ts'
@@ -62,6 +62,8 @@ function decodeEthereumTx(raw: Uint8Array, common: Common): { ok: true; tx: Ethe
   try {
     tx = createTxFromRLP(raw, { common, freeze: false })
     if (!tx.isSigned()) return invalid('badSignature')
+    const least = getMinimumGasLimit(tx)
+    if (tx.gasLimit < least) return invalid('gasTooLow', { got: tx.gasLimit, want: least })
     const errors = tx.getValidationErrors()
     if (errors.length > 0) return invalid('invalidTransaction', { reason: errors.join('; ') })
     const sender = tx.getSenderAddress().toString().toLowerCase() as Hex

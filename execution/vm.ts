@@ -322,19 +322,10 @@ function failed(error: EVMError['error'], gasUsed: bigint): ExecResult {
   return { executionGasUsed: gasUsed, returnValue: new Uint8Array(), exceptionError: new EVMError(error) }
 }
 
-/** runTx throws for a transaction that cannot be in this block; its words are sorted into the reasons that RPC clients know. */
+/** runTx throws for a transaction that can be in no block. What is usual was found out before; this is for the rest, in its words. */
 function toRejection(error: unknown, hash: Hex): Rejection {
   if (error instanceof AssertionError) throw error
-  const reason = error instanceof Error ? error.message : String(error)
-  const known = [
-    ['nonceMismatch', /nonce/i],
-    ['insufficientFunds', /doesn't have enough funds|balance/i],
-    ['feeTooLow', /maxFeePerGas|baseFee|gas price/i],
-    ['gasTooLow', /gas limit|intrinsic/i],
-    ['senderNotEoa', /EIP-3607|not an EOA|externally owned/i],
-  ] as const
-  const code = known.find(([, pattern]) => pattern.test(reason))?.[0] ?? 'invalidTransaction'
-  return invalid(code, { hash, reason: reason.slice(0, 300) })
+  return invalid('invalidTransaction', { hash, reason: (error instanceof Error ? error.message : String(error)).slice(0, 300) })
 }
 
 function ecrecover(hash: Uint8Array, v: bigint, r: Uint8Array, s: Uint8Array, chainId?: bigint): Uint8Array {

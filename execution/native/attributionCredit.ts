@@ -57,6 +57,8 @@ export const attributionCredit = defineNative({
   },
 
   apply(ledger, context, fields) {
+    // It spends clients' prepaid balances and says who gets them: not for a caller that only the EVM vouches for.
+    if (context.callValueWei !== undefined) return failure('nativeOnly')
     const worker = tables.workers.get(ledger, { worker: fields.worker })
     if (context.sender !== fields.worker && context.sender !== worker?.hotKey) return failure('notWorker', { worker: fields.worker })
     if (!worker) return failure('unknownWorker', { worker: fields.worker })

@@ -1,0 +1,118 @@
+import { type Hex, hexToBytes, parseEther } from 'viem'
+import { expect, test } from 'vitest'
+import { applyBlock } from '../../execution/applyBlock.ts'
+import type { Block, Header } from '../../execution/block.ts'
+import { nextBaseFeeWei } from '../../execution/block.ts'
+import { transfer } from '../../execution/native/transfer.ts'
+import { decodeTx } from '../../execution/tx.ts'
+import { commonOf } from '../../execution/vm.ts'
+import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
+import { addressOf, createTestChain, signNative, testAccounts } from '../fakes/testChain.ts'
+
+const [alice, bob] = testAccounts as [(typeof testAccounts)[number], (typeof testAccounts)[number]]
+const fees = { maxFeePerGas: 10n ** 10n, maxPriorityFeePerGas: 10n ** 9n, type: 'eip1559' } as const
+
+/** A good block on genesis with one transaction of each lane, and a state that has not seen it. */
+async function scene() {
+  const chain = await createTestChain()
+  const { chainId } = chain.genesis.params
+  const parent = chain.head()
+  const evm = await alice.signTransaction({ chainId, nonce: 0, to: bob.address, value: 5n, gas: 21_000n, ...fees })
+  const native = await signNative(alice, { type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 7n }, nonce: 0n, chainId })
+  const { block } = await chain.next([chain.decode(evm), chain.decode(native)])
+  const { executor } = await createTestChain()
+  return { block, apply: (changed: Block) => applyBlock(executor, parent, changed), executor, parent, roots: executor.state.roots() }
+}
+
+const word = (byte: string): Hex => `0x${byte.repeat(32)}`
+
+/** A wrong value for each field of a header, and what the block is then called. */
+const WRONG: readonly (readonly [keyof Header, Header[keyof Header], string])[] = [
+  ['parentHash', word('11'), 'headerMismatch'],
+  ['sha3Uncles', word('11'), 'headerMismatch'],
+  ['stateRoot', word('11'), 'headerMismatch'],
+  ['transactionsRoot', word('11'), 'headerMismatch'],
+  ['receiptsRoot', word('11'), 'headerMismatch'],
+  ['logsBloom', `0x${'11'.repeat(256)}`, 'headerMismatch'],
+  ['difficulty', 1n, 'headerMismatch'],
+  ['number', 2n, 'headerMismatch'],
+  ['gasLimit', 1n, 'headerMismatch'],
+  ['gasUsed', 1n, 'headerMismatch'],
+  ['timestamp', 1n, 'timestampNotIncreasing'],
+  ['extraData', '0x010400', 'badExtraData'],
+  ['extraData', '0x02', 'badExtraData'],
+  ['mixHash', word('11'), 'l1InfoMissing'],
+  ['nonce', '0x0000000000000001', 'headerMismatch'],
+  ['baseFeePerGas', 1n, 'headerMismatch'],
+  ['withdrawalsRoot', word('11'), 'headerMismatch'],
+  ['blobGasUsed', 1n, 'headerMismatch'],
+  ['excessBlobGas', 1n, 'headerMismatch'],
+  ['parentBeaconBlockRoot', word('11'), 'l1InfoMissing'],
+  ['requestsHash', word('11'), 'headerMismatch'],
+]
+
+test.each(WRONG)('a block with another %s is refused', async (field, value, code) => {
+  const { block, apply } = await scene()
+  const verdict = await apply({ ...block, header: { ...block.header, [field]: value } })
+  expect(verdict).toMatchObject(code === 'headerMismatch' ? { ok: false, code, field } : { ok: false, code })
+})
+
+test('the fee recipient is part of what is executed: another one leads to another state', async () => {
+  const { block, apply } = await scene()
+  expect(await apply({ ...block, header: { ...block.header, miner: `0x${'11'.repeat(20)}` } })).toMatchObject({
+    code: 'headerMismatch',
+    field: 'stateRoot',
+  })
+})
+
+test('a refused block leaves nothing behind once the state is reset, and the good one still applies', async () => {
+  const { block, apply, executor, roots } = await scene()
+  expect(await apply({ ...block, header: { ...block.header, gasUsed: 1n } })).toMatchObject({ ok: false })
+  executor.state.reset(roots)
+  expect(await apply(block)).toMatchObject({ ok: true })
+})
+
+test('a block is refused for one transaction that can be in none, naming it', async () => {
+  const { block, apply, executor, roots } = await scene()
+  const { chainId } = DEVNET_PARAMS
+  const [first] = block.transactions
+  if (!first) throw new Error('the scene has transactions')
+  const sign = (fields: object) => alice.signTransaction({ chainId, nonce: 1, to: bob.address, gas: 21_000n, ...fees, ...fields })
+  const cases: readonly (readonly [Uint8Array, string])[] = [
+    [Uint8Array.of(0x03, 0xc0), 'blobTransaction'],
+    [Uint8Array.of(0x60, 0xc0), 'unknownType'],
+    [new Uint8Array(), 'emptyTransaction'],
+    [new Uint8Array(131_073), 'oversizedTransaction'],
+    [hexToBytes(await sign({ nonce: 0 })), 'nonceTooLow'],
+    [hexToBytes(await sign({ nonce: 5 })), 'nonceTooHigh'],
+    [hexToBytes(await sign({ value: parseEther('9999999') })), 'insufficientFunds'],
+    [hexToBytes(await sign({ maxFeePerGas: 1n, maxPriorityFeePerGas: 1n })), 'feeTooLow'],
+    [hexToBytes(await sign({ gas: 20_999n })), 'gasTooLow'],
+    [hexToBytes(await sign({ gas: 16_777_217n })), 'invalidTransaction'], // EIP-7825
+    [hexToBytes(await sign({ chainId: 1 })), 'malformedTransaction'],
+  ]
+  for (const [raw, code] of cases) {
+    executor.state.reset(roots)
+    expect(await apply({ ...block, transactions: [first, raw] })).toMatchObject({ ok: false, code, index: 1, invalid: true })
+  }
+})
+
+test('bytes that are no transaction are refused with a code, whatever is cut off', async () => {
+  const { block } = await scene()
+  const common = commonOf(DEVNET_PARAMS.chainId)
+  for (const raw of block.transactions) {
+    expect(decodeTx(raw, common).ok).toBe(true)
+    for (let cut = 0; cut < raw.length; cut++) expect(decodeTx(raw.slice(0, cut), common)).toMatchObject({ ok: false, invalid: true })
+  }
+})
+
+test('the base fee moves by at most an eighth and not below the floor', () => {
+  const parent = { number: 5n, gasLimit: 60_000_000n, baseFeePerGas: 8_000_000n } as Header
+  const next = (gasUsed: bigint, baseFeePerGas = 8_000_000n) => nextBaseFeeWei({ ...parent, gasUsed, baseFeePerGas }, DEVNET_PARAMS)
+  expect(next(30_000_000n)).toBe(8_000_000n)
+  expect(next(60_000_000n)).toBe(9_000_000n)
+  expect(next(0n)).toBe(7_000_000n)
+  expect(next(30_000_001n, 1_000_000n)).toBe(1_000_001n)
+  expect(next(0n, 1_000_000n)).toBe(1_000_000n)
+  expect(nextBaseFeeWei({ ...parent, number: 0n, gasUsed: 0n }, DEVNET_PARAMS)).toBe(DEVNET_PARAMS.initialBaseFeeWei)
+})
