@@ -88,7 +88,7 @@ test('a block is refused for one transaction that can be in none, naming it', as
     [hexToBytes(await sign({ value: parseEther('9999999') })), 'insufficientFunds'],
     [hexToBytes(await sign({ maxFeePerGas: 1n, maxPriorityFeePerGas: 1n })), 'feeTooLow'],
     [hexToBytes(await sign({ gas: 20_999n })), 'gasTooLow'],
-    [hexToBytes(await sign({ gas: 16_777_217n })), 'invalidTransaction'], // EIP-7825
+    [hexToBytes(await sign({ gas: 16_777_217n })), 'malformedTransaction'], // EIP-7825
     [hexToBytes(await sign({ chainId: 1 })), 'malformedTransaction'],
   ]
   for (const [raw, code] of cases) {
