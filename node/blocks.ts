@@ -26,6 +26,7 @@ export type DecodedBlock = {
 
 export type Blocks = { read(number: bigint): DecodedBlock | undefined }
 
+/** The blocks of a chain, those to come included. */
 export function createBlocks(chain: ChainState): Blocks {
   const { store, executor } = chain
   const { common } = executor.vm

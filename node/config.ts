@@ -145,7 +145,8 @@ export function helpText(command?: CommandName): string {
     const standard = option.default === undefined ? '' : ` (${option.default})`
     return `  --${`${name}${value}`.padEnd(20)} ${option.help}${standard}`
   })
-  return `tributary ${command}: ${summary}\n\n${lines.join('\n')}\n\nEvery option can also be set in the environment (--rpc-port is TRIBUTARY_RPC_PORT) or in the --config file.\n`
+  const elsewhere = 'Every option can also be set in the environment (--rpc-port is TRIBUTARY_RPC_PORT) or in the --config file.'
+  return `tributary ${command}: ${summary}\n\n${lines.join('\n')}\n\n${elsewhere}\n`
 }
 
 function parseFlags(

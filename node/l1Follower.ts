@@ -68,6 +68,7 @@ export type L1FollowerOptions = {
   onFatal(error: unknown): void
 }
 
+/** Starts following at once. */
 export function createL1Follower(options: L1FollowerOptions): L1Follower {
   const { l1, log } = options
   /** Canonical blocks in order, without gaps. */

@@ -143,7 +143,10 @@ function showStatus({ status }: Running, json: boolean): () => void {
     const facts = { latest: Number(latest), safe: Number(safe), finalized: Number(finalized), postedBytes, batches, checkpoints }
     const text = json
       ? JSON.stringify({ status: facts })
-      : `latest ${latest} · safe ${safe} · finalized ${finalized} · posted ${postedBytes.toLocaleString('en')} bytes in ${batches} batches · ${checkpoints} checkpoints`
+      : [
+          `latest ${latest} · safe ${safe} · finalized ${finalized}`,
+          `posted ${postedBytes.toLocaleString('en')} bytes in ${batches} batches · ${checkpoints} checkpoints`,
+        ].join(' · ')
     if (text === last) return
     last = text
     print(live ? `\r\u001b[2K${text}` : `${text}\n`)

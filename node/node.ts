@@ -78,7 +78,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     closers.push(() => store.close())
     const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain') })
     const simulator = await createSimulator({ store, params: genesis.params })
-    const kzg = createKzg()
+    const kzg = createKzg({ prover: options.poster !== undefined && options.posting.da === 'blob' })
     const l1 = openL1(options, kzg)
     await l1.check()
     let onL1: (status: L1Status) => void = () => {}

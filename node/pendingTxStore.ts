@@ -3,6 +3,7 @@ import type { PendingTx, PendingTxStore } from '../settlement/txManager.ts'
 import type { Store } from './store.ts'
 import { StoreError } from './store.ts'
 
+/** The place of the manager of this name. Loading throws StoreError if somebody else wrote there. */
 export function createPendingTxStore(store: Store, name: string): PendingTxStore {
   const key = `pending-${name}`
   return {

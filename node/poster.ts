@@ -52,6 +52,7 @@ export type PosterOptions = {
 
 export type Poster = { stop(): Promise<void> }
 
+/** Starts posting; without accounts it does nothing. */
 export function createPoster(options: PosterOptions): Poster {
   const { chain, blocks, l1, follower, log, da } = options
   const { chainId } = chain.genesis.l1

@@ -24,6 +24,7 @@ export type RpcChainOptions = {
   wake(): void
 }
 
+/** The port over a chain. */
 export function createRpcChain({ chain, blocks, simulator, settlement, clientVersion, wake }: RpcChainOptions): Chain {
   const { store, pool, poolAccounts, genesis } = chain
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()

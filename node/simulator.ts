@@ -26,6 +26,7 @@ const ZERO_ADDRESS: Hex = `0x${'00'.repeat(20)}`
 
 export type Simulator = { at(number: bigint): StateAt }
 
+/** A simulator over the committed blocks of a store. */
 export async function createSimulator({ store, params }: { readonly store: Store; readonly params: ChainParams }): Promise<Simulator> {
   const alone = createQueue()
   let current: StateReader = store.reader
@@ -96,7 +97,7 @@ async function call({ state, vm, header }: Bench, request: CallRequest, gas: big
   const from = request.from ?? ZERO_ADDRESS
   const data = hexToBytes(request.data ?? '0x')
   const intrinsic = intrinsicGas(data, request.to === undefined)
-  const needed = larger(intrinsic, floorGas(data))
+  const needed = leastGas(request)
   if (gas < needed) return { ok: false, code: 'gasTooLow', reason: `intrinsic gas too low: have ${gas}, want ${needed}` }
   const value = request.value ?? 0n
   const price = request.maxFeePerGas ?? request.gasPrice ?? 0n
@@ -123,7 +124,10 @@ async function estimate(
   overrides: StateOverrides | undefined,
 ): Promise<{ ok: true; gas: bigint } | Exclude<CallResult, { ok: true }>> {
   override(bench.state, overrides)
-  const cap = affordable(bench, request, capGas(request.gas, bench.header))
+  const asked = capGas(request.gas, bench.header)
+  const cap = affordable(bench, request, asked)
+  if (cap < asked && cap < leastGas(request))
+    return { ok: false, code: 'insufficientFunds', reason: `insufficient funds for gas * price + value: enough for ${cap} gas` }
   const free = { ...request, gas: undefined }
   const first = await call(bench, free, cap)
   if (!first.ok) return first
@@ -157,6 +161,12 @@ function affordable({ state }: Bench, request: CallRequest, cap: bigint): bigint
 function capGas(asked: bigint | undefined, header: Header): bigint {
   const cap = header.gasLimit < CALL_GAS_DEFAULT ? header.gasLimit : CALL_GAS_DEFAULT
   return asked === undefined || asked > cap ? cap : asked
+}
+
+/** Gas below which a transaction that makes this call enters no block. */
+function leastGas({ data = '0x', to }: CallRequest): bigint {
+  const bytes = hexToBytes(data)
+  return larger(intrinsicGas(bytes, to === undefined), floorGas(bytes))
 }
 
 /** Least gas of a transaction with this data. Source: EIP-7623, 10 a token, a nonzero byte being 4 tokens. */

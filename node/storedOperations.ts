@@ -7,6 +7,7 @@ import type { EvmOperation } from '../execution/precompile.ts'
 
 export type PlacedOperation = { readonly txIndex: number; readonly operation: EvmOperation }
 
+/** A block's operations as they are kept. */
 export function encodeOperations(operations: readonly PlacedOperation[]): Uint8Array {
   return RLP.encode(
     operations.map(({ txIndex, operation: { type, caller, fields } }) => [

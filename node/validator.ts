@@ -50,6 +50,7 @@ export type Validator = {
   stop(): Promise<void>
 }
 
+/** A validator that does nothing until it is started. */
 export function createValidator(options: ValidatorOptions): Validator {
   const { chain, set, key, journal, log, nowMs, onFatal } = options
   const { params } = chain.genesis
@@ -188,6 +189,7 @@ export function createValidator(options: ValidatorOptions): Validator {
   function startHeight(): void {
     if (stopped || (state.step !== 'idle' && state.step !== 'decided')) return
     const height = Number(chain.head().header.number) + 1
+    if (height <= state.height) return // the decided block is being written; `decide` comes back when it is
     try {
       journal.truncate(0)
       journal.append(encodeWalHeader({ chainId: params.chainId, epoch: set.epoch, height, setHash: set.hash, votes: true }))

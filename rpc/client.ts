@@ -128,6 +128,8 @@ export type SyncStatus = {
   readonly heads: { readonly latest: bigint; readonly safe: bigint; readonly finalized: bigint }
   readonly highestBlock: bigint
   readonly l1Head: { readonly number: bigint; readonly hash: Hex } | undefined
+  /** Where L1 can be asked, if the operator lets clients know. */
+  readonly l1Url: string | undefined
   readonly l1Origin: { readonly number: bigint; readonly hash: Hex }
   readonly batches: { readonly posted: number; readonly postedBytes: number; readonly nextBlock: bigint }
   readonly checkpoints: number
@@ -296,7 +298,10 @@ function writeActions(client: Client, node: Client) {
   const send = (nativeType: string, native: FieldValues, options: SendOptions) =>
     sendNative({ client, node }, { nativeType, native, ...options })
   return {
-    /** Moves value. `kind`: to a ledger account (default), to the EVM side, to a prepaid balance, to L1; or asks for one's own prepaid balance back, and takes it. */
+    /**
+     * Moves value. `kind`: to a ledger account (default), to the EVM side, to a prepaid balance, to L1; or asks for one's own prepaid balance back,
+     * and takes it.
+     */
     transfer: ({
       kind = 'ledger',
       to = zeroAddress,
@@ -524,6 +529,7 @@ function toSyncStatus(json: Hexed<SyncStatus>): SyncStatus {
     heads: { latest: BigInt(heads.latest), safe: BigInt(heads.safe), finalized: BigInt(heads.finalized) },
     highestBlock: BigInt(json.highestBlock),
     l1Head: l1Head ? { number: BigInt(l1Head.number), hash: l1Head.hash } : undefined,
+    l1Url: json.l1Url ?? undefined,
     l1Origin: { number: BigInt(l1Origin.number), hash: l1Origin.hash },
     batches: { ...batches, nextBlock: BigInt(batches.nextBlock) },
   }

@@ -21,7 +21,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
   notUnlocking: 'Ask for the prepaid balance back first, then wait out the delay.',
   stillLocked: 'The waiting time is not over yet.',
   wrongValue: 'The value sent with the call is not what the operation takes.',
-  nativeOnly: 'This operation moves a ledger balance: sign it as a native transaction.',
+  nativeOnly: 'This operation spends a ledger or prepaid balance: sign it as a native transaction.',
   badName: 'The name must have 1 to 64 bytes.',
   badLicence: 'The licence has bits that mean nothing.',
   badCurator: 'The curator must be an address.',

@@ -39,10 +39,12 @@ export function optional<T>(param: Param<T>): Param<T | undefined> {
   return { ...param, required: false }
 }
 
+/** An address. */
 export function address(name: string): Param<Hex> {
   return { name, required: true, schema: hexSchema(20), decode: (json, path) => hexFromJson(json, 20, path) }
 }
 
+/** A hash: 32 bytes. */
 export function hash(name: string): Param<Hex> {
   return { name, required: true, schema: hexSchema(32), decode: (json, path) => hexFromJson(json, 32, path) }
 }
@@ -81,6 +83,7 @@ export function count(name: string, max = 0xffff_ffff): Param<number> {
   }
 }
 
+/** A string of at most so many letters. */
 export function text(name: string, length: number): Param<string> {
   return {
     name,
@@ -93,6 +96,7 @@ export function text(name: string, length: number): Param<string> {
   }
 }
 
+/** True or false. */
 export function flag(name: string): Param<boolean> {
   return {
     name,

@@ -56,7 +56,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   malformedTransaction: 'malformed transaction',
   unknownType: 'transaction type not supported',
   blobTransaction: 'transaction type not supported: blobs belong on L1',
-  depositTransaction: 'transaction type not supported: deposits come from L1',
+  depositNotAccepted: 'transaction type not supported: deposits come from L1',
   wrongChain: 'invalid chain id for signer',
   badSignature: 'invalid sender',
 }

@@ -59,6 +59,7 @@ type Shared = {
   readonly isReady: () => boolean
   readonly contextOf: (subscriber: Subscriber | undefined) => MethodContext
   readonly meterOf: (connection: object) => Meter
+  readonly log: RpcLog
 }
 
 const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
@@ -80,6 +81,7 @@ export async function createRpcServer(options: RpcServerOptions): Promise<RpcSer
     isHostAllowed: hostCheck([...LOOPBACK_HOSTS, ...(options.allowedHosts ?? [])]),
     isOriginAllowed: (origin) => (options.allowedOrigins ?? []).some((allowed) => allowed === '*' || allowed === origin),
     isReady: () => (chain.syncStatus().highestBlock ?? 0n) <= chain.heads().latest,
+    log,
     contextOf: (subscriber) => ({ chain, limits, filters, subscriptions, startBlock, subscriber }),
     meterOf(connection) {
       const meter = meters.get(connection) ?? { bucket: createTokenBucket(limits.callsPerSec, now), inFlight: 0 }
@@ -206,14 +208,14 @@ function createSocketServer(shared: Shared, server: Server): { close(): void } {
 }
 
 function serve(shared: Shared, client: WebSocket): void {
-  const { limits, dispatcher } = shared
+  const { limits, dispatcher, log } = shared
   const meter = shared.meterOf(client)
   const subscriber: Subscriber = {
     send(text) {
       if (client.readyState !== client.OPEN) return
-      if (client.bufferedAmount > limits.unsentBytes)
-        client.terminate() // it reads too slowly to keep
-      else client.send(text)
+      if (client.bufferedAmount <= limits.unsentBytes) return client.send(text)
+      log.info('rpc client reads too slowly', { unsentBytes: client.bufferedAmount })
+      client.terminate()
     },
   }
   const context = shared.contextOf(subscriber)

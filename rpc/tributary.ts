@@ -200,11 +200,12 @@ function statusMethods(): MethodTable {
       genesisHash: chain.genesisHash,
     })),
     tributary_syncStatus: method('Heads, L1 origin, batches and checkpoints.', [], ({ chain }) => {
-      const { heads, highestBlock, l1Head, l1Origin, batches, checkpoints, validators, peers } = chain.syncStatus()
+      const { heads, highestBlock, l1Head, l1Url, l1Origin, batches, checkpoints, validators, peers } = chain.syncStatus()
       return {
         heads: factsToJson(heads),
         highestBlock: quantity(highestBlock ?? heads.latest),
         l1Head: l1Head ? factsToJson(l1Head) : null,
+        l1Url: l1Url ?? null,
         l1Origin: factsToJson(l1Origin),
         batches: factsToJson(batches),
         checkpoints,

@@ -131,8 +131,9 @@ export function serializeNative(transaction: TransactionSerializableNative, sign
 const transactionFormatter = defineTransaction({
   format(transaction: RpcAny): TributaryTransaction {
     if (transaction.nativeType !== undefined) {
-      const { parameters } = nativeTypeNamed(transaction.nativeType).fields
-      const native = fieldsFromJson(parameters, transaction.native, 'native')
+      // A type that this client does not know yet is shown as the node shows it.
+      const type = NATIVE_TYPES.find((one) => one.name === transaction.nativeType)
+      const native = type ? fieldsFromJson(type.fields.parameters, transaction.native, 'native') : transaction.native
       return { type: 'native', native, maxFee: BigInt(transaction.maxFee ?? 0) } as NativeTransaction
     }
     if (transaction.sourceHash === undefined) return {} as TributaryTransaction
@@ -144,8 +145,9 @@ const transactionFormatter = defineTransaction({
 /** How viem reads blocks, transactions and receipts of this chain. */
 export const formatters = {
   block: defineBlock({
-    format(block: Omit<RpcBlock, 'transactions'> & { readonly transactions: readonly (Hex | RpcAny)[] }) {
-      const transactions = block.transactions.map((one) => (typeof one === 'string' ? one : transactionFormatter.format(one)))
+    format(block: Omit<RpcBlock, 'transactions'> & { readonly transactions?: readonly (Hex | RpcAny)[] | undefined }) {
+      // A header, as a subscription tells it, has none.
+      const transactions = (block.transactions ?? []).map((one) => (typeof one === 'string' ? one : transactionFormatter.format(one)))
       return { transactions } as unknown as TributaryBlock
     },
   }),

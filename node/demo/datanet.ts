@@ -37,8 +37,10 @@ type Offer = {
   readonly contributors: readonly { readonly account: Hex; readonly shareBps: number; readonly role: number }[]
 }
 
+type Uploaded = Offer & { readonly uploadIndex: number }
+
 /** An accepted upload. */
-export type Accepted = Offer & { readonly uploadIndex: number; readonly qualityBps: number }
+export type Accepted = Uploaded & { readonly qualityBps: number }
 
 /** What a model is made from: the records of the accepted uploads, in the order in which they were registered. */
 export type Snapshot = {
@@ -70,8 +72,7 @@ export async function fillDatanet(stage: Stage, screen: Screen): Promise<Snapsho
     })
   }
   const datanetId = await createDatanet(stage, screen)
-  const indexes = await upload(stage, screen, datanetId, offers)
-  const accepted = await review(stage, screen, datanetId, offers, indexes)
+  const accepted = await review(stage, screen, datanetId, await upload(stage, screen, datanetId, offers))
   return takeSnapshot(stage, screen, datanetId, accepted, offers.length)
 }
 
@@ -119,10 +120,11 @@ async function createDatanet(stage: Stage, screen: Screen): Promise<number> {
   return datanetId
 }
 
-/** Sends the uploads, each when the one before it is in a block: the earliest record of a text is the one that is paid. Answers their indexes. */
-async function upload(stage: Stage, screen: Screen, datanetId: number, offers: readonly Offer[]): Promise<number[]> {
-  const indexes: number[] = []
-  for (const { uploader, commitment, contributors } of offers) {
+/** Sends the uploads, each when the one before it is in a block: the earliest record of a text is the one that is paid. */
+async function upload(stage: Stage, screen: Screen, datanetId: number, offers: readonly Offer[]): Promise<Uploaded[]> {
+  const uploads: Uploaded[] = []
+  for (const offer of offers) {
+    const { uploader, commitment, contributors } = offer
     const { contentRoot, contentId, recordCount, byteCount } = commitment
     const fields = { datanetId, contentRoot, contentId, recordCount, byteCount, contributors }
     const hash = await stage.client.uploadToDatanet({ account: uploader.account, ...fields })
@@ -133,9 +135,9 @@ async function upload(stage: Stage, screen: Screen, datanetId: number, offers: r
     const parts = contributors.length > 1 ? `, shared: ${contributors.map(partOf).join(', ')}` : ''
     const facts = { datanetId, uploadIndex, uploader: uploader.address, contributors, transaction: hash }
     screen.step('upload', `upload ${uploadIndex} by the ${uploader.role}${parts}`, facts)
-    indexes.push(uploadIndex)
+    uploads.push({ ...offer, uploadIndex })
   }
-  return indexes
+  return uploads
 }
 
 function partOf({ shareBps, role }: Offer['contributors'][number]): string {
@@ -143,39 +145,40 @@ function partOf({ shareBps, role }: Offer['contributors'][number]): string {
   return `${name} ${percentOf(shareBps)}`
 }
 
-/** The curator recomputes each root from the bytes, looks for copies, and judges. */
-async function review(
-  stage: Stage,
-  screen: Screen,
-  datanetId: number,
-  offers: readonly Offer[],
-  indexes: readonly number[],
-): Promise<Accepted[]> {
+/** The curator's judgement of every upload, in one go. */
+async function review(stage: Stage, screen: Screen, datanetId: number, offers: readonly Uploaded[]): Promise<Accepted[]> {
   const { client, owner } = stage
   const accepted: Accepted[] = []
-  const hashes: Hex[] = []
-  for (const [i, offer] of offers.entries()) {
-    const { uploader, records } = offer
-    const uploadIndex = indexes[i]
-    expectThat(uploadIndex !== undefined, 'an upload has no index')
+  const sent: { readonly hash: Hex; readonly sentence: string; readonly facts: Readonly<Record<string, unknown>> }[] = []
+  for (const offer of offers) {
+    const { uploadIndex, records } = offer
     const onChain = await client.getUpload({ datanetId, uploadIndex })
-    expectThat(
-      onChain?.contentRoot === commitRecords(records, uploader.address).contentRoot,
-      `upload ${uploadIndex} commits to other records`,
-    )
+    expectThat(onChain?.contentRoot === rootOf(offer), `upload ${uploadIndex} commits to other records`)
     const copied = copiedFrom(accepted, offer)
     const qualityBps = qualityOf(records)
     const isCopy = copied > 0
     const judgement = isCopy ? ({ verdict: 'reject', reason: REASON_COPIED } as const) : ({ verdict: 'accept', qualityBps } as const)
-    hashes.push(await client.reviewUpload({ account: owner.account, datanetId, uploadIndex, ...judgement }))
+    const hash = await client.reviewUpload({ account: owner.account, datanetId, uploadIndex, ...judgement })
     const sentence = isCopy
       ? `rejected, reason ${REASON_COPIED}: ${copied} of its ${records.length} records are another's; its bond is lost`
       : `accepted with quality ${percentOf(qualityBps)}`
-    screen.step('review', `upload ${uploadIndex} ${sentence}`, { datanetId, uploadIndex, copied, ...judgement })
-    if (!isCopy) accepted.push({ ...offer, uploadIndex, qualityBps })
+    sent.push({
+      hash,
+      sentence: `upload ${uploadIndex} ${sentence}`,
+      facts: { datanetId, uploadIndex, copied, ...judgement, transaction: hash },
+    })
+    if (!isCopy) accepted.push({ ...offer, qualityBps })
   }
-  for (const hash of hashes) await included(stage, hash)
+  for (const { hash, sentence, facts } of sent) {
+    await included(stage, hash)
+    screen.step('review', sentence, facts)
+  }
   return accepted
+}
+
+/** What the upload's root must be, from the bytes. */
+function rootOf({ records, uploader }: Offer): Hex {
+  return commitRecords(records, uploader.address).contentRoot
 }
 
 function copiedFrom(accepted: readonly Accepted[], offer: Offer): number {

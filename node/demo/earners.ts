@@ -12,7 +12,7 @@ export type Contribution = {
   /** Words of all outputs that stand in those records, by the rule of attribution.ts. */
   readonly words: number
   /** Its shares in what others uploaded. */
-  readonly sharesInOthers: readonly { readonly of: string; readonly shareBps: number }[]
+  readonly sharesInOthers: readonly { readonly uploadIndex: number; readonly shareBps: number }[]
 }
 
 export type Earner = Claimed & { readonly shareBps: number; readonly contribution: Contribution | undefined }
@@ -54,9 +54,9 @@ function contributionOf({ address }: Claimed, { uploads, uploadOfText }: Snapsho
   if (own === undefined) return undefined
   const sharesInOthers = uploads
     .filter((upload) => upload !== own)
-    .flatMap(({ uploader, contributors }) => contributors.map(({ account, shareBps }) => ({ account, shareBps, of: uploader.role })))
+    .flatMap(({ uploadIndex, contributors }) => contributors.map((part) => ({ ...part, uploadIndex })))
     .filter(({ account }) => account === address)
-    .map(({ of, shareBps }) => ({ of, shareBps }))
+    .map(({ uploadIndex, shareBps }) => ({ uploadIndex, shareBps }))
   return { records: own.records.length, qualityBps: own.qualityBps, words: wordsFrom(own, uploadOfText, window), sharesInOthers }
 }
 
@@ -66,13 +66,13 @@ function wordsFrom(upload: Accepted, uploadOfText: Snapshot['uploadOfText'], win
 }
 
 function reasonOf({ role, contribution }: Earner, protocolBps: number): string {
-  if (contribution === undefined) return REASONS[role] ?? (role === 'treasury' ? `the protocol's ${percentOf(protocolBps)}` : '')
-  const shares = contribution.sharesInOthers.map(({ of, shareBps }) => `, and ${percentOf(shareBps)} of what the ${of}'s earned`)
-  return `outputs quote its records${shares.join('')}`
+  if (contribution === undefined) return role === 'treasury' ? `the protocol's ${percentOf(protocolBps)}` : (REASONS[role] ?? '')
+  const shares = contribution.sharesInOthers.map(({ uploadIndex, shareBps }) => `; ${percentOf(shareBps)} of upload ${uploadIndex}`)
+  return `quoted${shares.join('')}`
 }
 
 const REASONS: Readonly<Record<string, string>> = {
-  worker: 'served every request',
+  worker: 'served the requests',
   'model owner': 'its model was used',
-  'datanet owner': 'what no record, quality or rounding took',
+  'datanet owner': 'what words of nobody, quality and rounding leave',
 }

@@ -183,6 +183,14 @@ export async function serve(stage: Stage, screen: Screen, snapshot: Snapshot, { 
   const [sample] = window
   if (sample) screen.show(`    ${clients[0].role}: ${sample.prompt}\n    worker: ${sample.output}\n`)
   await verifyReceipts(stage, screen, window)
+  const words = window.reduce((sum, { attribution }) => sum + attribution.words, 0)
+  const matched = window.reduce(
+    (sum, { attribution }) => sum + [...attribution.wordsOfRecord.values()].reduce((all, count) => all + count, 0),
+    0,
+  )
+  const records = new Set(window.flatMap(({ attribution }) => [...attribution.wordsOfRecord.keys()])).size
+  const sentence = `${matched} of ${words} words of the outputs stand, six or more in a row, in ${records} of the records`
+  screen.step('attribution', sentence, { words, matched, records, attributionHashes: window.map(({ receipt }) => receipt.attributionHash) })
   return window
 }
 

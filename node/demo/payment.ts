@@ -81,7 +81,7 @@ export async function creditWindow(
 export async function claimAll(
   stage: Stage,
   screen: Screen,
-  { epoch, parts }: Credited,
+  { epoch, parts }: Omit<Credited, 'feeWei'>,
 ): Promise<{ claims: Claimed[]; lastBlock: bigint }> {
   const { client, params } = stage
   const maturesAt = BigInt((epoch + 1) * params.epochSec + params.vestingSec)

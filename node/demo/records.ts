@@ -5,8 +5,6 @@
  * CIDv1: 0x01 0x55 0x12 0x20 ‖ sha256 of all records' bytes, one after another (version 1, raw, sha2-256, 32 bytes).
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { findPackageJSON } from 'node:module'
-import { dirname, join } from 'node:path'
 import { bytesToHex, bytesToString, concatBytes, type Hex, hexToBytes, numberToBytes, sha256, stringToBytes } from 'viem'
 import { keccak256 } from '../../execution/keccak.ts'
 import { receiptsRoot } from '../../execution/receipt.ts'
@@ -87,9 +85,7 @@ function normalise(text: string): string[] {
 }
 
 function textsOf(name: string): string[] {
-  const manifest = findPackageJSON(name, import.meta.url)
-  if (manifest === undefined) return []
-  const paths = FILES.map((file) => join(dirname(manifest), file)).filter((path) => existsSync(path))
+  const paths = FILES.map((file) => new URL(`../../node_modules/${name}/${file}`, import.meta.url)).filter((path) => existsSync(path))
   return paths.map((path) => wholeLines(readFileSync(path).subarray(0, FILE_BYTES_MAX)))
 }
 

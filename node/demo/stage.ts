@@ -93,7 +93,7 @@ export function expectThat(condition: boolean, what: string): asserts condition 
   if (!condition) throw new DemoError(what)
 }
 
-/** The rule that a call of a door broke. Throws what is no such refusal. */
+/** The rule that a call of a door broke, empty if it broke none. Throws what is no such refusal. */
 export async function refusalOf(call: Promise<unknown>): Promise<string> {
   try {
     await call

@@ -138,15 +138,16 @@ function readyLine(child: ChildProcess, kept: { stdout: string; stderr: string }
     let printed = ''
     const fail = (why: string) => reject(new Error(`the devnet ${why}:\n${kept.stderr.slice(-4_000)}`))
     const timer = setTimeout(() => fail(`is not ready after ${READY_MAX_MS / 1_000} s`), READY_MAX_MS)
-    child.stdout?.on('data', (text: string) => {
-      if (printed.length > OUTPUT_MAX) return
+    const read = (text: string) => {
       printed += text
       const line = /^\{"ready":true.*\}$/m.exec(printed)?.[0]
-      if (line === undefined) return
+      if (line === undefined && printed.length < OUTPUT_MAX) return
       clearTimeout(timer)
-      printed = ''.padEnd(OUTPUT_MAX + 1) // seen: nothing more is looked at
-      resolve(JSON.parse(line) as Ready)
-    })
+      child.stdout?.off('data', read)
+      if (line === undefined) fail('says everything but that it is ready')
+      else resolve(JSON.parse(line) as Ready)
+    }
+    child.stdout?.on('data', read)
     child.once('error', reject)
     child.once('exit', (code) => {
       clearTimeout(timer)
@@ -157,7 +158,10 @@ function readyLine(child: ChildProcess, kept: { stdout: string; stderr: string }
 
 function exitOf(child: ChildProcess): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode)
-  return new Promise((resolve) => child.once('exit', (code) => resolve(code)))
+  return new Promise((resolve) => {
+    child.once('exit', (code) => resolve(code))
+    child.once('error', () => resolve(null)) // it could not be started at all
+  })
 }
 
 /** A devnet that was killed leaves its L1 running, and its process id in the folder. */

@@ -5,6 +5,7 @@
 
 import { createAccountFromRLP } from '@ethereumjs/util'
 import { bytesToHex, encodeErrorResult, type Hex, hexToBytes, keccak256, pad, parseAbi, type TransactionSerializable, toHex } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
 import { encodeBlock, hashHeader } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
 import { createLedgerProof } from '../../execution/ledger/proof.ts'
@@ -64,6 +65,8 @@ export type FakeChain = Chain & {
 }
 
 const GAS_PRICE = 2_000_000_000n
+/** Whose code the EIP-7702 transaction sets. */
+const AUTHORITY_KEY: Hex = `0x${'09'.repeat(32)}`
 
 /** A chain of three blocks. The keys are test/fakes/testChain.ts's. */
 export async function createFakeChain(): Promise<FakeChain> {
@@ -227,7 +230,7 @@ async function ethereumTransactions(test: TestChain): Promise<Hex[]> {
   const accessList = [{ address: to, storageKeys: [pad('0x1', { size: 32 })] }]
   const dynamic = { maxFeePerGas: GAS_PRICE, maxPriorityFeePerGas: 3_000_000n, chainId }
   const sponsor = signer(4)
-  const authorization = await signer(6).signAuthorization({ chainId, nonce: 0, address: CALLEE.echo })
+  const authorization = await privateKeyToAccount(AUTHORITY_KEY).signAuthorization({ chainId, nonce: 0, address: CALLEE.echo })
   return Promise.all([
     signer(0).signTransaction({ type: 'legacy', chainId, nonce: 0, gas: 21_000n, gasPrice: GAS_PRICE, to, value: 1n }),
     signer(1).signTransaction({ type: 'legacy', nonce: 0, gas: 30_000n, gasPrice: GAS_PRICE, to, value: 2n, data: '0x00ff' }),

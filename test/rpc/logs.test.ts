@@ -30,7 +30,7 @@ const where = (logs: unknown) => (logs as LogJson[]).map(({ blockNumber, logInde
 let nonce = 0
 /** Seals a block in which the logging contract is called so many times. */
 async function log(chain: FakeChain, times: number): Promise<void> {
-  const raws = []
+  const raws: Hex[] = []
   for (let i = 0; i < times; i++) raws.push(await signEthereum(chain, 6, { nonce: nonce++, to: chain.logger }))
   await chain.seal(raws)
 }

@@ -65,6 +65,9 @@ export type Socket = {
   /** The next message that is no answer to a call, in order. */
   next(): Promise<unknown>
   readonly closed: Promise<number>
+  /** Stops to read, and goes on. */
+  pause(): void
+  resume(): void
   close(): void
 }
 
@@ -106,6 +109,8 @@ export async function openSocket(
     },
     send: (text) => socket.send(text),
     next: () => new Promise((resolve) => (messages.length > 0 ? resolve(messages.shift()) : waiting.push(resolve))),
+    pause: () => socket.pause(),
+    resume: () => socket.resume(),
     close: () => socket.close(),
   }
 }

@@ -233,6 +233,20 @@ test('WebSocket: a client that gives no sign of life is let go', async () => {
   expect(await dead.closed).toBe(1006)
 })
 
+test('WebSocket: a client that does not read what it asked for is let go', async () => {
+  const seen = Promise.withResolvers<void>()
+  const log = { info: (event: string) => (event === 'rpc client reads too slowly' ? seen.resolve() : undefined), error: () => {} }
+  const { server } = await serveWith({ limits: { unsentBytes: 100_000 }, log })
+  const deaf = await openSocket(server.wsUrl)
+  deaf.pause()
+  const block = { jsonrpc: '2.0', id: 'x', method: 'eth_getBlockByNumber', params: ['0x2', true] }
+  // More than the buffers of a loopback connection can hold.
+  for (let i = 0; i < 40; i++) deaf.send(JSON.stringify(Array(100).fill(block)))
+  await seen.promise
+  deaf.resume()
+  expect(await deaf.closed).toBe(1006)
+})
+
 test('a request that does not arrive in time is let go', async () => {
   const { server } = await serveWith({ limits: { requestMs: 100 } })
   const text = await exchange(

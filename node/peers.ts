@@ -1,0 +1,201 @@
+/**
+ * The node's peers: joins host, gossip and block sync with the chain. Transactions that came in here go out to others, those of others come into the
+ * pool, final blocks are told of, served, and handed to whoever follows. Spec: docs/spec/p2p.md
+ */
+import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Hex } from 'viem'
+import { decodeMessage } from '../consensus/message.ts'
+import type { ValidatorSet } from '../consensus/validatorSet.ts'
+import { encodeBlock } from '../execution/block.ts'
+import { transactionHash } from '../execution/native/native.ts'
+import { createGossip, type Verdict } from '../p2p/gossip.ts'
+import { createHost } from '../p2p/host.ts'
+import { createSync, type Sync } from '../p2p/sync.ts'
+import type { BlockNews, CertifiedBlock } from '../p2p/wire.ts'
+import { type ChainState, createQueue } from './chainState.ts'
+import { checkCommitment, checkFinal, type FinalBlock } from './follower.ts'
+import { loadKeyMaterial } from './keys.ts'
+import type { Log } from './log.ts'
+
+/** Where this node meets others. */
+export type PeersConfig = { readonly host: string; readonly port: number; readonly bootstrap: readonly string[] }
+
+export type PeersOptions = {
+  readonly dataDir: string
+  readonly config: PeersConfig
+  readonly chain: ChainState
+  readonly set: ValidatorSet
+  /** Whether this node makes blocks: it tells others of them, and need not send transactions to others if it is the only one. */
+  readonly isValidator: boolean
+  readonly log: Log
+  /** Others sent transactions that are in the pool now. */
+  onTransactions(): void
+  /** Whether the block of this height is of no interest any more. */
+  hasBlock(number: bigint): boolean
+  /** A block ahead of the head that a quorum made final. */
+  onFinalBlock(final: FinalBlock): void
+  /** A certificate proves that this height exists. */
+  onHeight(number: bigint): void
+  /** A peer that serves blocks has come. */
+  onPeer(): void
+}
+
+export type Peers = Pick<Sync, 'request' | 'blame'> & {
+  /** Multiaddrs by which others reach this node. */
+  readonly addresses: readonly string[]
+  /** Peers that it is connected to. */
+  count(): number
+  close(): Promise<void>
+}
+
+/** Refusals of the pool that say nothing of who sent the transaction: another state, or a fuller pool, would have taken it. */
+const PASSING = new Set([
+  'alreadyKnown',
+  'nonceTooLow',
+  'nonceTooHigh',
+  'insufficientFunds',
+  'feeTooLow',
+  'replacementUnderpriced',
+  'senderFull',
+  'poolFull',
+])
+
+/** Transactions judged before the event loop gets a turn. */
+const TXS_PER_TURN = 32
+/** Own transactions that are sent anew while they wait: after gossip forgot them (gossipsub remembers messages for two minutes). */
+const RESEND_MS = 150_000
+const RESEND_TXS_MAX = 4_096
+
+/** Opens the node to others. Throws P2pError if it cannot listen. */
+export async function createPeers(options: PeersOptions): Promise<Peers> {
+  const { dataDir, config, chain, set, isValidator, log } = options
+  const { genesisHash, store, pool } = chain
+  const seed = loadKeyMaterial(join(dataDir, 'p2p.key'), { create: true })
+  const host = await createHost({
+    seed,
+    genesisHash,
+    listen: { host: config.host, port: config.port },
+    bootstrap: config.bootstrap,
+    log,
+  })
+  const sync = await createSync({ readBlock: (number) => readCertified(chain, number), onPeer: options.onPeer }, { host, genesisHash, log })
+  try {
+    await host.start()
+  } catch (error) {
+    await host.close()
+    throw error
+  }
+  const takeTransactions = createTransactionIntake(options)
+  const gossip = createGossip(
+    {
+      checkTransactions: takeTransactions.check,
+      checkBlock: async (news, from) => {
+        const verdict = takeNews(options, news)
+        if (verdict === 'reject') log.debug('gossip of a block that is not final', { peer: from })
+        return verdict
+      },
+    },
+    { host, genesisHash, log },
+  )
+
+  const own = new Set<Hex>()
+  const isAlone = isValidator && set.validators.length === 1
+  const stopSending = chain.onPending(({ hash, raw }) => {
+    if (isAlone || takeTransactions.isTaking()) return
+    if (!gossip.sendTransaction(raw)) log.debug('too many transactions wait to be sent', { hash })
+    if (own.size < RESEND_TXS_MAX) own.add(hash)
+  })
+  const resendTimer = setInterval(() => {
+    for (const hash of own) {
+      const tx = pool.get(hash)
+      if (!tx || !gossip.sendTransaction(tx.raw)) own.delete(hash)
+    }
+  }, RESEND_MS)
+  const stopTelling = chain.onBlock(({ block }) => {
+    if (!isValidator || host.peers().length === 0) return
+    const commit = store.commit(block.header.number)
+    if (commit) gossip.sendBlock({ commit, block: encodeBlock(block) })
+  })
+
+  return {
+    addresses: host.addresses(),
+    count: () => host.peers().length,
+    request: sync.request,
+    blame: sync.blame,
+    async close() {
+      clearInterval(resendTimer)
+      stopSending()
+      stopTelling()
+      gossip.close()
+      await sync.close()
+      await host.close()
+    },
+  }
+}
+
+function readCertified({ store }: ChainState, number: bigint): CertifiedBlock | undefined {
+  const commit = store.commit(number)
+  const stored = commit && store.block(number)
+  return stored && { commit, block: encodeBlock(stored.block) }
+}
+
+/** Takes others' transactions into the pool, one batch after another. */
+function createTransactionIntake({ chain, log, onTransactions }: PeersOptions) {
+  const { pool, store } = chain
+  const inTurn = createQueue()
+  let taking = false
+
+  /** What became of one transaction. */
+  function take(raw: Uint8Array): 'taken' | 'passed' | 'worthless' {
+    const hash = transactionHash(raw)
+    if (pool.get(hash) || store.transaction(hash)) return 'passed' // before its signature costs us time
+    taking = true
+    try {
+      const result = chain.submit(raw)
+      if (result.ok) return 'taken'
+      return PASSING.has(result.code) ? 'passed' : 'worthless'
+    } finally {
+      taking = false
+    }
+  }
+
+  async function takeAll(transactions: readonly Uint8Array[], from: string): Promise<Verdict> {
+    let taken = 0
+    for (const [i, raw] of transactions.entries()) {
+      if (i > 0 && i % TXS_PER_TURN === 0) await nextTurn()
+      const became = take(raw)
+      if (became === 'taken') taken++
+      if (became !== 'worthless') continue
+      log.debug('gossip of a transaction that can never be valid', { peer: from })
+      if (taken > 0) onTransactions()
+      return 'reject'
+    }
+    if (taken > 0) onTransactions()
+    return taken > 0 ? 'accept' : 'ignore'
+  }
+
+  return {
+    check: (transactions: readonly Uint8Array[], from: string): Promise<Verdict> => inTurn(() => takeAll(transactions, from)),
+    /** Whether the transaction that the pool just took came from others. */
+    isTaking: () => taking,
+  }
+}
+
+/** Judges news of a block and hands it on. */
+function takeNews({ chain, set, hasBlock, onFinalBlock, onHeight }: PeersOptions, news: BlockNews): Verdict {
+  const decoded = decodeMessage(news.commit)
+  if (!decoded.ok || decoded.value.kind !== 'commit') return 'reject'
+  if (hasBlock(BigInt(decoded.value.height))) return 'ignore'
+  const { chainId } = chain.genesis.params
+  if (news.kind === 'announcement') {
+    const checked = checkCommitment(news.commit, set, chainId)
+    if (!checked.ok) return 'reject'
+    onHeight(BigInt(checked.commit.height))
+    return 'accept'
+  }
+  const checked = checkFinal(news, set, chainId)
+  if (!checked.ok) return 'reject'
+  onFinalBlock(checked.final)
+  return 'accept'
+}
