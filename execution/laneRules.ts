@@ -93,7 +93,8 @@ export function applyDepositToLedger(ledger: Ledger, deposit: Deposit): DepositO
 
 /**
  * An operation of EVM origin on the ledger, from its row alone. That it was called, and that the value which its rule takes came with the call,
- * is what the EVM lane attests. A rejection leaves the ledger as it was.
+ * is what the EVM lane attests. What spends a ledger or prepaid balance is `nativeOnly` here as it was in the call: no attestation is enough for it.
+ * A rejection leaves the ledger as it was.
  */
 export function applyOperationToLedger({ ledger, params, env }: LaneContext, { type, caller, fields }: EvmOperation): Applied {
   const refused = type.check(fields, params.chainId)

@@ -24,7 +24,7 @@ export type PrecompileCall = {
   recordOperation(operation: EvmOperation): void
 }
 
-/** A door call from the EVM that succeeded: a row of EVM origin in the native lane. */
+/** A door call from the EVM that succeeded: a row of EVM origin in the native lane. Never one that spends a ledger or prepaid balance. */
 export type EvmOperation = { readonly type: NativeType; readonly caller: Hex; readonly fields: FieldValues }
 
 export type PrecompileResult =

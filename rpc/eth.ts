@@ -2,11 +2,11 @@
  * The `eth_` namespace: what wallets, libraries, Foundry and indexers call.
  * Source: ethereum/execution-apis. Spec: docs/spec/rpc.md#eth
  */
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import type { Chain, ChainBlock, StateAt } from './chain.ts'
 import { BLOB_BASE_FEE_WEI, baseFeeWei, feeHistory, suggestedTipWei } from './fees.ts'
-import { blockToJson, receiptsToJson, receiptToJson, transactionToJson } from './format.ts'
+import { blockToJson, hexOf, receiptsToJson, receiptToJson, transactionToJson } from './format.ts'
 import type { RpcLimits } from './limits.ts'
 import { queryLogs } from './logs.ts'
 import { findBlock, heightOf, latestBlock, type MethodContext, type MethodTable, method, stateAt } from './method.ts'
@@ -46,8 +46,11 @@ function chainMethods(limits: RpcLimits): MethodTable {
     eth_blobBaseFee: method('Price of blob gas, in wei.', [], () => quantity(BLOB_BASE_FEE_WEI)),
     eth_feeHistory: method(
       'Base fees, fullness and tips of past blocks.',
-      [params.count('blockCount', limits.feeHistoryBlocks), params.someBlock('newestBlock'), params.optional(params.percentiles)],
-      ({ chain }, count, newest, wanted) => feeHistory(chain, { newest: knownHeight(chain, newest), count, percentiles: wanted ?? [] }),
+      [params.count('blockCount'), params.someBlock('newestBlock'), params.optional(params.percentiles)],
+      ({ chain }, count, newest, wanted) => {
+        const most = Math.min(count, limits.feeHistoryBlocks) // as in geth: who asks for more gets what there is
+        return feeHistory(chain, { newest: knownHeight(chain, newest), count: most, percentiles: wanted ?? [] })
+      },
     ),
   }
 }
@@ -123,7 +126,7 @@ function transactionMethods(): MethodTable {
     eth_getRawTransactionByHash: method('Bytes of a transaction, or null.', [hash], ({ chain }, wanted) => {
       const place = findTransaction(chain, wanted)
       const tx = place ? place.at.transactions[place.index] : chain.pendingTransaction(wanted)
-      return tx ? bytesToHex(tx.raw) : null
+      return tx ? hexOf(tx.raw) : null
     }),
     eth_getTransactionByBlockHashAndIndex: method('A transaction of a block, or null.', [hash, index], ({ chain }, wanted, i) =>
       transactionIn(chain.blockByHash(wanted), i),

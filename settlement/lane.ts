@@ -29,7 +29,7 @@ import type { ChainParams } from '../genesis/params.ts'
 /** Rows of one group: the unit of the fraud proof. */
 export const GROUP_ROWS = 16
 
-/** Nodes of passing roots kept in memory before those that no later root has are let go of. */
+/** New nodes kept in memory before those that the latest root does not have are let go of. */
 const MADE_NODES_MAX = 400_000
 
 /** What the lane takes from an executed block. */
@@ -114,6 +114,8 @@ export type LaneStart = {
   readonly lookups: LaneLookups
   /** The block row that rules the first row, where that is none itself. */
   readonly ruling?: BlockRow
+  /** New nodes that are kept before old ones go; 400,000 unless told. */
+  readonly madeNodesMax?: number
 }
 
 /** A row that no block can have made of the rows before it; `row` counts from the first row of the run. */
@@ -126,8 +128,8 @@ export type LaneRun = {
 }
 
 /** Starts the re-execution of a lane. Nothing is written anywhere but in memory. */
-export function createLaneRun({ root, readNode, params, lookups, ruling }: LaneStart): LaneRun {
-  const tree = createPassingTree(root, readNode)
+export function createLaneRun({ root, readNode, params, lookups, ruling, madeNodesMax = MADE_NODES_MAX }: LaneStart): LaneRun {
+  const tree = createPassingTree(root, readNode, madeNodesMax)
   const ledger = createLedger((table, id) => tree.get(treeKey(table, id)))
   let env = ruling && toEnv(ruling)
   let count = 0
@@ -261,14 +263,17 @@ function refusal(result: { readonly ok: true } | Rejection): Rejection | undefin
 }
 
 /** A tree whose new nodes are kept in memory for as long as its latest root has them. */
-function createPassingTree(root: Hex, readNode: NodeReader) {
+function createPassingTree(root: Hex, readNode: NodeReader, madeNodesMax: number) {
   let made = new Map<Hex, Uint8Array>()
   const tree = createLedgerTree(hexToBytes(root), (hash) => made.get(bytesToHex(hash)) ?? readNode(hash))
   return {
     get: tree.get,
     commit(changes: readonly TreeChange[]): Uint8Array {
       const next = tree.commit(changes, ({ hash, bytes }) => made.set(bytesToHex(hash), bytes))
-      if (made.size > MADE_NODES_MAX) made = reachable(next, made)
+      if (made.size > madeNodesMax) {
+        made = reachable(next, made)
+        tree.reset(next)
+      }
       return next
     },
   }

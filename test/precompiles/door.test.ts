@@ -91,21 +91,34 @@ test('the table holds every door and verifier once', () =>
 
 test('the story calls every operation of every door', () => expect(new Set(STEPS.map(({ type }) => type))).toEqual(new Set(NATIVE_TYPES)))
 
+/** The call does what the transaction does, and the value comes from the EVM. */
+function expectSameAsNative(index: number, one: Step): void {
+  const { type, sender, fields, valueWei } = one
+  const onNative = worldAfter(index)
+  const onCall = worldAfter(index)
+  const logs = applyNatively(onNative, one)
+  const { result, operations } = callStep(onCall, one)
+  expect(result).toEqual({ kind: 'return', gasUsed: nativeGas({ type, fields }), output: new Uint8Array(), logs, burnWei: valueWei })
+  expect(operations).toEqual([{ type, caller: sender, fields }])
+  const account = getAccount(onNative, sender)
+  expect(getAccount(onCall, sender)).toEqual({ ...account, balance: account.balance + valueWei })
+  const supply = getSupply(onNative)
+  expect(getSupply(onCall)).toEqual({ ...supply, evmSupply: supply.evmSupply - valueWei })
+  expect(changesOf(onCall, sender)).toEqual(changesOf(onNative, sender))
+}
+
+/** The call is refused at full price and leaves no trace, and the transaction then does what the call could not. */
+function expectNativeOnly(index: number, one: Step): void {
+  const ledger = worldAfter(index)
+  const { result, operations } = callStep(ledger, one)
+  expect([codeOf(result), operations, ledger.takeChanges()]).toEqual(['nativeOnly', [], []])
+  expect(result).toMatchObject({ gasUsed: nativeGas(one) })
+  expect(applyNatively(ledger, one)).toHaveLength(1)
+}
+
 for (const [index, one] of STEPS.entries()) {
-  test(`${one.name}: a call does what the transaction does, with value from the EVM`, () => {
-    const { type, sender, fields, valueWei } = one
-    const onNative = worldAfter(index)
-    const onCall = worldAfter(index)
-    const logs = applyNatively(onNative, one)
-    const { result, operations } = callStep(onCall, one)
-    expect(result).toEqual({ kind: 'return', gasUsed: nativeGas({ type, fields }), output: new Uint8Array(), logs, burnWei: valueWei })
-    expect(operations).toEqual([{ type, caller: sender, fields }])
-    const account = getAccount(onNative, sender)
-    expect(getAccount(onCall, sender)).toEqual({ ...account, balance: account.balance + valueWei })
-    const supply = getSupply(onNative)
-    expect(getSupply(onCall)).toEqual({ ...supply, evmSupply: supply.evmSupply - valueWei })
-    expect(changesOf(onCall, sender)).toEqual(changesOf(onNative, sender))
-  })
+  if (one.nativeOnly) test(`${one.name}: a call is refused where the transaction passes`, () => expectNativeOnly(index, one))
+  else test(`${one.name}: a call does what the transaction does, with value from the EVM`, () => expectSameAsNative(index, one))
 
   test(`${one.name}: the call is the one that JSON-RPC shows for the transaction`, () =>
     expect(bytesToHex(encodeStep(one))).toBe(doorCallData(one)))
@@ -117,7 +130,7 @@ for (const [index, one] of STEPS.entries()) {
     expect(callStep(ledger, one, { gasLimit: gasLimit - 1n })).toEqual({ result: { kind: 'outOfGas' }, operations: [] })
     expect(callStep(ledger, one, { gasLimit: 0n }).result).toEqual({ kind: 'outOfGas' })
     expect(ledger.takeChanges()).toEqual([])
-    expect(callStep(ledger, one, { gasLimit }).result.kind).toBe('return')
+    expect(callStep(ledger, one, { gasLimit }).result.kind).toBe(one.nativeOnly ? 'revert' : 'return')
   })
 
   test(`${one.name}: is refused in static and delegated calls, before its value is looked at`, () => {
@@ -167,10 +180,16 @@ test('a rule that fails reverts with its own code, at full price', () => {
 })
 
 test('what a rule wrote before it failed is undone with the frame', () => {
-  const { one, ledger } = stepNamed('credit')
-  const greedy = { ...one, fields: { ...one.fields, amountsGwei: [100, 1_000] } } // found out after the draws were taken
-  const { result, operations } = callStep(ledger, greedy)
-  expect([codeOf(result), operations, ledger.takeChanges()]).toEqual(['poolExceeded', [], []])
+  const { one, ledger } = stepNamed('register a worker')
+  const poor = { ...one, fields: { ...one.fields, stake: 5n }, valueWei: 5n } // found out after the stake was taken
+  let writes = 0
+  const set: JournaledLedger['set'] = (...record) => {
+    writes++
+    ledger.set(...record)
+  }
+  const { result, operations } = callStep(ledger, poor, { ledger: { get: ledger.get, set } })
+  expect([codeOf(result), operations, ledger.takeChanges()]).toEqual(['stakeTooLow', [], []])
+  expect(writes).toBeGreaterThan(0)
 })
 
 test('a model beyond its licence is refused like any other', () => {
@@ -189,6 +208,7 @@ test('what would spend a ledger or prepaid balance is for signed transactions on
   ]
   const codes = kinds.map((fields) => codeOf(callStep(ledger, { ...one, fields, valueWei: fields.amount }).result))
   expect(codes).toEqual(['nativeOnly', 'nativeOnly', 'nativeOnly'])
+  expect(STEPS.filter(({ nativeOnly }) => nativeOnly).map(({ type }) => type.name)).toEqual(['AttributionCredit'])
 })
 
 test('no more value enters the ledger than the EVM holds', () => {

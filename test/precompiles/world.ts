@@ -1,6 +1,6 @@
 /**
- * One story in native operations, every one of which a door offers too: from a transfer over a datanet, a model and a paid window of receipts to
- * the claim. Each step is good on the ledger that the steps before it left.
+ * One story in native operations: from a transfer over a datanet, a model and a paid window of receipts to the claim. Each step is good on the
+ * ledger that the steps before it left, and as a call of its door too, unless it spends what is prepaid.
  */
 import { type Hex, keccak256, toHex, zeroAddress, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
@@ -44,6 +44,8 @@ export type Step = {
   readonly fields: FieldValues
   readonly valueWei: bigint
   readonly timeSec: bigint
+  /** A call of the door is refused: the step spends what somebody prepaid. */
+  readonly nativeOnly: boolean
 }
 
 /** The native type of this name. */
@@ -139,7 +141,7 @@ export const STEPS: readonly Step[] = [
   step('accept', 'DatanetReview', CURATOR, { datanetId: 1, uploadIndex: 0, verdict: 1, qualityBps: 9_000, reason: 0 }),
   step('register a model', 'ModelRegister', OWNER, MODEL),
   step('register a worker', 'WorkerRegister', WORKER, WORKER_FIELDS, { valueWei: WORKER_FIELDS.stake }),
-  step('credit', 'AttributionCredit', HOT_KEY, CREDIT),
+  step('credit', 'AttributionCredit', HOT_KEY, CREDIT, { nativeOnly: true }),
   step('unbond', 'WorkerRegister', WORKER, { ...NOTHING, action: 1, stake: OPEN_WEI }),
   step('retire the upload', 'DatanetReview', OWNER, { datanetId: 1, uploadIndex: 0, verdict: 3, qualityBps: 0, reason: 2 }),
   step('take the stake', 'WorkerRegister', WORKER, { ...NOTHING, action: 2 }, { timeSec: 1_060n }),
@@ -151,9 +153,9 @@ function step(
   typeName: string,
   sender: Hex,
   fields: FieldValues,
-  { valueWei = 0n, timeSec = 1_000n }: { readonly valueWei?: bigint; readonly timeSec?: bigint } = {},
+  { valueWei = 0n, timeSec = 1_000n, nativeOnly = false }: Partial<Pick<Step, 'valueWei' | 'timeSec' | 'nativeOnly'>> = {},
 ): Step {
-  return { name, type: typeNamed(typeName), sender, fields, valueWei, timeSec }
+  return { name, type: typeNamed(typeName), sender, fields, valueWei, timeSec, nativeOnly }
 }
 
 /** The ledger after the first `count` steps, all taken on the native lane, with nothing left to seal. */

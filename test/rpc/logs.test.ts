@@ -20,7 +20,10 @@ type LogJson = {
 let served: Served
 let now = 1_000_000
 beforeAll(async () => {
-  served = await serve({ now: () => now, limits: { logBlocks: 4, logResults: 6, filters: 3, filterMs: 1_000, pendingHashes: 2 } })
+  served = await serve({
+    now: () => now,
+    limits: { logBlocks: 4, logResults: 6, filters: 3, filterMs: 1_000, pendingHashes: 2, feeHistoryBlocks: 3 },
+  })
 })
 afterAll(() => served.server.close())
 
@@ -204,6 +207,7 @@ test('eth_feeHistory: base fees and one more, fullness, and what was paid above 
   expect(await call('eth_feeHistory', 2, '0x1')).toMatchObject({ oldestBlock: '0x0', gasUsedRatio: [0, ratio(first)] })
   expect(await call('eth_feeHistory', '0x400', '0x1', [])).not.toHaveProperty('reward')
   expect(await call('eth_feeHistory', '0x0', '0x1', [])).toMatchObject({ oldestBlock: '0x1', baseFeePerGas: [], gasUsedRatio: [] })
+  expect(await call('eth_feeHistory', '0x400', '0x4', [])).toMatchObject({ oldestBlock: '0x2', blobGasUsedRatio: [0, 0, 0] })
   expect(await fail('eth_feeHistory', '0x1', '0x999', [])).toMatchObject({ code: -32001 })
 })
 

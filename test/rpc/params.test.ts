@@ -4,7 +4,7 @@ import { type Served, serve } from './serve.ts'
 
 let served: Served
 beforeAll(async () => {
-  served = await serve({ limits: { slots: 2, overrides: 1, logAlternatives: 2, feeHistoryBlocks: 8, records: 5 } })
+  served = await serve({ limits: { slots: 2, overrides: 1, logAlternatives: 2, records: 5 } })
 })
 afterAll(() => served.server.close())
 
@@ -81,7 +81,7 @@ const CASES: readonly (readonly [string, readonly unknown[], string, string | Re
   ['eth_call', [{}, 'latest', {}, { number: '0x1' }], 'blockOverrides', 'not served here'],
   ['eth_sendRawTransaction', ['0x123'], 'transaction', 'expected hex of an even length'],
   ['eth_sendRawTransaction', [{}], 'transaction', 'expected hex with 0x before it'],
-  ['eth_feeHistory', ['0x9', 'latest', []], 'blockCount', 'at most 8'],
+  ['eth_feeHistory', ['some', 'latest', []], 'blockCount', 'expected a hex quantity with 0x before it'],
   ['eth_feeHistory', ['0x1', 'latest', [50, 20]], 'rewardPercentiles[1]', 'expected ascending numbers from 0 to 100'],
   ['eth_feeHistory', ['0x1', 'latest', [101]], 'rewardPercentiles[0]', 'expected ascending numbers from 0 to 100'],
   ['eth_feeHistory', ['0x1', 'latest', ['5']], 'rewardPercentiles[0]', 'expected ascending numbers from 0 to 100'],

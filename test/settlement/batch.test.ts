@@ -1,25 +1,37 @@
 /** Batches: what is written is read, one batch has one form, and bytes that are none are refused for what is wrong with them. */
-import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
 import { beforeAll, expect, test } from 'vitest'
+import { encodeRow } from '../../execution/native/row.ts'
+import { brotli } from '../../node/brotli.ts'
 import {
   BATCH_BLOCKS_MAX,
   type Batch,
   type BatchParent,
+  type Compression,
   type DecodedBatch,
   decodeBatch,
   encodeBatch,
   TAIL_BYTES_MAX,
 } from '../../settlement/batch.ts'
 import { BATCH_PAYLOAD_BYTES_MAX, blobCount, decodeBlobs, encodeBlobs } from '../../settlement/blob.ts'
+import { encodeEvmColumns } from '../../settlement/evmColumns.ts'
+import { batchAccumulator, callDataHash } from '../../settlement/inbox.ts'
 import { encodeLane } from '../../settlement/lane.ts'
 import { testGenesis } from '../fakes/testChain.ts'
-import { brotli, stored } from './brotli.ts'
+import vector from '../vectors/batch.json' with { type: 'json' }
+import { VECTOR_BATCH, VECTOR_CHAIN_ID, VECTOR_EVM, VECTOR_PARENT, VECTOR_ROWS } from './batchVector.ts'
 import { arbitraryBlock, type Story, startStory, toBatch } from './story.ts'
 
 const { chainId } = testGenesis().params
+const word = (byte: string): Hex => `0x${byte.repeat(32)}`
 const ELEMENT = 31
+
+/** No compression at all: with it, a batch has one form and no other. */
+const stored: Compression = {
+  compress: (bytes) => bytes.slice(),
+  decompress: (bytes, bytesMax) => (bytes.length <= bytesMax ? bytes : undefined),
+}
 
 let story: Story
 let batch: Batch
@@ -42,9 +54,12 @@ function decode(payload: Uint8Array, before: BatchParent = parent, decompress = 
   return decodeBatch(payload, { parent: before, chainId, decompress })
 }
 
+/** vitest compares bytes one by one, which takes longer than all the rest. */
+const isSame = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0
+
 /** What was read less the rows, which the lane's bytes say too. */
 function contentOf({ rows, ...content }: DecodedBatch): Batch {
-  expect(encodeLane(rows)).toEqual(content.lane)
+  expect(isSame(encodeLane(rows).bytes, content.lane.bytes)).toBe(true)
   return content
 }
 
@@ -62,8 +77,8 @@ test('what is written is read, whatever the blocks, and reaches blobs and back',
         const made = toBatch(own, first, own.blocks.length)
         const payload = encode(made.batch, made.parent, brotli.compress)
         const carried = decodeBlobs(encodeBlobs(payload), payload.length)
-        const read = carried.ok && decode(carried.payload, made.parent, brotli.decompress)
-        expect(read && read.ok && contentOf(read.batch)).toEqual(made.batch)
+        const read = carried.ok ? decode(carried.payload, made.parent, brotli.decompress) : undefined
+        expect(read?.ok && contentOf(read.batch)).toEqual(made.batch)
         const posted = own.blocks
           .slice(first - 1)
           .map((one) => one.transactions.flatMap((tx) => (tx.kind === 'deposit' ? [] : [bytesToHex(tx.raw)])))
@@ -72,6 +87,34 @@ test('what is written is read, whatever the blocks, and reaches blobs and back',
     }),
     { numRuns: 8 },
   ))
+
+test('the pinned batch is written and read byte for byte', () => {
+  const options = { parent: VECTOR_PARENT, chainId: VECTOR_CHAIN_ID, decompress: brotli.decompress }
+  let plainTail = new Uint8Array()
+  const keepTail = (bytes: Uint8Array) => {
+    plainTail = Uint8Array.from(bytes)
+    return brotli.compress(bytes)
+  }
+  const encoded = encodeBatch(VECTOR_BATCH, { parent: VECTOR_PARENT, compress: keepTail })
+  if (!encoded.ok) throw new Error('the batch does not fit')
+  const header = {
+    ...{ prevAccumulator: word('01'), firstBlock: 5n, lastBlock: 7n, lastBlockHash: word('02') },
+    ...{ l1OriginNumber: 12n, l1OriginHash: word('03'), payloadBytes: encoded.payload.length },
+  }
+  const dataHash = callDataHash(encoded.payload)
+  expect({
+    spec: vector.spec,
+    rows: VECTOR_ROWS.map((row) => bytesToHex(encodeRow(row))),
+    evmTransactions: VECTOR_EVM.map((raw) => bytesToHex(raw)),
+    evmColumns: bytesToHex(encodeEvmColumns(VECTOR_EVM)),
+    plainTail: bytesToHex(plainTail),
+    payload: bytesToHex(encoded.payload),
+    dataHash,
+    accumulator: batchAccumulator({ index: 1n, header, dataHash }),
+  }).toEqual(vector)
+  const read = decodeBatch(hexToBytes(vector.payload as Hex), options)
+  expect(read.ok && contentOf(read.batch)).toEqual(VECTOR_BATCH)
+})
 
 test('a lane without rows, and blocks without transactions, make the smallest batch', () => {
   const lane = { bytes: new Uint8Array(), rowCount: 0, places: [] }
@@ -92,14 +135,13 @@ test('cut at any byte, a payload is refused', () => {
 })
 
 test('any bit flipped makes another batch with no other form, or none', () => {
-  const payload = encode(batch)
+  const short = toBatch(story, 1, 2)
+  const payload = encode(short.batch, short.parent)
   for (let at = 0; at < payload.length; at++) {
     const flipped = payload.slice()
     flipped[at] = (flipped[at] ?? 0) ^ (1 << (at & 7))
-    const read = decode(flipped)
-    if (!read.ok) continue
-    expect(contentOf(read.batch)).not.toEqual(batch)
-    expect(bytesToHex(encode(read.batch))).toBe(bytesToHex(flipped))
+    const read = decode(flipped, short.parent)
+    if (read.ok) expect(isSame(encode(contentOf(read.batch), short.parent), flipped)).toBe(true)
   }
 })
 
@@ -112,9 +154,9 @@ test('changed bytes under brotli never throw, and what is read is written to the
       const read = decode(changed, parent, brotli.decompress)
       if (!read.ok) return
       const again = decode(encode(read.batch, parent, brotli.compress), parent, brotli.decompress)
-      expect(again).toEqual(read)
+      expect(again.ok && isSame(encode(contentOf(again.batch)), encode(contentOf(read.batch)))).toBe(true)
     }),
-    { numRuns: 3_000 },
+    { numRuns: 1_000 },
   )
 })
 

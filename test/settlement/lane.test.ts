@@ -1,8 +1,23 @@
 /** The native lane alone leads from ledger root to ledger root, whatever the blocks hold. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { decodeLane, encodeLane, executeLane, groupsOf, type LaneStart, laneRows, lookupsOf } from '../../settlement/lane.ts'
-import { arbitraryBlock, type Story, startStory, toLaneBlock } from './story.ts'
+import { NATIVE_TYPES } from '../../execution/native/native.ts'
+import type { Row } from '../../execution/native/row.ts'
+import {
+  createLaneRun,
+  decodeLane,
+  encodeLane,
+  executeLane,
+  groupsOf,
+  type LaneRow,
+  type LaneStart,
+  laneRows,
+  lookupsOf,
+} from '../../settlement/lane.ts'
+import { testGenesis } from '../fakes/testChain.ts'
+import { arbitraryBlock, OWNER, type Story, startStory, toLaneBlock } from './story.ts'
+
+const { chainId } = testGenesis().params
 
 /** What the lane of blocks `first` to `last` starts from. */
 function startOf({ chain, blocks, ledgerRoots }: Story, first: number, last: number): LaneStart {
@@ -32,3 +47,147 @@ test('re-executing the rows gives the ledger root of every block, from checked t
     }),
     { numRuns: 12 },
   ))
+
+test('no row of EVM origin spends what the ledger holds, whatever the EVM lane says of it', async () => {
+  const story = await startStory()
+  const native = { way: 'native', who: 0 } as const
+  const credit = { ...native, what: 6, a: 40, b: 2 }
+  const transfers = [1, 4, 5].map((b) => ({ ...native, what: 0, a: 3, b })) // to the EVM, and both steps out of a prepaid balance
+  const { receipts } = await story.add({ moves: [credit, ...transfers], step: 0, deposits: [], afterMs: 1_000 })
+  expect(receipts.map(({ succeeded }) => succeeded)).toEqual([true, true, true, false]) // the last one waits for its delay
+  const last = story.blocks.length - 1
+  const start = startOf(story, last, last)
+  const rows = laneRows(story.blocks.slice(last).map(toLaneBlock))
+  expect(executeLane(start, rows)).toMatchObject({ ok: true, roots: [story.ledgerRoots[last + 1]] })
+
+  const spends = rows.flatMap(({ row, checked }, i) =>
+    row.kind === 'native' && checked ? [{ i, caller: checked.sender, ...row.native }] : [],
+  )
+  expect(spends.map(({ type }) => type.name)).toEqual(['AttributionCredit', 'Transfer', 'Transfer', 'Transfer'])
+  for (const { i, type, caller, fields } of spends) {
+    const row: Row = { kind: 'operation', operation: { type, caller, fields } }
+    const forged = rows.map((one, k) => (k === i ? { ...one, row, checked: undefined } : one))
+    expect(executeLane(start, forged)).toMatchObject({ ok: false, code: 'rowRefused', row: i, rejection: { code: 'nativeOnly' } })
+  }
+})
+
+/** A story with rows of every kind, some dozens of them. */
+async function longStory(): Promise<Story> {
+  const story = await startStory()
+  for (const move of fc.sample(arbitraryBlock, { numRuns: 6, seed: 5 })) await story.add(move)
+  await story.add({ moves: [], step: 1, deposits: [{ kind: 'door', who: 1, a: 3 }], afterMs: 20 })
+  return story
+}
+
+test('groups lead from root to root one by one, and rows within a block are ruled by its block row', async () => {
+  const story = await longStory()
+  const last = story.blocks.length - 1
+  const start = startOf(story, 0, last)
+  const lane = encodeLane(laneRows(story.blocks.map(toLaneBlock)))
+  const rows = decodeLane(lane.bytes, chainId)?.rows ?? []
+  expect(new Set(rows.map(({ row }) => row.kind))).toEqual(new Set(['block', 'l1Info', 'deposit', 'native', 'operation']))
+  const groups = groupsOf(rows)
+  expect(groups.length).toBeGreaterThan(2)
+  const executed = executeLane(start, rows)
+  if (!executed.ok) throw new Error('refused')
+  const run = createLaneRun(start)
+  expect(groups.map((group) => run.applyGroup(group))).toEqual(executed.roots.map((ledgerRoot) => ({ ok: true, ledgerRoot })))
+  const first = rows.findIndex(({ block, row }) => block === 1n && row.kind === 'native')
+  const ruling = rows[0]?.row
+  if (ruling?.kind !== 'block') throw new Error('the first row is a block')
+  const [head, tail] = [rows.slice(0, first), rows.slice(first, first + 1)]
+  const whole = executeLane(start, [...head, ...tail])
+  expect(first).toBe(1)
+  expect(whole.ok && createLaneRun({ ...start, ruling }).applyGroup(tail)).toEqual({ ok: true, ledgerRoot: whole.ok ? whole.roots[0] : '' })
+})
+
+test('letting go of nodes that no later root has changes nothing', async () => {
+  const story = await longStory()
+  const start = startOf(story, 0, story.blocks.length - 1)
+  const rows = laneRows(story.blocks.map(toLaneBlock))
+  expect(executeLane({ ...start, madeNodesMax: 0 }, rows)).toEqual(executeLane(start, rows))
+})
+
+test('a row that no block can have made is named', async () => {
+  const story = await longStory()
+  const start = startOf(story, 0, story.blocks.length - 1)
+  const rows = decodeLane(encodeLane(laneRows(story.blocks.map(toLaneBlock))).bytes, chainId)?.rows ?? []
+  const refused = (changed: readonly LaneRow[], from: Partial<LaneStart> = {}) => {
+    const result = executeLane({ ...start, ...from }, changed)
+    return result.ok ? 'ok' : [result.row, result.rejection.code]
+  }
+  const place = { block: 1n, txIndex: undefined, checked: undefined }
+  const transfer = NATIVE_TYPES[0]
+  const native = rows[1]?.row
+  if (!transfer || native?.kind !== 'native') throw new Error('the second row is a transaction')
+  const operation = (fields: Record<string, unknown>): LaneRow => ({
+    ...place,
+    row: { kind: 'operation', operation: { type: transfer, caller: OWNER, fields } },
+  })
+  const signedBy = (r: number): LaneRow => ({
+    ...place,
+    row: { kind: 'native', native: { ...native.native, signature: { ...native.native.signature, r: new Uint8Array(32).fill(r) } } },
+  })
+  const [block, first] = rows as [LaneRow, LaneRow]
+  const nothing = { deposit: () => undefined, l1Info: () => undefined }
+  const depositAt = rows.findIndex(({ row }) => row.kind === 'deposit')
+  const infoAt = rows.findIndex(({ row }) => row.kind === 'l1Info')
+  expect({
+    noBlock: refused([first]),
+    twice: refused([block, first, first]),
+    unknownDeposit: refused(rows, { lookups: { ...start.lookups, deposit: nothing.deposit } }),
+    unknownOrigin: refused(rows, { lookups: { ...start.lookups, l1Info: nothing.l1Info } }),
+    nobodySigned: refused([block, signedBy(0xff)]),
+    malformedOperation: refused([block, operation({ kind: 0, to: OWNER, amount: 0n })]),
+    nativeOnly: refused([block, operation({ kind: 1, to: OWNER, amount: 1n })]),
+    beyondSupply: refused([block, operation({ kind: 0, to: OWNER, amount: 10n ** 28n })]),
+    attested: refused([block, operation({ kind: 0, to: OWNER, amount: 1n })]),
+  }).toEqual({
+    noBlock: [0, 'blockRowMissing'],
+    twice: [2, 'nonceTooLow'],
+    unknownDeposit: [depositAt, 'unknownDeposit'],
+    unknownOrigin: [infoAt, 'unknownOrigin'],
+    nobodySigned: [1, 'badSignature'],
+    malformedOperation: [1, 'badAmount'],
+    nativeOnly: [1, 'nativeOnly'],
+    beyondSupply: [1, 'evmSupplyExceeded'],
+    attested: 'ok',
+  })
+})
+
+test('rows in an order that no blocks give are no lane', () => {
+  const block = (number: bigint): Row => ({ kind: 'block', number, timestampMs: 1, baseFeeWei: 1n, coinbase: OWNER })
+  const info: Row = { kind: 'l1Info', number: 1n }
+  const deposit: Row = { kind: 'deposit', index: 0n }
+  const [transfer] = NATIVE_TYPES
+  if (!transfer) throw new Error('no type')
+  const fields = { kind: 0, to: OWNER, amount: 1n }
+  const operation: Row = { kind: 'operation', operation: { type: transfer, caller: OWNER, fields } }
+  const signature = { yParity: 0 as const, r: new Uint8Array(32), s: new Uint8Array(32) }
+  const native: Row = { kind: 'native', native: { type: transfer, chainId, nonce: 0n, maxFeeWei: 0n, fields, signature } }
+  const isLane = (rows: readonly Row[]) => {
+    const lane = encodeLane(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined })))
+    return decodeLane(lane.bytes, chainId) !== undefined
+  }
+  const good = [
+    [],
+    [block(1n), info],
+    [block(1n), info, deposit, operation, deposit, native, operation],
+    [block(1n), native, block(3n), info, deposit],
+  ]
+  const bad = [
+    [native],
+    [block(1n)],
+    [block(1n), native, block(2n)],
+    [block(1n), block(2n), native],
+    [block(2n), native, block(2n), native],
+    [block(2n), native, block(1n), native],
+    [block(1n), native, info],
+    [block(1n), info, info],
+    [block(1n), deposit],
+    [block(1n), info, native, deposit],
+    [block(1n), info, block(2n), deposit],
+  ]
+  expect(good.map(isLane)).toEqual(good.map(() => true))
+  expect(bad.map(isLane)).toEqual(bad.map(() => false))
+})

@@ -73,7 +73,7 @@ type Operation = { readonly type: NativeType; readonly fields: FieldValues; read
 type World = { readonly chain: TestChain; readonly contract: Hex }
 
 const ACCOUNTS = testAccounts.map(addressOf)
-const [OWNER, UPLOADER, WORKER, CLIENT] = ACCOUNTS as [Hex, Hex, Hex, Hex]
+export const [OWNER, UPLOADER, WORKER, CLIENT] = ACCOUNTS as [Hex, Hex, Hex, Hex]
 const nameless = keccak256(toHex('something'))
 
 /** The contract that the prelude makes with the first transaction of the last account. */
@@ -248,10 +248,7 @@ const OPERATIONS: readonly ((making: Making) => Promise<Operation> | Operation)[
     return operation('WorkerRegister', { ...UNUSED, action: 2, stake: 0n })
   },
   makeCredit,
-  ({ timeSec, a }) => {
-    const epoch = Number(timeSec / 5n)
-    return operation('Claim', { epochs: [epoch - 4, epoch - 3, epoch - 2 - (a % 2)].filter((one, i, all) => one !== all[i - 1]) })
-  },
+  makeClaim,
 ]
 
 function operation(name: string, fields: FieldValues, valueWei = 0n): Operation {
@@ -282,6 +279,15 @@ async function makeCredit({ world, a, b }: Making): Promise<Operation> {
   const window = { worker: WORKER, modelId: request.modelId, firstSeq: lastSeq + BigInt(b === 0 ? 0 : 1), count }
   const roots = { receiptsRoot: nameless, attributionRoot: nameless, promptTokens, outputTokens: 0n }
   return operation('AttributionCredit', { ...window, ...roots, draws: [{ request, signature, amount: feeWei }], ...entries })
+}
+
+/** Of up to twenty epochs before now: matured, or with the last one a little too young. */
+function makeClaim({ world, timeSec, a, b }: Making): Operation {
+  const { epochSec, vestingSec } = world.chain.genesis.params
+  const matured = Math.floor((Number(timeSec) - vestingSec) / epochSec) - 1
+  const last = b === 6 ? matured + 1 : matured
+  const count = 1 + (a % 20)
+  return operation('Claim', { epochs: Array.from({ length: count }, (_, i) => last - count + 1 + i) })
 }
 
 // ---- transactions -------------------------------------------------------------------------------------------------------------------
@@ -324,15 +330,17 @@ function createSigner({ chain }: World, deposits: readonly DepositMove[] = []): 
 
 type Telling = { readonly world: World; readonly sign: Signer; readonly timeSec: bigint }
 
-async function rawOf({ what, way, who, a, b }: Move, { world, sign, timeSec }: Telling): Promise<Hex | Uint8Array | undefined> {
+async function rawOf({ what, way: drawn, who, a, b }: Move, { world, sign, timeSec }: Telling): Promise<Hex | Uint8Array | undefined> {
   const make = OPERATIONS[what]
   if (!make) {
     if (what === 8) return sign.evm(who, { to: ACCOUNTS[b] ?? OWNER, valueWei: BigInt(a), kind: a % 3 })
     if (what === 9) return sign.evm(who, { data: b < 4 ? CALLER_INIT : '0xfe', kind: a % 3 })
     return sign.evm(who, { to: b % 2 ? DOOR.ledger : world.contract, data: toHex(a), valueWei: BigInt(a % 2) })
   }
-  // Windows are the worker's to credit.
-  const sender = make === makeCredit && b < 7 ? 2 : who
+  // Windows are the worker's to credit, and most of what was earned is the worker's to claim.
+  const sender = (make === makeCredit || make === makeClaim) && b < 7 ? 2 : who
+  // No call may credit; the other ways of calling keep trying.
+  const way = make === makeCredit && drawn === 'contract' ? 'native' : drawn
   const made = await make({ world, who: sender, a, b, timeSec })
   if (made.type.check(made.fields, world.chain.genesis.params.chainId) && way === 'native') return undefined
   if (way === 'native') return sign.native(sender, made)

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { concatHex, type Hex, keccak256, numberToHex, zeroHash } from 'viem'
 import { expect, test } from 'vitest'
+import { applyOperationToLedger } from '../../../execution/laneRules.ts'
 import {
   datanets,
   draws,
@@ -19,9 +20,10 @@ import { WHOLE_DATANET } from '../../../execution/native/datanetReview.ts'
 import { modelIdOf, modelRegister } from '../../../execution/native/modelRegister.ts'
 import { DOOR, TREASURY } from '../../../genesis/params.ts'
 import { ledgerValueWei, type MemoryLedger, readChanges, TEST_PARAMS } from '../../fakes/ledger.ts'
-import { type Lane, type Scene, testRuleTables } from './ruleTable.ts'
+import { type Rule, type Scene, testRuleTables } from './ruleTable.ts'
 import {
   ALICE,
+  BLOCK,
   BOB,
   CLIENT,
   contextOf,
@@ -72,10 +74,17 @@ const CREDIT = {
 type CreditFields = typeof CREDIT
 type CreditScene = Scene<CreditFields>
 
-function scene(lane: Lane): CreditScene {
+function scene(): CreditScene {
   const ledger = createWorld()
   expect([indexOf(ledger, ALICE), indexOf(ledger, BOB)]).toEqual(CREDIT.accounts)
-  return { ledger, context: contextOf(WORKER, lane === 'evm' ? 0n : undefined), fields: structuredClone(CREDIT) }
+  return { ledger, context: contextOf(WORKER), fields: structuredClone(CREDIT) }
+}
+
+/** How a credit may be asked for by somebody whom the EVM alone vouches for. */
+const EVM_WAYS: Readonly<Record<string, (scene: CreditScene) => void>> = {
+  'a call from the EVM': (s) => (s.context = { ...s.context, callValueWei: 0n }),
+  'a call that brings the fee': (s) => (s.context = { ...s.context, callValueWei: FEE }),
+  'the row of a call': (s) => (s.context = { ...s.context, callValueWei: 'attested' }),
 }
 
 function changeWorker({ ledger }: CreditScene, change: { stake?: bigint; lastSeq?: bigint }): void {
@@ -109,149 +118,177 @@ function highS(draw: typeof FIRST_DRAW): typeof FIRST_DRAW {
   return { ...draw, signature: `${draw.signature.slice(0, 66)}${s}${v}` as Hex }
 }
 
-testRuleTables<CreditFields>(attributionCredit, [
+const RULES: readonly Rule<CreditFields>[] = [
   {
-    name: 'credit',
-    lanes: ['native', 'evm'],
-    scene,
-    rules: [
-      {
-        code: 'badWindow',
-        invalid: true,
-        ways: {
-          'no receipts': (s) => (s.fields.count = 0),
-          '4,097 receipts': (s) => (s.fields.count = 4_097),
-          'beyond the last sequence number': (s) => (s.fields.firstSeq = 2n ** 64n - 2n),
-          'no receipts root': (s) => (s.fields.receiptsRoot = zeroHash),
-          'no attribution root': (s) => (s.fields.attributionRoot = zeroHash),
-        },
-      },
-      {
-        code: 'badDraw',
-        invalid: true,
-        ways: {
-          'another worker': (s) => (s.fields.draws = [drawOf({ ...REQUEST, worker: STRANGER }, 2_000n * GWEI), SECOND_DRAW]),
-          none: (s) => (s.fields.draws = []),
-          'sixty-five': (s) => (s.fields.draws = Array.from({ length: 65 }, () => FIRST_DRAW)),
-          'an amount of 0': (s) => (s.fields.draws = [{ ...FIRST_DRAW, amount: 0n }, SECOND_DRAW]),
-          'a client twice': (s) => (s.fields.draws = [FIRST_DRAW, drawOf({ ...REQUEST, nonce: 9n }, 1_250n * GWEI)]),
-          'any worker': (s) => (s.fields.draws = [drawOf({ ...REQUEST, worker: `0x${'00'.repeat(20)}` }, 2_000n * GWEI), SECOND_DRAW]),
-          'signed by another client': (s) => (s.fields.draws = [drawOf(REQUEST, 2_000n * GWEI, SECOND_CLIENT_KEY), SECOND_DRAW]),
-          'another request': (s) =>
-            (s.fields.draws = [{ ...FIRST_DRAW, request: { ...REQUEST, cumulativeMaxFee: 2n ** 96n - 1n } }, SECOND_DRAW]),
-          'of another chain': (s) => (s.context = { ...s.context, params: { ...s.context.params, chainId: 7_778 } }),
-          'a signature of 64 bytes': (s) =>
-            (s.fields.draws = [{ ...FIRST_DRAW, signature: FIRST_DRAW.signature.slice(0, -2) as Hex }, SECOND_DRAW]),
-          'a signature of 66 bytes': (s) => (s.fields.draws = [{ ...FIRST_DRAW, signature: `${FIRST_DRAW.signature}00` }, SECOND_DRAW]),
-          'an unknown v': (s) => (s.fields.draws = [forged(FIRST_DRAW, 64, 29), SECOND_DRAW]),
-          'a high s': (s) => (s.fields.draws = [highS(FIRST_DRAW), SECOND_DRAW]),
-          'a forged second one': (s) => (s.fields.draws = [FIRST_DRAW, forged(SECOND_DRAW, 3, 0xaa)]),
-        },
-      },
-      {
-        code: 'badEntries',
-        invalid: true,
-        ways: {
-          'more accounts than amounts': (s) => (s.fields.amountsGwei = [600]),
-          'more amounts than accounts': (s) => (s.fields.accounts = [10]),
-          '1,025': (s) => {
-            s.fields.accounts = Array.from({ length: 1_025 }, (_, i) => i + 1)
-            s.fields.amountsGwei = Array.from({ length: 1_025 }, () => 1)
-          },
-          descending: (s) => (s.fields.accounts = [11, 10]),
-          'one twice': (s) => (s.fields.accounts = [10, 10]),
-          'an amount of 0': (s) => (s.fields.amountsGwei = [600, 0]),
-        },
-      },
-      {
-        code: 'notWorker',
-        invalid: false,
-        ways: {
-          'a stranger': (s) => (s.context = { ...s.context, sender: STRANGER }),
-          'a stranger, for a worker that is not there': (s) => {
-            s.context = { ...s.context, sender: STRANGER }
-            workers.delete(s.ledger, { worker: WORKER })
-          },
-        },
-      },
-      { code: 'unknownWorker', invalid: false, ways: { 'never registered': (s) => workers.delete(s.ledger, { worker: WORKER }) } },
-      {
-        code: 'workerNotActive',
-        invalid: false,
-        ways: { 'a wei below the minimum': (s) => changeWorker(s, { stake: TEST_PARAMS.workerStakeMinWei - 1n }) },
-      },
-      { code: 'unknownModel', invalid: false, ways: { 'never registered': (s) => models.delete(s.ledger, { modelId: MODEL_ID }) } },
-      {
-        code: 'modelSuspended',
-        invalid: false,
-        ways: {
-          'an upload of its snapshot was retired': (s) => retire(s.ledger, 2, 0),
-          'a datanet of it was retired': (s) => retire(s.ledger, 1, WHOLE_DATANET),
-          'the last of 32 was of its snapshot': (s) => {
-            for (let i = 0; i < 31; i++) retire(s.ledger, 1, 5)
-            retire(s.ledger, 1, 0)
-          },
-          'too many to look at': (s) => {
-            for (let i = 0; i < 33; i++) retire(s.ledger, 1, 5)
-          },
-        },
-      },
-      {
-        code: 'insufficientStake',
-        invalid: false,
-        ways: { "a wei below the model's minimum": (s) => changeWorker(s, { stake: MODEL.minStake - 1n }) },
-      },
-      {
-        code: 'sequenceReused',
-        invalid: false,
-        ways: { 'the last one again': (s) => changeWorker(s, { lastSeq: 1n }), 'number 0': (s) => (s.fields.firstSeq = 0n) },
-      },
-      {
-        code: 'feeMismatch',
-        invalid: false,
-        ways: {
-          'a prompt token more': (s) => (s.fields.promptTokens = 101n),
-          'an output token less': (s) => (s.fields.outputTokens = 49n),
-          'a receipt more': (s) => (s.fields.count = 4),
-          'a wei more': (s) => (s.fields.draws = [drawOf(REQUEST, 2_000n * GWEI + 1n), SECOND_DRAW]),
-          'tokens beyond any fee': (s) => (s.fields.promptTokens = 2n ** 64n - 1n),
-        },
-      },
-      {
-        code: 'voucherExceeded',
-        invalid: false,
-        ways: {
-          'a wei too much was drawn before': (s) =>
-            draws.put(s.ledger, { client: CLIENT, worker: WORKER }, { drawn: REQUEST.cumulativeMaxFee - 2_000n * GWEI + 1n }),
-        },
-      },
-      {
-        code: 'insufficientPrepaid',
-        invalid: false,
-        ways: {
-          'a wei too little': (s) => setPrepaid(s.ledger, CLIENT, 2_000n * GWEI - 1n),
-          'on the second draw': (s) => setPrepaid(s.ledger, SECOND_CLIENT, 1_250n * GWEI - 1n),
-        },
-      },
-      {
-        code: 'unknownAccount',
-        invalid: false,
-        ways: {
-          'not given out yet': (s) => (s.fields.accounts = [10, getCounters(s.ledger).accounts + 1]),
-          'index 0': (s) => (s.fields.accounts = [0, 10]),
-        },
-      },
-      {
-        code: 'poolExceeded',
-        invalid: false,
-        ways: {
-          "a gwei above the contributors' part": (s) => (s.fields.amountsGwei = [626, 301]),
-          'far above': (s) => (s.fields.amountsGwei = [2 ** 48 - 1, 1]),
-        },
-      },
-    ],
+    code: 'badWindow',
+    invalid: true,
+    ways: {
+      'no receipts': (s) => (s.fields.count = 0),
+      '4,097 receipts': (s) => (s.fields.count = 4_097),
+      'beyond the last sequence number': (s) => (s.fields.firstSeq = 2n ** 64n - 2n),
+      'no receipts root': (s) => (s.fields.receiptsRoot = zeroHash),
+      'no attribution root': (s) => (s.fields.attributionRoot = zeroHash),
+    },
   },
-])
+  {
+    code: 'badDraw',
+    invalid: true,
+    ways: {
+      'another worker': (s) => (s.fields.draws = [drawOf({ ...REQUEST, worker: STRANGER }, 2_000n * GWEI), SECOND_DRAW]),
+      none: (s) => (s.fields.draws = []),
+      'sixty-five': (s) => (s.fields.draws = Array.from({ length: 65 }, () => FIRST_DRAW)),
+      'an amount of 0': (s) => (s.fields.draws = [{ ...FIRST_DRAW, amount: 0n }, SECOND_DRAW]),
+      'a client twice': (s) => (s.fields.draws = [FIRST_DRAW, drawOf({ ...REQUEST, nonce: 9n }, 1_250n * GWEI)]),
+      'any worker': (s) => (s.fields.draws = [drawOf({ ...REQUEST, worker: `0x${'00'.repeat(20)}` }, 2_000n * GWEI), SECOND_DRAW]),
+      'signed by another client': (s) => (s.fields.draws = [drawOf(REQUEST, 2_000n * GWEI, SECOND_CLIENT_KEY), SECOND_DRAW]),
+      'another request': (s) =>
+        (s.fields.draws = [{ ...FIRST_DRAW, request: { ...REQUEST, cumulativeMaxFee: 2n ** 96n - 1n } }, SECOND_DRAW]),
+      'of another chain': (s) => (s.context = { ...s.context, params: { ...s.context.params, chainId: 7_778 } }),
+      'a signature of 64 bytes': (s) =>
+        (s.fields.draws = [{ ...FIRST_DRAW, signature: FIRST_DRAW.signature.slice(0, -2) as Hex }, SECOND_DRAW]),
+      'a signature of 66 bytes': (s) => (s.fields.draws = [{ ...FIRST_DRAW, signature: `${FIRST_DRAW.signature}00` }, SECOND_DRAW]),
+      'an unknown v': (s) => (s.fields.draws = [forged(FIRST_DRAW, 64, 29), SECOND_DRAW]),
+      'a high s': (s) => (s.fields.draws = [highS(FIRST_DRAW), SECOND_DRAW]),
+      'a forged second one': (s) => (s.fields.draws = [FIRST_DRAW, forged(SECOND_DRAW, 3, 0xaa)]),
+    },
+  },
+  {
+    code: 'badEntries',
+    invalid: true,
+    ways: {
+      'more accounts than amounts': (s) => (s.fields.amountsGwei = [600]),
+      'more amounts than accounts': (s) => (s.fields.accounts = [10]),
+      '1,025': (s) => {
+        s.fields.accounts = Array.from({ length: 1_025 }, (_, i) => i + 1)
+        s.fields.amountsGwei = Array.from({ length: 1_025 }, () => 1)
+      },
+      descending: (s) => (s.fields.accounts = [11, 10]),
+      'one twice': (s) => (s.fields.accounts = [10, 10]),
+      'an amount of 0': (s) => (s.fields.amountsGwei = [600, 0]),
+    },
+  },
+  { code: 'nativeOnly', invalid: false, ways: EVM_WAYS },
+  {
+    code: 'notWorker',
+    invalid: false,
+    ways: {
+      'a stranger': (s) => (s.context = { ...s.context, sender: STRANGER }),
+      'a stranger, for a worker that is not there': (s) => {
+        s.context = { ...s.context, sender: STRANGER }
+        workers.delete(s.ledger, { worker: WORKER })
+      },
+    },
+  },
+  { code: 'unknownWorker', invalid: false, ways: { 'never registered': (s) => workers.delete(s.ledger, { worker: WORKER }) } },
+  {
+    code: 'workerNotActive',
+    invalid: false,
+    ways: { 'a wei below the minimum': (s) => changeWorker(s, { stake: TEST_PARAMS.workerStakeMinWei - 1n }) },
+  },
+  { code: 'unknownModel', invalid: false, ways: { 'never registered': (s) => models.delete(s.ledger, { modelId: MODEL_ID }) } },
+  {
+    code: 'modelSuspended',
+    invalid: false,
+    ways: {
+      'an upload of its snapshot was retired': (s) => retire(s.ledger, 2, 0),
+      'a datanet of it was retired': (s) => retire(s.ledger, 1, WHOLE_DATANET),
+      'the last of 32 was of its snapshot': (s) => {
+        for (let i = 0; i < 31; i++) retire(s.ledger, 1, 5)
+        retire(s.ledger, 1, 0)
+      },
+      'too many to look at': (s) => {
+        for (let i = 0; i < 33; i++) retire(s.ledger, 1, 5)
+      },
+    },
+  },
+  {
+    code: 'insufficientStake',
+    invalid: false,
+    ways: { "a wei below the model's minimum": (s) => changeWorker(s, { stake: MODEL.minStake - 1n }) },
+  },
+  {
+    code: 'sequenceReused',
+    invalid: false,
+    ways: { 'the last one again': (s) => changeWorker(s, { lastSeq: 1n }), 'number 0': (s) => (s.fields.firstSeq = 0n) },
+  },
+  {
+    code: 'feeMismatch',
+    invalid: false,
+    ways: {
+      'a prompt token more': (s) => (s.fields.promptTokens = 101n),
+      'an output token less': (s) => (s.fields.outputTokens = 49n),
+      'a receipt more': (s) => (s.fields.count = 4),
+      'a wei more': (s) => (s.fields.draws = [drawOf(REQUEST, 2_000n * GWEI + 1n), SECOND_DRAW]),
+      'tokens beyond any fee': (s) => (s.fields.promptTokens = 2n ** 64n - 1n),
+    },
+  },
+  {
+    code: 'voucherExceeded',
+    invalid: false,
+    ways: {
+      'a wei too much was drawn before': (s) =>
+        draws.put(s.ledger, { client: CLIENT, worker: WORKER }, { drawn: REQUEST.cumulativeMaxFee - 2_000n * GWEI + 1n }),
+    },
+  },
+  {
+    code: 'insufficientPrepaid',
+    invalid: false,
+    ways: {
+      'a wei too little': (s) => setPrepaid(s.ledger, CLIENT, 2_000n * GWEI - 1n),
+      'on the second draw': (s) => setPrepaid(s.ledger, SECOND_CLIENT, 1_250n * GWEI - 1n),
+    },
+  },
+  {
+    code: 'unknownAccount',
+    invalid: false,
+    ways: {
+      'not given out yet': (s) => (s.fields.accounts = [10, getCounters(s.ledger).accounts + 1]),
+      'index 0': (s) => (s.fields.accounts = [0, 10]),
+    },
+  },
+  {
+    code: 'poolExceeded',
+    invalid: false,
+    ways: {
+      "a gwei above the contributors' part": (s) => (s.fields.amountsGwei = [626, 301]),
+      'far above': (s) => (s.fields.amountsGwei = [2 ** 48 - 1, 1]),
+    },
+  },
+]
+
+testRuleTables<CreditFields>(attributionCredit, [{ name: 'credit', lanes: ['native'], scene, rules: RULES }])
+
+for (const [evmWay, callFromEvm] of Object.entries(EVM_WAYS)) {
+  test(`AttributionCredit, ${evmWay}: nativeOnly, whatever else the ledger refuses, and nothing is written`, () => {
+    const intact = { intact: () => {} }
+    for (const { code, invalid, ways } of [{ code: 'nativeOnly', invalid: false, ways: intact }, ...RULES]) {
+      for (const [way, spoil] of Object.entries(ways)) {
+        const s = scene()
+        callFromEvm(s)
+        spoil(s)
+        s.ledger.takeChanges()
+        expect(run(attributionCredit, s.ledger, s.context, s.fields), `${code} (${way})`).toEqual(
+          invalid ? expect.objectContaining({ ok: false, code, invalid }) : { ok: false, code: 'nativeOnly', invalid: false },
+        )
+        // Even without the caller that undoes what a failed rule wrote.
+        if (!invalid) attributionCredit.apply(s.ledger, s.context, s.fields)
+        expect(s.ledger.takeChanges(), `${code} (${way})`).toEqual([])
+      }
+    }
+  })
+}
+
+test('AttributionCredit: a row of EVM origin is refused that the worker’s own transaction would pass', () => {
+  const env = { number: BLOCK, timestamp: NOW, miner: STRANGER, baseFeePerGas: 0n }
+  for (const caller of [WORKER, HOT_KEY]) {
+    const ledger = createWorld()
+    const operation = { type: attributionCredit, caller, fields: CREDIT }
+    const refused = { ok: false, code: 'nativeOnly', invalid: false }
+    expect(applyOperationToLedger({ ledger, params: TEST_PARAMS, env }, operation)).toEqual(refused)
+    expect(ledger.takeChanges()).toEqual([])
+    mustRun(attributionCredit, ledger, contextOf(caller), CREDIT)
+  }
+})
 
 /** What everybody earned in the epoch of the world, by address. */
 function earned(ledger: MemoryLedger, who: readonly Hex[]): Record<Hex, bigint> {
