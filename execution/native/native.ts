@@ -3,7 +3,17 @@
  * Wire: type(1) ‖ rlp([chainId, nonce, maxFee, …fields, yParity, r, s]). Spec: docs/spec/transactions.md#native-wire-form
  */
 import { RLP } from '@ethereumjs/rlp'
-import { bytesToHex, concatBytes, encodeFunctionData, type Hex, numberToBytes, parseAbiParameters, stringToBytes } from 'viem'
+import {
+  bytesToHex,
+  concatBytes,
+  concatHex,
+  encodeAbiParameters,
+  type Hex,
+  numberToBytes,
+  parseAbiParameters,
+  stringToBytes,
+  toFunctionSelector,
+} from 'viem'
 import { NATIVE_GAS } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
@@ -114,13 +124,16 @@ export function nativeGas(tx: { readonly type: NativeType; readonly fields: Fiel
   return NATIVE_GAS.base + NATIVE_GAS.perRowByte * BigInt(nativeRowBytes(tx)) + tx.type.itemGas(tx.fields)
 }
 
+const selectors = new Map(NATIVE_TYPES.map((type) => [type.byte, selectorOf(type)]))
+
+function selectorOf({ functionName, fields }: NativeType): Hex {
+  return toFunctionSelector({ type: 'function', name: functionName, inputs: fields.parameters, outputs: [], stateMutability: 'payable' })
+}
+
 /** The transaction as a call of its door, for those who know only ABIs. */
 export function doorCallData({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): Hex {
-  const abi = [
-    { type: 'function', name: type.functionName, inputs: type.fields.parameters, outputs: [], stateMutability: 'payable' },
-  ] as const
   const args = type.fields.parameters.map((parameter) => fields[parameter.name ?? ''])
-  return encodeFunctionData({ abi, functionName: type.functionName, args })
+  return concatHex([selectors.get(type.byte) ?? selectorOf(type), encodeAbiParameters(type.fields.parameters, args)])
 }
 
 /** Hash of a transaction of any kind: keccak256 of its serialized bytes. */
