@@ -124,7 +124,7 @@ export type DerivedBlock = {
 
 export type BlockRequests = { readonly ok: true; readonly blocks: readonly DerivedBlock[] }
 
-/** 3: the blocks with what L1 adds to them. `origin` is the record of the block before the batch. Throws `L1Error` (retry) if L1 left a deposit out. */
+/** 3: the blocks with what L1 adds to them. `origin` is the record of the block before the batch. Throws `L1Error` (retry) if L1 left out a block or a deposit. */
 export function toBlockRequests(
   { batch }: Pick<DecodedBlocks, 'batch'>,
   {
@@ -263,7 +263,7 @@ function checkBounds(
 
 function blockOf(l1: L1View, number: bigint): L1Block {
   const block = l1.block(number)
-  assert(block?.number === number, `L1 block ${number} is not in view`)
+  if (block?.number !== number) throw new L1Error(`L1 has no block ${number}, on which it took a batch`, { kind: 'retry' })
   return block
 }
 

@@ -206,6 +206,7 @@ test('deposits are those that L1 queued, all of them, in order', async () => {
   // One that L1 has and the block had not: other rows follow.
   expect(await verdict({ l1: { deposits: () => queued.slice(0, 1) } })).toMatchObject({ code: 'laneMismatch' })
   await expect(verdict({ l1: { deposits: () => queued.slice(1) } })).rejects.toMatchObject({ name: 'L1Error', kind: 'retry' })
+  await expect(verdict({ l1: { block: () => undefined } })).rejects.toMatchObject({ name: 'L1Error', kind: 'retry' })
 })
 
 test('a block larger than the network allows is refused', async () => {
