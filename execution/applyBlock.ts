@@ -5,7 +5,7 @@
  */
 import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex, concatBytes, type Hex, hexToBytes, numberToBytes } from 'viem'
-import { type ChainParams, TX_TYPE } from '../genesis/params.ts'
+import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { applyTx, type Outcome } from './applyTx.ts'
 import { assert } from './assert.ts'
 import {
@@ -19,10 +19,12 @@ import {
   type Receipt,
   timestampMs,
 } from './block.ts'
-import { parseL1Info } from './deposit.ts'
+import { countedGas, parseL1Info } from './deposit.ts'
 import { getL1Info, type L1Info } from './ledger/tables.ts'
 import { orderedRoot } from './mpt.ts'
+import { nativeRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
+import { encodeRow, ROW_ELEMENT_BYTES } from './native/row.ts'
 import type { EvmOperation } from './precompile.ts'
 import type { State, StateRoots, StateWrites } from './state.ts'
 import { decodeTx, type Tx } from './tx.ts'
@@ -64,14 +66,14 @@ export async function applyBlock(
 ): Promise<({ readonly ok: true } & BlockResult) | Rejection> {
   const refused = checkHeader(parent, block.header, executor.params)
   if (refused) return refused
-  const bytes = block.transactions.reduce((sum, raw) => sum + postedBytes(raw), 0)
-  if (bytes > executor.params.blockBytesMax) return invalid('blockTooLarge', { bytes, max: executor.params.blockBytesMax })
   const decoded: Tx[] = []
   for (const [index, raw] of block.transactions.entries()) {
     const result = decodeTx(raw, executor.vm.common)
     if (!result.ok) return { ...result, index }
     decoded.push(result.tx)
   }
+  const bytes = decoded.reduce((sum, tx) => sum + ownPostedBytes(tx), 0)
+  if (bytes > executor.params.blockBytesMax) return invalid('blockTooLarge', { bytes, max: executor.params.blockBytesMax })
   const origin = checkDeposits(executor, parent, block.header, decoded)
   if (!origin.ok) return origin
   const run = startBlock(executor, block.header)
@@ -93,6 +95,7 @@ export type BlockRun = {
   /** Applies the next transaction; a rejected one changes nothing and the block goes on without it. */
   apply(tx: Tx): Promise<({ readonly ok: true } & Outcome) | Rejection>
   readonly gasUsed: () => bigint
+  /** Bytes that the block takes on L1 so far, as its bound counts them. */
   readonly bytesUsed: () => number
   /** Seals the state and fills in the header. */
   finish(parent: Header, given: BlockEnv & Pick<Header, 'extraData'>): BlockResult
@@ -111,12 +114,22 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
     gasUsed: () => gasUsed,
     bytesUsed: () => bytesUsed,
     async apply(tx) {
+      const own = ownPostedBytes(tx)
+      const full = (bytes: number) => invalid('blockBytesExceeded', { bytes, left: params.blockBytesMax - bytesUsed })
+      if (bytesUsed + own > params.blockBytesMax) return full(own)
+      state.checkpoint()
       const outcome = await applyTx({ state, vm, params, env, gasUsedBefore: gasUsed }, tx)
-      if (!outcome.ok) return outcome
+      // What a call did through the doors is posted as rows of their own, and known only now.
+      const bytes = own + state.operations().reduce((sum, operation) => sum + operationRowBytes(operation), 0)
+      if (!outcome.ok || (tx.kind !== 'deposit' && bytesUsed + bytes > params.blockBytesMax)) {
+        state.revert()
+        return outcome.ok ? full(bytes) : outcome
+      }
+      state.commit()
       const txIndex = transactions.length
       for (const operation of state.takeOperations()) operations.push({ txIndex, operation })
       gasUsed += outcome.gasUsed
-      bytesUsed += postedBytes(tx.raw)
+      bytesUsed += bytes
       transactions.push(tx)
       receipts.push(toReceipt(tx, outcome, gasUsed, vm))
       return outcome
@@ -177,8 +190,8 @@ function checkDeposits(
 ): { readonly ok: true; readonly origin: L1Info } | Rejection {
   const before = getL1Info(state.ledger)
   const deposits = txs.filter((tx) => tx.kind === 'deposit')
-  const depositGas = deposits.reduce((sum, tx) => sum + tx.deposit.gas, 0n)
-  if (depositGas > header.gasLimit) return invalid('tooManyDeposits', { gas: depositGas, max: header.gasLimit })
+  const gas = deposits.slice(1).reduce((sum, tx) => sum + countedGas(tx.deposit), 0n)
+  if (gas > DEPOSIT_GAS_PER_BLOCK_MAX) return invalid('tooManyDeposits', { gas, max: DEPOSIT_GAS_PER_BLOCK_MAX })
   const misplaced = txs.findIndex((tx, index) => tx.kind === 'deposit' && index >= deposits.length)
   if (misplaced !== -1) return invalid('misplacedDeposit', { index: misplaced })
   const first = deposits[0]
@@ -199,9 +212,14 @@ function checkDeposits(
   return { ok: true, origin: info }
 }
 
-/** Bytes that count towards a block's bound: deposits are derived and not posted. */
-function postedBytes(raw: Uint8Array): number {
-  return raw[0] === TX_TYPE.deposit ? 0 : raw.length
+/** Bytes that a transaction takes on L1 by itself: its row on the native lane, its own bytes on the EVM lane (before compression), a deposit's mark. */
+function ownPostedBytes(tx: Tx): number {
+  if (tx.kind === 'native') return nativeRowBytes(tx.native)
+  return tx.kind === 'deposit' ? ROW_ELEMENT_BYTES : tx.raw.length
+}
+
+function operationRowBytes(operation: EvmOperation): number {
+  return encodeRow({ kind: 'operation', operation }).length
 }
 
 function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint, vm: Vm): Receipt {

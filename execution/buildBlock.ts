@@ -26,6 +26,9 @@ export type BuildRequest = {
   readonly triesMax: number
 }
 
+/** The block has no room left for the transaction; another one may have. */
+const FULL: ReadonlySet<string> = new Set(['blockGasExceeded', 'blockBytesExceeded'])
+
 /** The block, and the transactions that were offered but can be in no block now, with why. */
 export type Built = BlockResult & { readonly rejected: readonly { readonly hash: Hex; readonly rejection: Rejection }[] }
 
@@ -54,9 +57,8 @@ export async function buildBlock(executor: Executor, request: BuildRequest): Pro
   let tries = 0
   for (const tx of offer) {
     if (tries++ >= triesMax) break
-    if (run.bytesUsed() + tx.raw.length > params.blockBytesMax) continue
     const outcome = await run.apply(tx)
-    if (!outcome.ok && outcome.code !== 'blockGasExceeded') rejected.push({ hash: tx.hash, rejection: outcome })
+    if (!outcome.ok && !FULL.has(outcome.code)) rejected.push({ hash: tx.hash, rejection: outcome })
   }
   return { ...run.finish(parent, given), rejected }
 }

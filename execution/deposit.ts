@@ -14,7 +14,7 @@ import {
   parseAbi,
   parseAbiItem,
 } from 'viem'
-import { DOOR, SYSTEM_SENDER, TX_TYPE } from '../genesis/params.ts'
+import { DEPOSIT_GAS_COUNTED_MIN, DOOR, SYSTEM_SENDER, TX_TYPE } from '../genesis/params.ts'
 import { attempt, type Cursor, malformed, takeRlpList, takeRlpString, takeRlpUint } from './fields.ts'
 import { keccak256 } from './keccak.ts'
 import type { L1Info } from './ledger/tables.ts'
@@ -75,6 +75,11 @@ export function decodeDeposit(raw: Uint8Array): Deposit | undefined {
     if (list.at !== list.end) malformed()
     return { sourceHash, from, to, mintWei, valueWei, gas, isSystem: isSystem === 1n, data }
   })
+}
+
+/** What a deposit counts towards the bound of a block: at least as much as the portal's meter takes for it on L1. */
+export function countedGas({ gas }: Deposit): bigint {
+  return gas > DEPOSIT_GAS_COUNTED_MIN ? gas : DEPOSIT_GAS_COUNTED_MIN
 }
 
 /** Source hash of a user's deposit: its log's place on L1. */

@@ -53,7 +53,9 @@ export type State = {
   putSlot(address: Hex, slot: Hex, value: Uint8Array): void
   slot(address: Hex, slot: Hex): Uint8Array
   recordOperation(operation: EvmOperation): void
-  /** The operations of EVM origin since the last call, in order. */
+  /** The operations of EVM origin that wait to be taken, in order. */
+  operations(): readonly EvmOperation[]
+  /** The operations of EVM origin since the last call, in order. Not inside a checkpoint. */
   takeOperations(): EvmOperation[]
   /** Commits the ledger's root to its slot, computes both roots and hands over what was written. Not inside a checkpoint. */
   seal(): { readonly roots: StateRoots; readonly writes: StateWrites }
@@ -322,7 +324,9 @@ export function createState(reader: StateReader, start: StateRoots): State {
       operations.push(operation)
       onUndo(() => operations.pop())
     },
+    operations: () => operations,
     takeOperations() {
+      assert(marks.length === 0, 'operations taken inside a checkpoint')
       const taken = operations
       operations = []
       return taken

@@ -64,7 +64,7 @@ export type ChainParams = {
   readonly chainId: number
   /** Gas that one block may use. */
   readonly blockGasLimit: bigint
-  /** Bytes of transactions that one block may hold: a batch of one block must fit 6 blobs. */
+  /** Bytes that one block may take on L1, rows and EVM transactions before compression: a batch of one block must fit 6 blobs. */
   readonly blockBytesMax: number
   readonly initialBaseFeeWei: bigint
   readonly minBaseFeeWei: bigint
@@ -97,6 +97,13 @@ export const NATIVE_GAS = {
   perEntry: 400n,
   perEpoch: 800n,
 } as const
+
+/**
+ * Gas of deposits that one block takes, each counted with at least the second number: what the portal lets into one L1 block. So an L2 block can take an L1
+ * block's deposits whole, and what they do through the doors leaves room in a batch. contracts/Portal.sol has the same two numbers.
+ */
+export const DEPOSIT_GAS_PER_BLOCK_MAX = 8_000_000n
+export const DEPOSIT_GAS_COUNTED_MIN = 50_000n
 
 /** Bounds of native fields, in bytes or items. docs/spec/transactions.md */
 export const LIMIT = {

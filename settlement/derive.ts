@@ -9,12 +9,13 @@ import { type BlockResult, ORIGIN_STEP_MAX } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import { type Header, timestampMs } from '../execution/block.ts'
 import type { BuildRequest, Built, OriginStep } from '../execution/buildBlock.ts'
+import { countedGas } from '../execution/deposit.ts'
 import type { L1Info } from '../execution/ledger/tables.ts'
 import { transactionHash } from '../execution/native/native.ts'
 import type { Rejection } from '../execution/native/nativeType.ts'
 import { encodeRow, type Row } from '../execution/native/row.ts'
 import { decodeTx, type Tx } from '../execution/tx.ts'
-import type { ChainParams } from '../genesis/params.ts'
+import { DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { BATCH_BLOCKS_MAX, type BatchCommit, type BatchRejection, type DecodedBatch, type DecodeOptions, decodeBatch } from './batch.ts'
 import { type BatchHeader, batchAccumulator } from './inbox.ts'
 import type { L1Block } from './l1.ts'
@@ -43,7 +44,6 @@ export type DeriveRejection = {
     | 'originNotCanonical'
     | 'beforeOrigin'
     | 'tooManyDeposits'
-    | 'blockTooLarge'
     | 'badCommit'
     | 'badTransaction'
     | 'transactionRefused'
@@ -127,12 +127,7 @@ export type BlockRequests = { readonly ok: true; readonly blocks: readonly Deriv
 /** 3: the blocks with what L1 adds to them. `origin` is the record of the block before the batch. Throws `L1Error` (retry) if L1 left out a block or a deposit. */
 export function toBlockRequests(
   { batch }: Pick<DecodedBlocks, 'batch'>,
-  {
-    header,
-    origin,
-    l1,
-    params,
-  }: { readonly header: BatchHeader; readonly origin: L1Info; readonly l1: L1View; readonly params: ChainParams },
+  { header, origin, l1 }: { readonly header: BatchHeader; readonly origin: L1Info; readonly l1: L1View },
 ): BlockRequests | DeriveRejection {
   const canonical = blockOf(l1, header.l1OriginNumber).hash
   if (canonical !== header.l1OriginHash) return reject('originNotCanonical', { got: header.l1OriginHash, want: canonical })
@@ -141,7 +136,7 @@ export function toBlockRequests(
   for (const [i, { originNumber, ...block }] of batch.blocks.entries()) {
     const step = originNumber === before.number ? undefined : originStep(before, originNumber, l1)
     const derived = { ...block, number: batch.firstBlock + BigInt(i), origin: step }
-    const refused = checkBounds(derived, params)
+    const refused = checkBounds(derived)
     if (refused) return refused
     blocks.push(derived)
     before = step?.info ?? before
@@ -248,17 +243,13 @@ function originStep(before: L1Info, number: bigint, l1: L1View): OriginStep {
 }
 
 /** What `applyBlock` asks of any block and building one does not. */
-function checkBounds(
-  { number, timestampMs: ms, origin, transactions }: DerivedBlock,
-  { blockGasLimit, blockBytesMax }: ChainParams,
-): DeriveRejection | undefined {
-  const bytes = transactions.reduce((sum, raw) => sum + raw.length, 0)
-  if (bytes > blockBytesMax) return reject('blockTooLarge', { block: number, bytes, max: blockBytesMax })
+function checkBounds({ number, timestampMs: ms, origin }: DerivedBlock): DeriveRejection | undefined {
   if (!origin) return undefined
   const { timestampSec } = origin.info
   if (BigInt(Math.floor(ms / 1000)) < timestampSec) return reject('beforeOrigin', { block: number, got: ms, origin: timestampSec })
-  const gas = origin.deposits.reduce((sum, deposit) => sum + deposit.gas, 0n)
-  return gas > blockGasLimit ? reject('tooManyDeposits', { block: number, gas, max: blockGasLimit }) : undefined
+  const gas = origin.deposits.reduce((sum, deposit) => sum + countedGas(deposit), 0n)
+  const max = DEPOSIT_GAS_PER_BLOCK_MAX
+  return gas > max ? reject('tooManyDeposits', { block: number, gas, max }) : undefined
 }
 
 function blockOf(l1: L1View, number: bigint): L1Block {

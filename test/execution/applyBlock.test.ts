@@ -2,11 +2,14 @@ import { type Hex, hexToBytes, parseEther } from 'viem'
 import { expect, test } from 'vitest'
 import { applyBlock } from '../../execution/applyBlock.ts'
 import type { Block, Header } from '../../execution/block.ts'
-import { nextBaseFeeWei } from '../../execution/block.ts'
+import { hashHeader, nextBaseFeeWei } from '../../execution/block.ts'
+import { doorCallData } from '../../execution/native/native.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { decodeTx } from '../../execution/tx.ts'
 import { commonOf } from '../../execution/vm.ts'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
+import { DOOR } from '../../genesis/params.ts'
+import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { addressOf, createTestChain, signNative, testAccounts } from '../fakes/testChain.ts'
 
 const [alice, bob] = testAccounts as [(typeof testAccounts)[number], (typeof testAccounts)[number]]
@@ -104,6 +107,42 @@ test('bytes that are no transaction are refused with a code, whatever is cut off
     expect(decodeTx(raw, common).ok).toBe(true)
     for (let cut = 0; cut < raw.length; cut++) expect(decodeTx(raw.slice(0, cut), common)).toMatchObject({ ok: false, invalid: true })
   }
+})
+
+test('a block takes so many bytes of L1 and no more: rows of native transactions, bytes of others, rows of what calls did through the doors', async () => {
+  // Room for the transfer's row (4 elements of 31 bytes), the EVM transaction, and half of the row that its door call leaves.
+  const door = {
+    to: DOOR.ledger,
+    value: 9n,
+    gas: 200_000n,
+    data: doorCallData({ type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 9n } }),
+  }
+  const sign = async (chainId: number, nonce: number) => hexToBytes(await alice.signTransaction({ chainId, nonce, ...door, ...fees }))
+  const { chainId } = DEVNET_PARAMS
+  const evm = await sign(chainId, 0)
+  const native = await signNative(alice, { type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 7n }, nonce: 0n, chainId })
+  const full = 124 + evm.length + 62
+  const build = async (blockBytesMax: number) => {
+    const chain = await createTestChain({ params: { blockBytesMax }, precompiles: PRECOMPILES })
+    return { chain, built: await chain.next([chain.decode(native), chain.decode(evm)]) }
+  }
+  const fits = await build(full)
+  expect(fits.built.transactions).toHaveLength(2)
+  expect(fits.built.operations).toHaveLength(1)
+  const short = await build(full - 1)
+  expect(short.built.transactions.map(({ kind }) => kind)).toEqual(['native'])
+  expect(short.built.rejected).toEqual([])
+  expect(short.chain.executor.state.account(addressOf(alice)).nonce).toBe(0n)
+  // Nobody else takes the block that was too large either.
+  const other = await createTestChain({ params: { blockBytesMax: full - 1 }, precompiles: PRECOMPILES })
+  const head = other.head()
+  const forged = { header: { ...fits.built.block.header, parentHash: hashHeader(head) }, transactions: fits.built.block.transactions }
+  expect(await applyBlock(other.executor, head, forged)).toMatchObject({ ok: false, code: 'blockBytesExceeded', index: 1 })
+  const tiny = await createTestChain({ params: { blockBytesMax: 100 }, precompiles: PRECOMPILES })
+  const parentHash = hashHeader(tiny.head())
+  expect(await applyBlock(tiny.executor, tiny.head(), { ...forged, header: { ...forged.header, parentHash } })).toMatchObject({
+    code: 'blockTooLarge',
+  })
 })
 
 test('the base fee moves by at most an eighth and not below the floor', () => {

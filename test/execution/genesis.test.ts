@@ -72,7 +72,11 @@ test.each([
   ['a checksummed address', edit('l1.portal', (before) => String(before).toUpperCase()), 'l1.portal must be 20 bytes as lowercase hex'],
   ['no validators', edit('validators', () => []), 'validators must be a list of 1 to 191'],
   ['an amount beyond 96 bits', edit('accounts.0.ledgerWei', () => String(2n ** 96n)), 'accounts[0] must be amounts below 2^96 wei'],
-  ['an account twice', edit('accounts', (before) => [(before as unknown[])[0], (before as unknown[])[0]]), 'accounts must be each address once'],
+  [
+    'an account twice',
+    edit('accounts', (before) => [(before as unknown[])[0], (before as unknown[])[0]]),
+    'accounts must be each address once',
+  ],
   ['a share above all', edit('params.protocolBps', () => 10_001), 'params.protocolBps must be at most 10000'],
   ['a block no batch can hold', edit('params.blockBytesMax', () => 700_000), 'params.blockBytesMax must be at most 650000'],
 ])('a file with %s is refused, naming the place', (_, text, message) => {

@@ -9,7 +9,17 @@ const rich: PoolAccounts = () => ({ nonce: 0n, balanceWei: 10n ** 20n })
 let made = 0
 
 /** A native transaction as the pool sees it: who, which nonce, what it bids for a unit of gas, how long it is. */
-function native({ from = 'aa', nonce = 0n, bid = 20n, bytes = 100 }: { from?: string; nonce?: bigint; bid?: bigint; bytes?: number }): PoolTx {
+function native({
+  from = 'aa',
+  nonce = 0n,
+  bid = 20n,
+  bytes = 100,
+}: {
+  from?: string
+  nonce?: bigint
+  bid?: bigint
+  bytes?: number
+}): PoolTx {
   const hash: Hex = `0x${(++made).toString(16).padStart(64, '0')}`
   return {
     kind: 'native',

@@ -66,7 +66,7 @@ async function derive(follower: Follower, { posted, payload }: PostedStory, l1: 
   }
   const decoded = decodeBatchBlocks(posted, payload, { parent, chainId: params.chainId, decompress: brotli.decompress })
   if (!decoded.ok) return decoded
-  const requests = toBlockRequests(decoded, { header, origin, l1, params })
+  const requests = toBlockRequests(decoded, { header, origin, l1 })
   if (!requests.ok) return requests
   const wrongCommit = checkCommit(
     decoded.batch,
@@ -207,14 +207,6 @@ test('deposits are those that L1 queued, all of them, in order', async () => {
   expect(await verdict({ l1: { deposits: () => queued.slice(0, 1) } })).toMatchObject({ code: 'laneMismatch' })
   await expect(verdict({ l1: { deposits: () => queued.slice(1) } })).rejects.toMatchObject({ name: 'L1Error', kind: 'retry' })
   await expect(verdict({ l1: { block: () => undefined } })).rejects.toMatchObject({ name: 'L1Error', kind: 'retry' })
-})
-
-test('a block larger than the network allows is refused', async () => {
-  const transfer = story.blocks[0]?.block.transactions.at(-1)
-  if (!transfer) throw new Error('there is no transfer')
-  const bytesMax = story.chain.genesis.params.blockBytesMax
-  const transactions = new Array<Uint8Array>(Math.ceil(bytesMax / transfer.length) + 1).fill(transfer)
-  expect(await verdict({ batch: withLast({ transactions }) })).toMatchObject({ code: 'blockTooLarge', block: 4n, max: bytesMax })
 })
 
 test('a batch without the validators is refused', async () => {
