@@ -6,7 +6,7 @@ import { createAccountFromRLP } from '@ethereumjs/util'
 import { type Hex, hexToBytes } from 'viem'
 import { applyBlock, type BlockResult, type Executor } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
-import type { Block, Header } from '../execution/block.ts'
+import { type Block, type Header, nextBaseFeeWei } from '../execution/block.ts'
 import { buildBlock, type OriginStep } from '../execution/buildBlock.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { accounts } from '../execution/ledger/tables.ts'
@@ -24,9 +24,15 @@ import { StoreError } from './store.ts'
 /** Blocks kept executed and undecided: a height seldom has more than one. */
 const CANDIDATES_MAX = 4
 /** Rejections after which a transaction may still run later: it stays in the pool. */
-const PASSING = new Set(['nonceTooHigh', 'feeTooLow', 'blockGasExceeded'])
+const PASSING = new Set(['nonceTooHigh', 'feeTooLow', 'blockGasExceeded', 'blockBytesExceeded'])
 
-export type BuildOptions = { readonly timestampMs: number; readonly feeRecipient: Hex; readonly origin: OriginStep | undefined }
+export type BuildOptions = {
+  /** Time after which no further transaction is started, in milliseconds. */
+  readonly budgetMs: number
+  readonly timestampMs: number
+  readonly feeRecipient: Hex
+  readonly origin: OriginStep | undefined
+}
 
 export type ChainState = {
   readonly genesis: Genesis
@@ -122,12 +128,14 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
     build: (options) =>
       alone(async () => {
         backToHead()
-        const baseFeeWei = head.header.baseFeePerGas
+        const { budgetMs, ...request } = options
+        const until = performance.now() + budgetMs
         const built = await buildBlock(executor, {
-          ...options,
+          ...request,
           parent: head.header,
-          offer: pool.offer(poolAccounts, baseFeeWei),
+          offer: pool.offer(poolAccounts, nextBaseFeeWei(head.header, params)),
           triesMax: 20_000,
+          mayGoOn: () => performance.now() < until,
         })
         keep(built)
         const gone = built.rejected.filter(({ rejection }) => !PASSING.has(rejection.code))

@@ -35,6 +35,8 @@ const COMMON = {
 const RPC = {
   'rpc-host': { kind: 'string', default: '127.0.0.1', help: 'address on which JSON-RPC listens' },
   'rpc-port': { kind: 'integer', default: 8545, help: 'port of JSON-RPC over HTTP and WebSocket; 0: any free one' },
+  'rpc-hosts': { kind: 'string', default: '', help: 'names, separated by commas, by which clients may call it besides localhost; *: any' },
+  'rpc-origins': { kind: 'string', default: '', help: 'origins of web pages that may read answers, separated by commas; *: any' },
 } as const satisfies Options
 
 const L1 = {
@@ -60,17 +62,22 @@ export const COMMANDS = {
       l1: { kind: 'string', help: 'an L1 that runs already, with funded development accounts; default: anvil is started' },
       'l1-port': { kind: 'integer', default: 0, help: 'port of the L1 that is started; 0: any free one' },
       'l1-block-sec': { kind: 'integer', default: 1, help: 'seconds between blocks of the L1 that is started' },
+      'p2p-host': { kind: 'string', default: '127.0.0.1', help: 'IP address on which other nodes are met' },
+      'p2p-port': { kind: 'integer', default: 0, help: 'TCP port on which other nodes are met; 0: any free one' },
       ...POSTING,
       ...COMMON,
     },
   },
   node: {
-    summary: 'one validator of a network that is on L1 already',
+    summary: 'a node of a network that is on L1 already: a validator if its folder holds validator.key, else a follower',
     options: {
       l1: { kind: 'string', help: 'URL of the L1 node (required)' },
       'data-dir': { kind: 'string', help: 'where the chain and the keys live (required)' },
       'poster-key': { kind: 'string', help: 'file with the key of the account that posts batches; without it none are posted' },
       'submitter-key': { kind: 'string', help: 'file with the key of the account that submits checkpoints' },
+      bootstrap: { kind: 'string', help: 'multiaddrs of peers, separated by commas: whom a follower asks for blocks' },
+      'p2p-host': { kind: 'string', default: '0.0.0.0', help: 'IP address on which other nodes are met' },
+      'p2p-port': { kind: 'integer', default: 9600, help: 'TCP port on which other nodes are met; 0: any free one' },
       ...L1,
       ...RPC,
       ...POSTING,
@@ -109,6 +116,17 @@ export class UsageError extends Error {
 }
 
 export type Parsed<C extends CommandName> = { readonly config: ConfigOf<C>; readonly rest: readonly string[] }
+
+/** How JSON-RPC is served, as the options say. */
+export function rpcOptions(config: Pick<ConfigOf<'node'>, keyof typeof RPC>) {
+  const list = (text: string) => text.split(',').filter((item) => item !== '')
+  return {
+    host: config['rpc-host'],
+    port: config['rpc-port'],
+    allowedHosts: list(config['rpc-hosts']),
+    allowedOrigins: list(config['rpc-origins']),
+  }
+}
 
 /** Whether a word is a command. */
 export function isCommand(word: string): word is CommandName {

@@ -20,7 +20,7 @@ import {
 import { decodeGenesis, encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { batchInboxAbi, openTokenAbi } from '../settlement/abi.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
-import { type ConfigOf, UsageError } from './config.ts'
+import { type ConfigOf, rpcOptions, UsageError } from './config.ts'
 import { loadValidatorKey, type ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
@@ -69,7 +69,8 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
       genesis,
       key,
       l1: { url: l1Url, beaconUrls: [l1Url], pollMs: 250, publicUrl: l1Url },
-      rpc: { host: config['rpc-host'], port: config['rpc-port'] },
+      rpc: rpcOptions(config),
+      p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap: [] },
       poster: signerOf(DEVNET_POSTER_KEY),
       submitter: signerOf(DEVNET_SUBMITTER_KEY),
       posting: { da, batchSec: config['batch-sec'] },

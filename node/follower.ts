@@ -110,7 +110,7 @@ export function createFollower(options: FollowerOptions): Follower {
   const silenceMs = Math.max(SILENCE_MIN_MS, 2 * params.maxBlockIntervalMs)
   const waiting = new Map<bigint, FinalBlock>()
   let waitingBytes = 0
-  let highest = 0n
+  let highest = chain.head().header.number
   let stopped = false
   let askAtMs = 0
   let running: Promise<void> = Promise.resolve()
@@ -154,8 +154,10 @@ export function createFollower(options: FollowerOptions): Follower {
       }
       await apply(checked.final)
     }
-    if (answer.blocks.length > 0) log.debug('blocks fetched', { from, blocks: answer.blocks.length, peer: answer.peer })
-    return answer.blocks.length > 0
+    if (answer.blocks.length === 0) return false
+    log.debug('blocks fetched', { from, blocks: answer.blocks.length, peer: answer.peer })
+    askAtMs = 0 // where these came from, there may be more
+    return true
   }
 
   async function pause(ms: number): Promise<void> {
@@ -182,8 +184,7 @@ export function createFollower(options: FollowerOptions): Follower {
 
   return {
     start() {
-      highest = head()
-      log.info('following', { head: highest })
+      log.info('following', { head: head() })
       running = run().catch((error: unknown) => {
         stopped = true
         onFatal(error)

@@ -2,10 +2,12 @@
  * Follows L1: which blocks are canonical, which deposits they queued, which batches they hold. What it knows is made anew from L1 after a restart,
  * from the origin of the last block that L1 had made final.
  */
-import type { Hex } from 'viem'
 import { ORIGIN_STEP_MAX } from '../execution/applyBlock.ts'
 import type { OriginStep } from '../execution/buildBlock.ts'
+import { countedGas } from '../execution/deposit.ts'
 import type { L1Info } from '../execution/ledger/tables.ts'
+import { DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
+import { toL1Info } from '../settlement/derive.ts'
 import type { L1, L1Block } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Batch, L1Checkpoint, L1Deposit, L1Ref } from '../settlement/l1Logs.ts'
@@ -44,12 +46,11 @@ export type L1Follower = {
    * The origin that a block on top of `current` may take at this time: the latest L1 block that is `lagBlocks` behind L1's head, not later than the
    * block, and whose deposits fit. Undefined: stay.
    */
-  nextOrigin(
-    current: L1Info,
-    limits: { readonly timestampMs: number; readonly lagBlocks: number; readonly gasMax: bigint },
-  ): OriginStep | undefined
+  nextOrigin(current: L1Info, limits: { readonly timestampMs: number; readonly lagBlocks: number }): OriginStep | undefined
   /** Whether an origin is still what L1 says; undefined while that is not known. */
   isCanonical(origin: L1Ref): boolean | undefined
+  /** The origin of our chain stands here: what is before it is kept no longer than until L1 makes it final. */
+  passed(originNumber: bigint): void
   /** A canonical L1 block; undefined if it is not known, or no longer kept. */
   block(number: bigint): L1Block | undefined
   /** Reads L1 once; called by the timer, and by tests. Throws nothing that passes. */
@@ -193,7 +194,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
 
   return {
     status,
-    nextOrigin(current, { timestampMs, lagBlocks, gasMax }) {
+    nextOrigin(current, { timestampMs, lagBlocks }) {
       originNumber = current.number
       if (!head) return undefined
       const at = chain.findIndex(({ block }) => block.number === current.number)
@@ -202,8 +203,8 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
       let gas = 0n
       for (const seen of chain.slice(at + 1, at + 1 + Number(ORIGIN_STEP_MAX))) {
         if (seen.block.number + BigInt(lagBlocks) > head.number || Number(seen.block.timestampSec) * 1000 > timestampMs) break
-        gas += seen.deposits.reduce((sum, { deposit }) => sum + deposit.gas, 0n)
-        if (gas > gasMax) break
+        gas += seen.deposits.reduce((sum, { deposit }) => sum + countedGas(deposit), 0n)
+        if (gas > DEPOSIT_GAS_PER_BLOCK_MAX) break
         steps.push(seen)
       }
       const last = steps.at(-1)
@@ -218,6 +219,9 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
       const seen = chain.find(({ block }) => block.number === origin.number)
       return seen && seen.block.hash === origin.hash
     },
+    passed(number) {
+      originNumber = number
+    },
     block: (number) => chain.find(({ block }) => block.number === number)?.block,
     tick,
     async stop() {
@@ -226,12 +230,6 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
       await running
     },
   }
-}
-
-/** What L2 is told of an L1 block. */
-export function toL1Info(block: L1Block, depositCursor: bigint): L1Info {
-  const { number, hash, timestampSec, baseFeeWei, blobBaseFeeWei, prevRandao } = block
-  return { number, hash, timestampSec, baseFee: baseFeeWei, blobBaseFee: blobBaseFeeWei, prevRandao: prevRandao as Hex, depositCursor }
 }
 
 type Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed'>

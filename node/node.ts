@@ -3,7 +3,10 @@
  */
 import { join } from 'node:path'
 import type { Hex } from 'viem'
-import { createValidatorSet, type ValidatorSet } from '../consensus/validatorSet.ts'
+import { createValidatorSet, indexOfKey, type ValidatorSet } from '../consensus/validatorSet.ts'
+import { assert } from '../execution/assert.ts'
+import { createLedger } from '../execution/ledger/ledger.ts'
+import { getL1Info } from '../execution/ledger/tables.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import { createRpcServer } from '../rpc/server.ts'
 import { createKzg, type Kzg } from '../settlement/kzg.ts'
@@ -11,15 +14,18 @@ import { createL1, type L1 } from '../settlement/l1.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
 import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
+import type { rpcOptions } from './config.ts'
+import { createFollower } from './follower.ts'
 import { openJournal } from './journal.ts'
 import { KeyError, type ValidatorKey } from './keys.ts'
-import { createL1Follower, type L1Status } from './l1Follower.ts'
+import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
+import { createPeers, type PeersConfig } from './peers.ts'
 import { createPoster } from './poster.ts'
-import { createRpcChain, type SettlementView } from './rpcChain.ts'
+import { createRpcChain, type NetworkView, type SettlementView } from './rpcChain.ts'
 import { createSimulator } from './simulator.ts'
 import { openStore } from './store.ts'
-import { createValidator } from './validator.ts'
+import { createValidator, type Validator } from './validator.ts'
 
 /** What a pool may hold. */
 const MEMPOOL_LIMITS = { txsMax: 65_536, bytesMax: 64 << 20, txsPerSenderMax: 4_096, nonceGapMax: 4_096, replacementPercent: 10 }
@@ -27,14 +33,16 @@ const MEMPOOL_LIMITS = { txsMax: 65_536, bytesMax: 64 << 20, txsPerSenderMax: 4_
 export type NodeOptions = {
   readonly dataDir: string
   readonly genesis: Genesis
-  readonly key: ValidatorKey
+  /** Of a validator of this network; undefined: the node follows and signs nothing. */
+  readonly key: ValidatorKey | undefined
+  readonly p2p: PeersConfig
   readonly l1: {
     readonly url: string
     readonly beaconUrls: readonly string[]
     readonly pollMs: number /** Told to clients; see SyncStatus. */
     readonly publicUrl: string | undefined
   }
-  readonly rpc: { readonly host: string; readonly port: number }
+  readonly rpc: ReturnType<typeof rpcOptions>
   /** Accounts on L1 for batches and for checkpoints; undefined: this node posts none. */
   readonly poster: L1Signer | undefined
   readonly submitter: L1Signer | undefined
@@ -54,9 +62,13 @@ export type NodeStatus = {
   readonly checkpoints: number
 }
 
+type Closer = () => Promise<void> | void
+
 export type Node = {
   readonly rpcUrl: string
   readonly wsUrl: string
+  /** Multiaddrs by which other nodes reach this one. */
+  readonly p2p: readonly string[]
   status(): NodeStatus
   /** Ends everything in reverse order. What was final stays so. */
   close(): Promise<void>
@@ -65,15 +77,15 @@ export type Node = {
 /** Starts a node. Throws what its parts throw; whatever was opened by then is closed. */
 export async function startNode(options: NodeOptions): Promise<Node> {
   const { genesis, log, dataDir, onFatal } = options
-  const closers: (() => Promise<void> | void)[] = []
+  const closers: Closer[] = []
   const close = async () => {
     for (const closer of closers.reverse()) await closer()
     closers.length = 0
   }
   try {
     const set = validatorSetOf(genesis)
-    const self = set.validators.find(({ publicKey }) => publicKey === options.key.publicKey)
-    if (!self) throw new KeyError(`the key in ${dataDir} is of no validator of this network`)
+    if (options.key && indexOfKey(set, options.key.publicKey) === undefined)
+      throw new KeyError(`the key in ${dataDir} is of no validator of this network`)
     const store = await openStore(join(dataDir, 'chain'))
     closers.push(() => store.close())
     const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain') })
@@ -91,23 +103,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       onFatal,
     })
     closers.push(() => follower.stop())
-    const journal = openJournal(join(dataDir, 'consensus'))
-    closers.push(() => journal.close())
-    const { originLagBlocks, blockGasLimit } = genesis.params
-    const validator = createValidator({
-      chain,
-      set,
-      key: options.key,
-      feeRecipient: self.feeRecipient,
-      journal,
-      log: log.child('consensus'),
-      nowMs: Date.now,
-      nextOrigin: (current, timestampMs) =>
-        follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks, gasMax: blockGasLimit }),
-      broadcast: () => {}, // a set of one has nobody to tell
-      onFatal,
-    })
-    closers.push(() => validator.stop())
+    const engine = await openEngine(options, { chain, set, follower, closers })
     const blocks = createBlocks(chain)
     const poster = createPoster({
       chain,
@@ -131,20 +127,101 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       simulator,
       settlement,
       clientVersion: options.clientVersion,
-      wake: validator.wake,
+      wake: engine.wake,
+      network: engine.network,
     })
-    const server = await createRpcServer({ chain: rpcChain, host: options.rpc.host, port: options.rpc.port, log: log.child('rpc') })
+    const server = await createRpcServer({ chain: rpcChain, ...options.rpc, log: log.child('rpc') })
     closers.push(() => server.close())
-    validator.start()
+    engine.start()
     const status = (): NodeStatus => {
       const { batches, postedBytes, checkpoints } = follower.status()
       return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }
     }
-    return { rpcUrl: server.url, wsUrl: server.wsUrl, status, close }
+    return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: engine.addresses, status, close }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/** What moves the head: a validator or a follower, and the peers of either. */
+type Engine = {
+  readonly addresses: readonly string[]
+  start(): void
+  /** Something waits for a block. */
+  wake(): void
+  network(): NetworkView
+}
+
+type EngineParts = { readonly chain: ChainState; readonly set: ValidatorSet; readonly follower: L1Follower; readonly closers: Closer[] }
+
+async function openEngine(options: NodeOptions, { chain, set, follower, closers }: EngineParts): Promise<Engine> {
+  const { key, dataDir, log, onFatal } = options
+  const validator = key && openValidator(options, { chain, set, key, follower, closers })
+  const observer = key
+    ? undefined
+    : createFollower({
+        chain,
+        set,
+        request: (request) => peers.request(request),
+        blame: (peer, why) => peers.blame(peer, why),
+        log: log.child('follower'),
+        nowMs: Date.now,
+        onFatal,
+      })
+  if (observer) closers.push(observer.stop)
+  const peers = await createPeers({
+    dataDir,
+    config: options.p2p,
+    chain,
+    set,
+    isValidator: key !== undefined,
+    log: log.child('p2p'),
+    onTransactions: () => validator?.wake(),
+    hasBlock: (number) => observer?.has(number) ?? number <= chain.head().header.number,
+    onFinalBlock: (final) => observer?.takeBlock(final),
+    onHeight: (number) => observer?.takeHeight(number),
+    onPeer: () => observer?.askNow(),
+  })
+  closers.push(peers.close)
+  if (observer) chain.onBlock(() => follower.passed(getL1Info(createLedger(chain.store.reader.ledgerRecord)).number))
+  return {
+    addresses: peers.addresses,
+    start() {
+      validator?.start()
+      observer?.start()
+    },
+    wake: () => validator?.wake(),
+    network() {
+      const highest = observer?.highest() ?? 0n
+      return { peers: peers.count(), highestBlock: highest > chain.head().header.number ? highest : undefined }
+    },
+  }
+}
+
+function openValidator(
+  { dataDir, genesis, log, onFatal }: NodeOptions,
+  { chain, set, key, follower, closers }: EngineParts & { readonly key: ValidatorKey },
+): Validator {
+  const self = set.validators[indexOfKey(set, key.publicKey) ?? -1]
+  assert(self, 'the key is of no validator')
+  const journal = openJournal(join(dataDir, 'consensus'))
+  closers.push(journal.close)
+  const { originLagBlocks } = genesis.params
+  const validator = createValidator({
+    chain,
+    set,
+    key,
+    feeRecipient: self.feeRecipient,
+    journal,
+    log: log.child('consensus'),
+    nowMs: Date.now,
+    nextOrigin: (current, timestampMs) => follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks }),
+    broadcast: () => {}, // a set of one has nobody to tell
+    onFatal,
+  })
+  closers.push(validator.stop)
+  return validator
 }
 
 /** The validators of the genesis file, as consensus takes them. Throws KeyError if they are no set. */

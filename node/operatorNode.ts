@@ -1,10 +1,14 @@
-/** `tributary node`: a validator of a network whose genesis file is on L1, with keys from files. */
+/**
+ * `tributary node`: a node of a network whose genesis file is on L1. With a validator's key in its folder it validates, without one it follows the
+ * peers that --bootstrap names.
+ */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bytesToHex, type Hex, isAddress } from 'viem'
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import { peerIdOf } from '../p2p/host.ts'
 import { findGenesis } from '../settlement/l1.ts'
-import { type ConfigOf, UsageError } from './config.ts'
+import { type ConfigOf, rpcOptions, UsageError } from './config.ts'
 import { signerOf } from './devnet.ts'
 import { loadKeyMaterial, loadValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
@@ -27,14 +31,19 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
   if (l1 === undefined) throw new UsageError('--l1 URL is required')
   if (dataDir === undefined) throw new UsageError('--data-dir DIR is required')
   if (da !== 'blob' && da !== 'calldata') throw new UsageError(`--da is blob or calldata, not ${da}`)
+  const key = existsSync(join(dataDir, 'validator.key')) ? loadValidatorKey(dataDir, { create: false }) : undefined
+  const bootstrap = bootstrapOption(config.bootstrap)
+  if (!key && bootstrap.length === 0)
+    throw new UsageError(`there is no validator.key in ${dataDir}: to follow the network instead, name a peer with --bootstrap MULTIADDR`)
   mkdirSync(dataDir, { recursive: true })
   const genesis = await loadGenesis(join(dataDir, 'genesis.json'), { l1, inbox: inboxOption(config.inbox) })
   return startNode({
     dataDir,
     genesis,
-    key: loadValidatorKey(dataDir, { create: false }),
+    key,
     l1: { url: l1, beaconUrls: [config.beacon ?? l1], pollMs: L1_POLL_MS, publicUrl: undefined },
-    rpc: { host: config['rpc-host'], port: config['rpc-port'] },
+    rpc: rpcOptions(config),
+    p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap },
     poster: signerFromFile(config['poster-key']),
     submitter: signerFromFile(config['submitter-key']),
     posting: { da, batchSec: config['batch-sec'] },
@@ -49,6 +58,13 @@ export function inboxOption(text: string | undefined): Hex | undefined {
   if (text === undefined) return undefined
   if (!isAddress(text, { strict: false })) throw new UsageError(`--inbox is an address, not ${text}`)
   return text.toLowerCase() as Hex
+}
+
+function bootstrapOption(text: string | undefined): readonly string[] {
+  const addresses = (text ?? '').split(',').filter((address) => address !== '')
+  const wrong = addresses.find((address) => peerIdOf(address) === undefined)
+  if (wrong !== undefined) throw new UsageError(`--bootstrap takes multiaddrs like /ip4/127.0.0.1/tcp/9600/p2p/ID, not ${wrong}`)
+  return addresses
 }
 
 /** The folder's genesis file, or the one on L1, which is then kept in the folder. */

@@ -6,8 +6,7 @@ import type { Hex } from 'viem'
 import { decodeMessage } from '../consensus/message.ts'
 import { assert } from '../execution/assert.ts'
 import { timestampMs } from '../execution/block.ts'
-import { parseL1Info } from '../execution/deposit.ts'
-import { type BatchBlock, type BatchCommit, type BatchParent, encodeBatch } from '../settlement/batch.ts'
+import { type BatchCommit, type BatchParent, encodeBatch, toBatchBlocks } from '../settlement/batch.ts'
 import { BATCH_PAYLOAD_BYTES_MAX, encodeBlobs } from '../settlement/blob.ts'
 import { encodeSubmit } from '../settlement/checkpoint.ts'
 import { type BatchHeader, encodePostBatch } from '../settlement/inbox.ts'
@@ -210,7 +209,8 @@ async function makeBatch(options: PosterOptions, inbox: InboxState, count: numbe
   const { chain, blocks, follower } = options
   const firstBlock = inbox.lastBlock + 1n
   const lastBlock = inbox.lastBlock + BigInt(count)
-  const { lane, batchBlocks, parent } = collect(options, firstBlock, lastBlock)
+  const { lane, parent } = collect(options, firstBlock, lastBlock)
+  const batchBlocks = toBatchBlocks(lane, parent)
   const last = blocks.read(lastBlock)
   const origin = follower.block(batchBlocks.at(-1)?.originNumber ?? parent.originNumber)
   if (!last || origin?.hash !== last.block.header.parentBeaconBlockRoot) return undefined
@@ -241,28 +241,16 @@ async function makeBatch(options: PosterOptions, inbox: InboxState, count: numbe
   return { header, payload, tailRatio }
 }
 
-function collect(
-  { chain, blocks }: PosterOptions,
-  firstBlock: bigint,
-  lastBlock: bigint,
-): { lane: LaneBlock[]; batchBlocks: BatchBlock[]; parent: BatchParent } {
+function collect({ chain, blocks }: PosterOptions, firstBlock: bigint, lastBlock: bigint): { lane: LaneBlock[]; parent: BatchParent } {
   const before = blocks.read(firstBlock - 1n)
   assert(before, 'a batch has a parent')
   const parent = { timestampMs: timestampMs(before.block.header), originNumber: l1InfoAfter(chain.store, firstBlock - 1n).number }
-  const lane: LaneBlock[] = []
-  const batchBlocks: BatchBlock[] = []
-  let { originNumber } = parent
-  for (let number = firstBlock; number <= lastBlock; number++) {
-    const read = blocks.read(number)
-    assert(read, `block ${number} is missing`)
-    const { block, transactions, operations } = read
-    const [first] = transactions
-    originNumber = (first?.kind === 'deposit' ? parseL1Info(first.deposit)?.number : undefined) ?? originNumber
-    lane.push({ header: block.header, transactions, operations })
-    const posted = transactions.filter((tx) => tx.kind !== 'deposit').map((tx) => tx.raw)
-    batchBlocks.push({ timestampMs: timestampMs(block.header), originNumber, coinbase: block.header.miner, transactions: posted })
-  }
-  return { lane, batchBlocks, parent }
+  const lane = Array.from({ length: Number(lastBlock - firstBlock) + 1 }, (_, i): LaneBlock => {
+    const read = blocks.read(firstBlock + BigInt(i))
+    assert(read, `block ${firstBlock + BigInt(i)} is missing`)
+    return { header: read.block.header, transactions: read.transactions, operations: read.operations }
+  })
+  return { lane, parent }
 }
 
 /** The ledger root after every sixteen rows. Blocks go on being made in between the groups. */

@@ -14,6 +14,9 @@ export type SettlementView = {
   status(): Pick<SyncStatus, 'l1Head' | 'l1Url' | 'batches' | 'checkpoints'>
 }
 
+/** What is known of other nodes. */
+export type NetworkView = Pick<SyncStatus, 'peers' | 'highestBlock'>
+
 export type RpcChainOptions = {
   readonly chain: ChainState
   readonly blocks: Blocks
@@ -22,10 +25,11 @@ export type RpcChainOptions = {
   readonly clientVersion: string
   /** Says that something waits for a block. */
   wake(): void
+  network(): NetworkView
 }
 
 /** The port over a chain. */
-export function createRpcChain({ chain, blocks, simulator, settlement, clientVersion, wake }: RpcChainOptions): Chain {
+export function createRpcChain({ chain, blocks, simulator, settlement, clientVersion, wake, network }: RpcChainOptions): Chain {
   const { store, pool, poolAccounts, genesis } = chain
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
 
@@ -78,6 +82,7 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
         l1Origin: { number, hash },
         validators: genesis.validators.length,
         ...settlement.status(),
+        ...network(),
       }
     },
     blocksMatching({ from, to, addresses, topics }) {

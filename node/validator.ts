@@ -7,7 +7,7 @@
 import type { Hex } from 'viem'
 import { aggregateSignatures, sign } from '../consensus/bls.ts'
 import type { Effect } from '../consensus/effect.ts'
-import { checkSign, decodeGuard, encodeGuard } from '../consensus/guard.ts'
+import { checkSign, decodeGuard, encodeGuard, type Guard, mayVote } from '../consensus/guard.ts'
 import { step } from '../consensus/machine.ts'
 import { encodeMessage, type Message, type UnsignedMessage } from '../consensus/message.ts'
 import { replay } from '../consensus/replay.ts'
@@ -15,7 +15,6 @@ import { idleState, type State } from '../consensus/state.ts'
 import { DEFAULT_TIMING } from '../consensus/timing.ts'
 import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { decodeWal, encodeWalHeader, encodeWalInput, isLogged, type LoggedInput } from '../consensus/wal.ts'
-import { assert } from '../execution/assert.ts'
 import { timestampMs } from '../execution/block.ts'
 import type { OriginStep } from '../execution/buildBlock.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
@@ -25,6 +24,13 @@ import type { Journal } from './journal.ts'
 import type { ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
 import { errorFacts } from './log.ts'
+
+/**
+ * Building stops after this time, so that what the pool holds cannot make a proposal late: with the longest transaction that gas allows (about 2 s of this EVM)
+ * the proposal still comes in while others hold its time for true (consensus/timing.ts, `isTimely`), and before the round's timer.
+ */
+const BUILD_BUDGET_MS = 500
+const TIMING = { ...DEFAULT_TIMING, proposeMs: 3_000 }
 
 export type ValidatorOptions = {
   readonly chain: ChainState
@@ -42,7 +48,7 @@ export type ValidatorOptions = {
 }
 
 export type Validator = {
-  /** Takes up the log, or starts the first height. */
+  /** Takes up the log, or starts the first height. Throws if log and guard do not allow it. */
   start(): void
   /** Something waits for a block: the next height may start as early as the network allows. */
   wake(): void
@@ -54,7 +60,7 @@ export type Validator = {
 export function createValidator(options: ValidatorOptions): Validator {
   const { chain, set, key, journal, log, nowMs, onFatal } = options
   const { params } = chain.genesis
-  const context = { publicKey: key.publicKey, timing: DEFAULT_TIMING, aggregate: aggregateSignatures }
+  const context = { publicKey: key.publicKey, timing: TIMING, aggregate: aggregateSignatures }
   let state: State = idleState(context, set, Number(chain.head().header.number))
   const waiting: LoggedInput[] = []
   let running = false
@@ -131,10 +137,27 @@ export function createValidator(options: ValidatorOptions): Validator {
     }
   }
 
-  function signAndSend(message: UnsignedMessage): void {
+  /** What this key signed last. Throws if the file is damaged: nothing may be signed until an operator has looked. */
+  function readGuard(): Guard | undefined {
     const bytes = journal.readGuard()
     const guard = bytes && decodeGuard(bytes)
-    assert(bytes === undefined || guard !== undefined, 'the guard file is damaged: nothing may be signed until an operator has looked')
+    if (bytes && !guard) throw new Error('the guard file is damaged: what this key has signed is not known, and it signs nothing more')
+    return guard
+  }
+
+  /**
+   * Whether a height may be started with a vote. It may not if the key has signed at it and the log is lost: others decide it then. A lone validator
+   * has no others. Throws for it.
+   */
+  function mayVoteAt(height: number): boolean {
+    const votes = mayVote(readGuard(), height)
+    if (!votes && set.validators.length === 1)
+      throw new Error(`this key has signed at height ${height} and the write-ahead log of that height is lost: put it back`)
+    return votes
+  }
+
+  function signAndSend(message: UnsignedMessage): void {
+    const guard = readGuard()
     const verdict = checkSign(guard, message, set, params.chainId)
     if (!verdict.ok) {
       log.warn('the guard refuses a signature', { code: verdict.code, height: message.height, round: message.round })
@@ -157,7 +180,8 @@ export function createValidator(options: ValidatorOptions): Validator {
   async function build(height: number, round: number): Promise<void> {
     const time = nowMs()
     const current = getL1Info(createLedger(chain.store.reader.ledgerRecord))
-    const result = await chain.build({ timestampMs: time, feeRecipient: options.feeRecipient, origin: options.nextOrigin(current, time) })
+    const origin = options.nextOrigin(current, time)
+    const result = await chain.build({ timestampMs: time, feeRecipient: options.feeRecipient, origin, budgetMs: BUILD_BUDGET_MS })
     if (!stopped) enqueue({ kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) })
   }
 
@@ -191,9 +215,10 @@ export function createValidator(options: ValidatorOptions): Validator {
     const height = Number(chain.head().header.number) + 1
     if (height <= state.height) return // the decided block is being written; `decide` comes back when it is
     try {
+      const votes = mayVoteAt(height)
       journal.truncate(0)
-      journal.append(encodeWalHeader({ chainId: params.chainId, epoch: set.epoch, height, setHash: set.hash, votes: true }))
-      const stepped = step(state, { kind: 'startHeight', height, set, votes: true })
+      journal.append(encodeWalHeader({ chainId: params.chainId, epoch: set.epoch, height, setHash: set.hash, votes }))
+      const stepped = step(state, { kind: 'startHeight', height, set, votes })
       state = stepped.state
       performAll(stepped.effects)
     } catch (error) {
@@ -220,11 +245,10 @@ export function createValidator(options: ValidatorOptions): Validator {
 
   return {
     start() {
-      try {
-        if (!recover()) scheduleNext()
-      } catch (error) {
-        fail(error)
-      }
+      readGuard()
+      if (recover()) return
+      mayVoteAt(state.height + 1)
+      scheduleNext()
     },
     wake: () => {
       if (state.step === 'idle' || state.step === 'decided') scheduleNext()

@@ -154,7 +154,7 @@ async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Pr
   })
   if (!decoded.ok) return toDifference(decoded)
   const view = await viewL1(l1, decoded.origins, before.number)
-  const requests = toBlockRequests(decoded, { header: posted.header, origin: before, l1: view, params })
+  const requests = toBlockRequests(decoded, { header: posted.header, origin: before, l1: view })
   if (!requests.ok) return toDifference(requests)
   const unsigned = checkCommit(decoded.batch, posted.header, ({ height, blockHash, round, bitmap, signature }) => {
     return verifyCommit(set, { height: Number(height), round, blockHash, bitmap, signature }, params.chainId).ok

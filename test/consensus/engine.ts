@@ -62,6 +62,8 @@ export type EngineOptions = {
   readonly law?: Law
   /** false: nothing is logged or guarded, as a broken node would do. */
   readonly durable?: 'wal and guard' | 'guard' | 'nothing'
+  /** false: every message of the height that verifies goes to the machine, admitted or not. */
+  readonly admits?: boolean
 }
 
 export type Engine = {
@@ -75,7 +77,7 @@ export type Engine = {
 }
 
 export function createEngine(options: EngineOptions, ports: EnginePorts, disk: Disk): Engine {
-  const { context, set, chainId, law = LAW, durable = 'wal and guard' } = options
+  const { context, set, chainId, law = LAW, durable = 'wal and guard', admits = true } = options
   let state: State = idleState(context, set, disk.decided.at(-1)?.height ?? 0)
   let early: Early = noEarly(state.height + 1)
   const waiting: LoggedInput[] = []
@@ -218,7 +220,8 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
     receive(peer, message) {
       const receivedMs = ports.now()
       const admission = admit(state, message)
-      if (admission.ok) {
+      const isOfHeight = message.height === state.height && state.step !== 'decided'
+      if (admission.ok || (!admits && isOfHeight)) {
         if (!ports.verify(message)) return
         waiting.push({ kind: 'message', message, receivedMs })
         run()

@@ -1,7 +1,7 @@
 /**
- * The product as people run it, for end-to-end tests: commands of node/main.ts as child processes, under the Node that runs the tests. A devnet is
- * handled by its own process handle: it can be killed at once, started again on the same data folder, and stopped; what it started (its L1) is
- * taken down with it, and its folder removed.
+ * The product as people run it, for end-to-end tests: commands of node/main.ts as child processes, under the Node that runs the tests. A devnet or a
+ * node is handled by its own process handle: it can be killed at once, started again on the same data folder, and stopped; what it started (its L1)
+ * is taken down with it, and its folder removed.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -25,21 +25,27 @@ export type Ready = {
   readonly rpc: string
   readonly ws: string
   readonly l1: string
+  readonly p2p: string
   readonly chainId: number
   readonly accounts: readonly { readonly address: Hex; readonly privateKey: Hex }[]
   readonly contracts: Readonly<Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager', Hex>>
   readonly dataDir: string
 }
 
-export type Devnet = {
+/** The line with `ready` of a node. Spec: docs/cli.md#node */
+export type NodeReady = Pick<Ready, 'ready' | 'rpc' | 'ws' | 'l1' | 'p2p'>
+
+export type Devnet = Running<Ready>
+
+export type Running<R> = {
   /** Of the process that runs now. */
-  ready(): Ready
+  ready(): R
   /** What it printed so far, all runs together: JSON lines on stdout, the log on stderr. */
   output(): { readonly stdout: string; readonly stderr: string }
   /** kill -9: nothing is taken down in order. The L1 that it started goes on. */
   kill(): Promise<void>
   /** Starts it anew on the same data folder, after `kill` or `stop`. */
-  start(): Promise<Ready>
+  start(): Promise<R>
   /** Asks it to end (SIGTERM) and waits. Answers its exit code; null if it had to be killed. */
   stop(): Promise<number | null>
   /** Stops it, and removes its folder and whatever a killed run left running. */
@@ -48,14 +54,23 @@ export type Devnet = {
 
 /** Starts a devnet with any free ports and a folder of its own, with further arguments if there are any. */
 export async function startDevnet(args: readonly string[] = []): Promise<Devnet> {
+  return startCommand<Ready>('devnet', args)
+}
+
+/** Starts a node that follows a devnet, with any free ports and an empty folder of its own. */
+export async function startFollower({ l1, p2p }: Ready, args: readonly string[] = []): Promise<Running<NodeReady>> {
+  return startCommand<NodeReady>('node', ['--l1', l1, '--bootstrap', p2p, '--p2p-host', '127.0.0.1', '--p2p-port', '0', ...args])
+}
+
+async function startCommand<R>(command: 'devnet' | 'node', args: readonly string[]): Promise<Running<R>> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tributary-e2e-'))
   const kept = { stdout: '', stderr: '' }
   let child: ChildProcess | undefined
-  let last: Ready | undefined
+  let last: R | undefined
 
-  async function start(): Promise<Ready> {
-    child = launch(['devnet', '--json', '--rpc-port', '0', '--data-dir', dataDir, ...args], kept)
-    last = await readyLine(child, kept)
+  async function start(): Promise<R> {
+    child = launch([command, '--json', '--rpc-port', '0', '--data-dir', dataDir, ...args], kept)
+    last = await readyLine<R>(child, kept)
     return last
   }
 
@@ -71,9 +86,9 @@ export async function startDevnet(args: readonly string[] = []): Promise<Devnet>
     return code
   }
 
-  const devnet: Devnet = {
+  const handle: Running<R> = {
     ready() {
-      if (last === undefined) throw new Error('the devnet was never ready')
+      if (last === undefined) throw new Error(`the ${command} was never ready`)
       return last
     },
     output: () => ({ ...kept }),
@@ -90,9 +105,9 @@ export async function startDevnet(args: readonly string[] = []): Promise<Devnet>
   }
   try {
     await start()
-    return devnet
+    return handle
   } catch (error) {
-    await devnet.close()
+    await handle.close()
     throw error
   }
 }
@@ -133,10 +148,10 @@ function environment(): NodeJS.ProcessEnv {
 }
 
 /** Waits for the line with `ready` that this process prints. Rejects with its log if it ends or takes too long. */
-function readyLine(child: ChildProcess, kept: { stdout: string; stderr: string }): Promise<Ready> {
+function readyLine<R>(child: ChildProcess, kept: { stdout: string; stderr: string }): Promise<R> {
   return new Promise((resolve, reject) => {
     let printed = ''
-    const fail = (why: string) => reject(new Error(`the devnet ${why}:\n${kept.stderr.slice(-4_000)}`))
+    const fail = (why: string) => reject(new Error(`it ${why}:\n${kept.stderr.slice(-4_000)}`))
     const timer = setTimeout(() => fail(`is not ready after ${READY_MAX_MS / 1_000} s`), READY_MAX_MS)
     const read = (text: string) => {
       printed += text
@@ -145,7 +160,7 @@ function readyLine(child: ChildProcess, kept: { stdout: string; stderr: string }
       clearTimeout(timer)
       child.stdout?.off('data', read)
       if (line === undefined) fail('says everything but that it is ready')
-      else resolve(JSON.parse(line) as Ready)
+      else resolve(JSON.parse(line) as R)
     }
     child.stdout?.on('data', read)
     child.once('error', reject)

@@ -1,0 +1,208 @@
+/**
+ * Gossip: transactions in batches, and final blocks. What comes in is decoded here and judged through ports before it goes on to others; what goes
+ * out waits in a bounded queue for a peer that listens. Spec: docs/spec/p2p.md#gossip
+ */
+import { TopicValidatorResult } from '@libp2p/gossipsub'
+import type { Hex } from 'viem'
+import { LIMIT } from '../genesis/params.ts'
+import type { Host, P2pLog } from './host.ts'
+import { SCORE_THRESHOLDS, scoreOf } from './pubsub.ts'
+import {
+  BATCH_BYTES_MAX,
+  type BlockNews,
+  type CertifiedBlock,
+  type Decoded,
+  decodeNews,
+  decodeTransactions,
+  encodeNews,
+  encodeTransactions,
+  NEWS_BYTES_MAX,
+  TRANSACTIONS_BYTES_MAX,
+  TX_LENGTH_BYTES,
+  topicsOf,
+} from './wire.ts'
+
+/** Accept: deliver and forward. Ignore: neither, and nobody is to blame. Reject: whoever sent it should have known that it is worthless. */
+export type Verdict = 'accept' | 'ignore' | 'reject'
+
+export type GossipPorts = {
+  /** Judges a batch and takes in what is good of it. Reject only what can never be valid, whatever the state. */
+  checkTransactions(transactions: readonly Uint8Array[], from: string): Promise<Verdict>
+  /** Judges a block or its certificate and takes it in. */
+  checkBlock(news: BlockNews, from: string): Promise<Verdict>
+}
+
+export type GossipOptions = {
+  readonly host: Host
+  readonly genesisHash: Hex
+  readonly log: P2pLog
+  /** Milliseconds that a connection may be without a gossip stream of ours; for tests. */
+  readonly muteMs?: number | undefined
+}
+
+export type Gossip = {
+  /** Sends a transaction with the next batch. False: it is too large, or too many wait for somebody who listens. */
+  sendTransaction(raw: Uint8Array): boolean
+  /** Tells others of a final block. */
+  sendBlock(certified: CertifiedBlock): void
+  /** Messages by what became of them, since the start. */
+  counts(): Readonly<Record<Verdict, number>>
+  /** Leaves the topics; nothing is judged afterwards. */
+  close(): void
+}
+
+const RESULT = { accept: TopicValidatorResult.Accept, ignore: TopicValidatorResult.Ignore, reject: TopicValidatorResult.Reject } as const
+
+/** Bounds of what waits to be judged, and of one peer's part in it. */
+const JUDGED_BYTES_MAX = 16 * NEWS_BYTES_MAX
+const JUDGED_BYTES_PER_PEER_MAX = 4 * NEWS_BYTES_MAX
+/** Bounds of what waits to be sent. */
+const QUEUE_TXS_MAX = 16_384
+const QUEUE_BYTES_MAX = 8 << 20
+/** Longest that a transaction waits for company, and how often a queue without listeners is looked at. */
+const BATCH_WAIT_MS = 10
+const LISTENERS_WAIT_MS = 250
+/** Ban of a peer whose score fell below the last threshold. */
+const BAN_MS = 600_000
+/** Time that a connection has to open its gossip stream. */
+const MUTE_MS = 15_000
+
+/** Joins the topics of a network on a host that is started. */
+export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteMs = MUTE_MS }: GossipOptions): Gossip {
+  const { pubsub } = host.libp2p.services
+  const topics = topicsOf(genesisHash)
+  const counts: Record<Verdict, number> = { accept: 0, ignore: 0, reject: 0 }
+  const judging = createBudget()
+  const queue: Uint8Array[] = []
+  let queueBytes = 0
+  let timer: NodeJS.Timeout | undefined
+  let closed = false
+
+  function join<T>(topic: string, bytesMax: number, decode: (bytes: Uint8Array) => Decoded<T>, check: Check<T>): void {
+    pubsub.topicValidators.set(topic, async (peer, { data }) => {
+      const verdict = await judge(peer.toString(), data, { bytesMax, decode, check })
+      counts[verdict]++
+      return RESULT[verdict]
+    })
+    pubsub.subscribe(topic)
+  }
+
+  async function judge<T>(peer: string, data: Uint8Array, { bytesMax, decode, check }: Judge<T>): Promise<Verdict> {
+    if (closed) return 'ignore'
+    if (data.length > bytesMax) return 'reject'
+    if (!judging.take(peer, data.length)) return 'ignore'
+    try {
+      const decoded = decode(data)
+      if (decoded.ok) return await check(decoded.value, peer)
+      log.debug('malformed gossip', { peer, code: decoded.code })
+      return 'reject'
+    } finally {
+      judging.give(peer, data.length)
+    }
+  }
+
+  function sendLater(ms: number): void {
+    if (!closed) timer ??= setTimeout(sendNow, ms)
+  }
+
+  function sendNow(): void {
+    timer = undefined
+    if (queue.length === 0 || closed) return
+    if (pubsub.getSubscribers(topics.transactions).length === 0) {
+      sendLater(LISTENERS_WAIT_MS)
+      return
+    }
+    const batch = takeBatch(queue)
+    queueBytes -= batch.reduce((sum, { length }) => sum + length, 0)
+    publish(topics.transactions, encodeTransactions(batch))
+    if (queue.length > 0) sendLater(0)
+  }
+
+  function publish(topic: string, data: Uint8Array): void {
+    pubsub.publish(topic, data).catch((error: unknown) => {
+      if (!closed) log.warn('gossip not sent', { topic, bytes: data.length, error: String(error) })
+    })
+  }
+
+  /** Once a second: bans whom gossipsub no longer listens to, and reconnects with whom it can no longer speak. */
+  function lookAfterPeers(): void {
+    for (const peerId of pubsub.getPeers()) {
+      const peer = peerId.toString()
+      if (scoreOf(pubsub, peer) < SCORE_THRESHOLDS.graylistThreshold) host.ban(peer, BAN_MS, 'its gossip is worthless')
+      else if (isMute(peer)) host.disconnect(peer, 'its gossip stream ended')
+    }
+  }
+
+  /** gossipsub never opens a second stream on a connection: one that was reset leaves us unheard for good. */
+  function isMute(peer: string): boolean {
+    const connections = host.libp2p.getConnections().filter(({ remotePeer }) => remotePeer.toString() === peer)
+    const speaks = connections.some(({ streams }) =>
+      streams.some(({ direction, protocol }) => direction === 'outbound' && protocol.startsWith('/meshsub/')),
+    )
+    return !speaks && connections.every(({ timeline }) => timeline.open < Date.now() - muteMs)
+  }
+
+  join(topics.transactions, TRANSACTIONS_BYTES_MAX, decodeTransactions, ports.checkTransactions)
+  join(topics.blocks, NEWS_BYTES_MAX, decodeNews, ports.checkBlock)
+  pubsub.addEventListener('gossipsub:heartbeat', lookAfterPeers)
+
+  return {
+    sendTransaction(raw) {
+      if (closed || raw.length === 0 || raw.length > LIMIT.txBytes) return false
+      if (queue.length >= QUEUE_TXS_MAX || queueBytes + raw.length > QUEUE_BYTES_MAX) return false
+      queue.push(raw)
+      queueBytes += raw.length
+      sendLater(BATCH_WAIT_MS)
+      return true
+    },
+    sendBlock(certified) {
+      if (!closed) publish(topics.blocks, encodeNews(certified))
+    },
+    counts: () => ({ ...counts }),
+    close() {
+      closed = true
+      clearTimeout(timer)
+      pubsub.removeEventListener('gossipsub:heartbeat', lookAfterPeers)
+      for (const topic of Object.values(topics)) {
+        pubsub.unsubscribe(topic)
+        pubsub.topicValidators.delete(topic)
+      }
+    },
+  }
+}
+
+type Check<T> = (value: T, from: string) => Promise<Verdict>
+type Judge<T> = { readonly bytesMax: number; decode(bytes: Uint8Array): Decoded<T>; readonly check: Check<T> }
+
+/** Takes the front of the queue that fits one batch: at least one transaction. */
+function takeBatch(queue: Uint8Array[]): Uint8Array[] {
+  let bytes = 0
+  let count = 0
+  for (const { length } of queue) {
+    bytes += TX_LENGTH_BYTES + length
+    if (count > 0 && bytes > BATCH_BYTES_MAX) break
+    count++
+  }
+  return queue.splice(0, count)
+}
+
+/** Bytes under judgement, in all and by peer. */
+function createBudget(): { take(peer: string, bytes: number): boolean; give(peer: string, bytes: number): void } {
+  const byPeer = new Map<string, number>()
+  let total = 0
+  return {
+    take(peer, bytes) {
+      const own = (byPeer.get(peer) ?? 0) + bytes
+      if (own > JUDGED_BYTES_PER_PEER_MAX || total + bytes > JUDGED_BYTES_MAX) return false
+      byPeer.set(peer, own)
+      total += bytes
+      return true
+    },
+    give(peer, bytes) {
+      const own = (byPeer.get(peer) ?? 0) - bytes
+      if (own > 0) byPeer.set(peer, own)
+      else byPeer.delete(peer)
+      total -= bytes
+    },
+  }
+}

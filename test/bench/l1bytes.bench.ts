@@ -1,0 +1,154 @@
+/**
+ * l1bytes: bytes on L1 of an operation, by kind and by how many share a batch; beside them the bytes as signed, and the same operation as an
+ * Ethereum transaction that calls the type's door, through the batch's columns and brotli. Documented in docs/benchmarks.md.
+ *
+ *     node test/bench/l1bytes.bench.ts [--sizes 1,10,100,500,1000] [--json]
+ */
+import { bytesToHex, type Hex, size } from 'viem'
+import { createGenesisBlock } from '../../execution/genesisBlock.ts'
+import { claim } from '../../execution/native/claim.ts'
+import { doorCallData } from '../../execution/native/native.ts'
+import { decodeTx, type Tx } from '../../execution/tx.ts'
+import { commonOf } from '../../execution/vm.ts'
+import { brotli } from '../../node/brotli.ts'
+import { type Batch, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
+import { encodeLane, laneRows } from '../../settlement/lane.ts'
+import { testGenesis } from '../fakes/testChain.ts'
+import { digits, readOptions, report, textTable, times } from './measure.ts'
+import {
+  entriesOf,
+  NATIVE_KINDS,
+  type NativeKind,
+  nativeOperation,
+  type Signer,
+  seeded,
+  signCall,
+  signers,
+  signNative,
+  type Stage,
+} from './operations.ts'
+
+const options = readOptions({ sizes: '1,10,100,500,1000' })
+const SENDERS = 256
+/** Ledger indexes of earners: as of a network with a million accounts. */
+const EARNERS = 5_000
+const KINDS = [...NATIVE_KINDS, 'claim', 'evmTransfer'] as const
+type Kind = (typeof KINDS)[number]
+
+const genesis = testGenesis()
+const common = commonOf(genesis.params.chainId)
+const { header } = createGenesisBlock(genesis).block
+const senders = signers('sender', SENDERS)
+const stage: Stage = {
+  chainId: genesis.params.chainId,
+  datanetIds: Array.from({ length: 64 }, (_, i) => i + 1),
+  modelId: bytesToHex(seeded('model')),
+  clients: signers('client', SENDERS),
+  earners: Array.from({ length: EARNERS }, (_, i) => 1 + i * 200),
+  receivers: senders.map(({ address }) => address),
+}
+
+const sizes = options.sizes.split(',').map(Number)
+const found = KINDS.map(measureKind)
+printResult()
+
+/** Bytes an operation: as signed, and in batches of each size (undefined: more than a batch holds), native and as calls. */
+type Found = {
+  readonly kind: Kind
+  readonly signed: number
+  readonly signedCall: number | undefined
+  readonly batched: readonly { readonly ops: number; readonly native: number | undefined; readonly call: number | undefined }[]
+}
+
+function measureKind(kind: Kind): Found {
+  const most = Math.max(...sizes)
+  const native = Array.from({ length: most }, (_, i) => operation(kind, i))
+  const calls = kind === 'evmTransfer' ? undefined : native.map(toCall)
+  const mean = (raws: readonly Uint8Array[]) => raws.reduce((sum, raw) => sum + raw.length, 0) / raws.length
+  return {
+    kind,
+    signed: mean(native),
+    signedCall: calls && mean(calls),
+    batched: sizes.map((ops) => ({
+      ops,
+      native: payloadBytes(native.slice(0, ops)),
+      call: calls && payloadBytes(calls.slice(0, ops)),
+    })),
+  }
+}
+
+function operation(kind: Kind, number: number): Uint8Array {
+  const sender = turnOf(number)
+  const nonce = BigInt(1 + Math.floor(number / SENDERS))
+  if (kind === 'claim') {
+    const fields = { epochs: [0, 1, 2, 3].map((epoch) => 20_000 + epoch) }
+    return signNative({ sender, nonce }, { type: claim, fields, chainId: stage.chainId })
+  }
+  if (kind === 'evmTransfer') {
+    const to = turnOf(number * 7 + 1).address
+    return signCall({ sender, nonce }, stage.chainId, { to, valueWei: BigInt(number + 1) * 10n ** 12n, gas: 21_000n })
+  }
+  return nativeOperation(kind satisfies NativeKind, stage, { number, sender, nonce })
+}
+
+/** The call of the door that does the same, signed by the same sender. */
+function toCall(raw: Uint8Array, number: number): Uint8Array {
+  const tx = decoded(raw)
+  if (tx.kind !== 'native') throw new Error('only native operations have doors')
+  const data = doorCallData(tx.native)
+  // The operation, a transaction, and the floor of its call data (EIP-7623).
+  const call = { to: tx.native.type.door, data, gas: tx.gas + 21_000n + 40n * BigInt(size(data)) }
+  return signCall({ sender: turnOf(number), nonce: tx.native.nonce }, stage.chainId, call)
+}
+
+function turnOf(number: number): Signer {
+  const sender = senders[number % SENDERS]
+  if (!sender) throw new Error('there are no senders')
+  return sender
+}
+
+function decoded(raw: Uint8Array): Tx {
+  const result = decodeTx(raw, common)
+  if (!result.ok) throw new Error(`an operation is malformed: ${result.code} ${result.reason ?? ''}`)
+  return result.tx
+}
+
+/** Bytes of the batch with one block of these, an operation; undefined if they do not fit into six blobs. */
+function payloadBytes(raws: readonly Uint8Array[]): number | undefined {
+  const parent = { timestampMs: genesis.timestampMs, originNumber: genesis.l1.origin.number }
+  const time = { number: 1n, timestamp: header.timestamp + 1n }
+  const blocks = [{ header: { ...header, ...time }, transactions: raws.map(decoded), operations: [] }]
+  const lane = encodeLane(laneRows(blocks))
+  const batch: Batch = {
+    index: 1n,
+    firstBlock: 1n,
+    commit: { round: 0, bitmap: Uint8Array.of(1), signature: new Uint8Array(96).fill(0xa5) },
+    blocks: toBatchBlocks(blocks, parent),
+    lane,
+    ledgerRoots: lane.places.map((_, i): Hex => bytesToHex(seeded(`root ${i}`))),
+  }
+  const encoded = encodeBatch(batch, { parent, compress: brotli.compress })
+  if (!encoded.ok && encoded.code !== 'payloadTooLarge') throw new Error(`no batch: ${encoded.code}`)
+  return encoded.ok ? encoded.payload.length / raws.length : undefined
+}
+
+function printResult(): void {
+  const rows = found.map(({ kind, signed, signedCall, batched }) => {
+    const whole = batched.findLast(({ native }) => native !== undefined)
+    const both = batched.findLast(({ native, call }) => native !== undefined && call !== undefined)
+    const ratio = both?.native && both.call ? `${times(both.call / both.native)} (${both.ops})` : ''
+    const credits = entriesOf(kind)
+    const cells = batched.map(({ native, call }) => `${show1(native)}${kind === 'evmTransfer' ? '' : ` / ${show1(call)}`}`)
+    return [kind, digits(signed), show1(signedCall), ...cells, ratio, credits > 0 && whole?.native ? digits(whole.native / credits) : '']
+  })
+  const head = [
+    ...['kind', 'signed', 'signed call', ...sizes.map((ops) => `${ops} in a batch: native / call`)],
+    ...['call to native', 'native, a credit'],
+  ]
+  const text = `Bytes an operation. –: does not fit into one batch of six blobs.\n\n${textTable(head, rows)}`
+  report({ bench: 'l1bytes', json: options.json, text, figures: { kinds: found } })
+}
+
+function show1(bytes: number | undefined): string {
+  return bytes === undefined ? '–' : digits(bytes)
+}

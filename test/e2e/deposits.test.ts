@@ -1,0 +1,156 @@
+/** What L1 says reaches L2, counted in L1 blocks: deposits and forced transactions, the safe and the finalized head, and the rebuild from L1 alone. */
+import { encodeFunctionData, type Hex, parseEther } from 'viem'
+import { getL2TransactionHashes } from 'viem/op-stack'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { callerBytecode } from '../../contracts/artifacts.ts'
+import { DOOR } from '../../genesis/params.ts'
+import { verifyFromL1 } from '../../node/verify.ts'
+import { batchInboxAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
+import { callerAbi } from '../fakes/l1Stage.ts'
+import { type L2Client, l2Client, lower, type Stage, startStage, until } from './stage.ts'
+
+const CALL_GAS = 200_000n
+/** People that L2 never heard of. */
+const [LEDGER_HOLDER, PREPAYER, EVM_HOLDER, FORCED]: readonly [Hex, Hex, Hex, Hex] = [
+  '0x00000000000000000000000000000000000d0001',
+  '0x00000000000000000000000000000000000d0002',
+  '0x00000000000000000000000000000000000d0003',
+  '0x00000000000000000000000000000000000d0004',
+]
+
+let stage: Stage
+let l2: L2Client
+
+beforeAll(async () => {
+  stage = await startStage(['--da', 'blob'])
+  l2 = l2Client(stage.devnet.ready().rpc, 0)
+})
+
+afterAll(() => stage.close())
+
+test('deposits of an L1 block are on L2 as soon as one more L1 block stands on it, in their order, and not before', async () => {
+  const { l1 } = stage
+  const { portal, openToken } = stage.devnet.ready().contracts
+  const { contractAddress: caller } = await l2.waitForTransactionReceipt({ hash: await l2.sendTransaction({ data: callerBytecode }) })
+  const before = await l2.getSupply()
+  await l1.mineEvery(0)
+  const gas = 500_000n
+  await l1.client.writeContract({ address: openToken, abi: openTokenAbi, functionName: 'approve', args: [portal, parseEther('100')] })
+  await l1.mine(1)
+
+  const forward = encodeFunctionData({ abi: callerAbi, functionName: 'call', args: [EVM_HOLDER, '0x'] })
+  const deposit = { address: portal, abi: portalAbi, gas } as const
+  const sent = [
+    await l1.client.writeContract({ ...deposit, functionName: 'depositToLedger', args: [LEDGER_HOLDER, parseEther('1'), false] }),
+    await l1.client.writeContract({ ...deposit, functionName: 'depositToLedger', args: [PREPAYER, parseEther('2'), true] }),
+    await l1.client.writeContract({ ...deposit, functionName: 'depositToEvm', args: [caller ?? '0x', parseEther('3'), CALL_GAS, forward] }),
+    // No such function: the call fails, and what was minted stays with the sender.
+    await l1.client.writeContract({
+      ...deposit,
+      functionName: 'depositToEvm',
+      args: [caller ?? '0x', parseEther('4'), CALL_GAS, '0xdeadbeef'],
+    }),
+    await l1.client.writeContract({ ...deposit, functionName: 'forceTransaction', args: [FORCED, parseEther('5'), CALL_GAS, '0x'] }),
+  ]
+  await l1.mine(1)
+  const receipts = await Promise.all(sent.map((hash) => l1.client.getTransactionReceipt({ hash })))
+  const included = receipts[0]?.blockNumber ?? 0n
+  expect(receipts.map(({ status, blockNumber }) => ({ status, blockNumber }))).toEqual(
+    sent.map(() => ({ status: 'success', blockNumber: included })),
+  )
+
+  // The origin stays one block behind L1's head, so that the block may still be exchanged.
+  const head = await l2.getBlockNumber()
+  await until('two more L2 blocks', async () => (await l2.getBlockNumber()) >= head + 2n || undefined)
+  expect((await l2.getL1Info()).number).toBe(included - 1n)
+  await l1.mine(1)
+  const first = await until('the block with the deposits', async () => {
+    const hashes = receipts.flatMap((receipt) => getL2TransactionHashes(receipt))
+    return (await l2.getTransactionReceipt({ hash: hashes[0] ?? '0x' }).catch(() => undefined)) ? hashes : undefined
+  })
+  expect(await l1.client.getBlockNumber()).toBe(included + 1n)
+
+  const onL2 = await Promise.all(first.map((hash) => l2.getTransactionReceipt({ hash })))
+  const { blockNumber } = onL2[0] ?? { blockNumber: 0n }
+  expect(onL2.map((one) => [one.blockNumber, one.transactionIndex, one.status])).toEqual([
+    [blockNumber, 1, 'success'],
+    [blockNumber, 2, 'success'],
+    [blockNumber, 3, 'success'],
+    [blockNumber, 4, 'reverted'],
+    [blockNumber, 5, 'success'],
+  ])
+  expect(await l2.getL1Info({ blockNumber })).toMatchObject({ number: included, hash: receipts[0]?.blockHash, depositCursor: 5n })
+  expect((await l2.getL1Info({ blockNumber: blockNumber - 1n })).number).toBe(included - 1n)
+  expect(await l2.getTransaction({ hash: first[0] ?? '0x' })).toMatchObject({
+    type: 'deposit',
+    from: lower(l1.client.account.address),
+    to: DOOR.ledger,
+  })
+
+  const at = { blockNumber }
+  expect(await l2.getLedgerAccount({ account: LEDGER_HOLDER, ...at })).toMatchObject({ balance: parseEther('1'), prepaid: 0n })
+  expect(await l2.getLedgerAccount({ account: PREPAYER, ...at })).toMatchObject({ balance: 0n, prepaid: parseEther('2') })
+  expect(await l2.getBalance({ address: EVM_HOLDER, ...at })).toBe(parseEther('3'))
+  expect(await l2.getBalance({ address: FORCED, ...at })).toBe(parseEther('5'))
+  const supply = await l2.getSupply(at)
+  expect(supply).toEqual({ ...before, deposited: before.deposited + parseEther('10'), evmSupply: before.evmSupply + parseEther('7') })
+  const [own, ownBefore] = await Promise.all(
+    [blockNumber, blockNumber - 1n].map((number) => l2.getBalance({ address: l1.client.account.address, blockNumber: number })),
+  )
+  expect((own ?? 0n) - (ownBefore ?? 0n), 'what the failed call did not take, less what was forced out').toBe(
+    parseEther('4') - parseEther('5'),
+  )
+})
+
+test('safe is the last block of the last batch on L1, finalized that of the last batch in a final L1 block', async () => {
+  const { l1 } = stage
+  const heads: { readonly safe: bigint; readonly finalized: bigint }[] = []
+  // Ends: L1 blocks become final eight blocks later.
+  for (let blocks = 0; blocks < 32; blocks++) {
+    await l1.mine(1)
+    const [safe, finalized] = await Promise.all([postedUntil('latest'), postedUntil('finalized')])
+    heads.push({ safe, finalized })
+    await until(`heads ${safe}, ${finalized}`, async () => {
+      const got = (await l2.getSyncStatus()).heads
+      return (got.safe === safe && got.finalized === finalized) || undefined
+    })
+    const tagged = await Promise.all((['safe', 'finalized'] as const).map((blockTag) => l2.getBlock({ blockTag })))
+    expect(tagged.map(({ number }) => number)).toEqual([safe, finalized])
+    if (finalized > 0n && heads.some((one) => one.safe > (heads[0]?.safe ?? 0n))) break
+  }
+  expect(heads.at(-1)?.finalized).toBeGreaterThan(0n)
+  expect(heads.at(-1)?.safe).toBeGreaterThan(heads[0]?.safe ?? 0n)
+  expect(heads.map(({ safe }) => safe)).toEqual(heads.map(({ safe }) => safe).sort((a, b) => Number(a - b)))
+})
+
+test('everything is rebuilt from L1 alone, blobs and deposits, and no block of the live node differs', async () => {
+  const { l1 } = stage
+  await l1.mineEvery(1)
+  const head = await l2.getBlockNumber()
+  await until('everything so far on L1', async () => (await postedUntil('latest')) >= head || undefined)
+  const result = await verifyFromL1({
+    l1Url: l1.url,
+    beaconUrls: [l1.url],
+    inbox: undefined,
+    rpcUrl: stage.devnet.ready().rpc,
+    onProgress: () => {},
+  })
+  expect(result).toMatchObject({ ok: true })
+  expect(result.summary.blocks).toBeGreaterThanOrEqual(head)
+  expect(BigInt(result.summary.compared)).toBe(result.summary.blocks + 1n)
+})
+
+/** Last block of the last batch that L1 has up to its block of this tag. */
+async function postedUntil(tag: 'latest' | 'finalized'): Promise<bigint> {
+  const { client } = stage.l1
+  const { number } = await client.getBlock({ blockTag: tag })
+  const { inbox } = stage.devnet.ready().contracts
+  const events = await client.getContractEvents({
+    address: inbox,
+    abi: batchInboxAbi,
+    eventName: 'BatchPosted',
+    fromBlock: 0n,
+    toBlock: number,
+  })
+  return events.at(-1)?.args.header?.lastBlock ?? 0n
+}
