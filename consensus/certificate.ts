@@ -203,6 +203,7 @@ export function encodeSigners(signers: { readonly bitmap: Uint8Array; readonly s
   return concatBytes([encodeBitmap(signers.bitmap), signers.signature])
 }
 
+/** Reads what `encodeSigners` wrote and moves on. */
 export function readSigners(reader: Reader): { bitmap: Uint8Array; signature: Uint8Array } {
   return { bitmap: readBitmap(reader), signature: readBytes(reader, SIGNATURE_BYTES) }
 }
@@ -212,6 +213,7 @@ export function encodeCommit(commit: Commit): Uint8Array {
   return concatBytes([uintBytes(commit.height, 8), uintBytes(commit.round, 4), fixedBytes(commit.blockHash, 32), encodeSigners(commit)])
 }
 
+/** Reads a commit and moves on. Refuses nil. */
 export function readCommit(reader: Reader): Commit {
   const height = readUint(reader, 8)
   const round = readRound(reader)
@@ -225,6 +227,7 @@ export function encodePolka(polka: Polka): Uint8Array {
   return concatBytes([...head, encodeSigners(polka)])
 }
 
+/** Reads a polka and moves on. Refuses nil, and a valid round that is not before the round. */
 export function readPolka(reader: Reader): Polka {
   const height = readUint(reader, 8)
   const round = readRound(reader)
@@ -240,6 +243,7 @@ export function encodeRoundCert(cert: RoundCert): Uint8Array {
   return concatBytes([...head, ...entries, fixedSignature(cert.signature)])
 }
 
+/** Reads a round certificate and moves on. Refuses entries that are too many, or not in ascending order. */
 export function readRoundCert(reader: Reader): RoundCert {
   const height = readUint(reader, 8)
   const round = readRound(reader)

@@ -16,6 +16,8 @@ export type AnvilOptions = {
   readonly port?: number
   /** File in which the chain is kept: read at the start, written every second and at the end. */
   readonly stateFile?: string
+  /** Gas of a block; 60 million, as on Ethereum, unless told. */
+  readonly gasLimit?: number
   /** Blocks after which a block is safe, and half of those after which it is final. anvil's own is 32. */
   readonly slotsInAnEpoch?: number
 }
@@ -40,7 +42,7 @@ export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
     '--hardfork',
     options.hardfork ?? 'bpo2',
     '--gas-limit',
-    '60000000',
+    String(options.gasLimit ?? 60_000_000),
   ]
   if (options.blockTimeSec !== undefined) args.push('--block-time', String(options.blockTimeSec))
   if (options.noMining) args.push('--no-mining')

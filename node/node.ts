@@ -179,7 +179,10 @@ async function openEngine(options: NodeOptions, { chain, set, follower, closers 
     log: log.child('p2p'),
     onTransactions: () => validator?.wake(),
     hasBlock: (number) => observer?.has(number) ?? number <= chain.head().header.number,
-    onFinalBlock: (final) => observer?.takeBlock(final),
+    onFinalBlock: (final) => {
+      if (observer) observer.takeBlock(final)
+      else log.warn('others have a final block that this validator has not', { number: final.number, hash: final.hash })
+    },
     onHeight: (number) => observer?.takeHeight(number),
     onPeer: () => observer?.askNow(),
   })

@@ -83,9 +83,15 @@ export function createValidator(options: ValidatorOptions): Validator {
 
   function enqueue(input: LoggedInput): void {
     waiting.push(input)
+    run(() => {})
+  }
+
+  /** Does this first, then takes every input that waits, in order; inputs that come of either wait for their turn. */
+  function run(first: () => void): void {
     if (running || stopped) return
     running = true
     try {
+      first()
       for (let next = waiting.shift(); next !== undefined && !stopped; next = waiting.shift()) {
         if (isLogged(next)) journal.append(encodeWalInput(next))
         const stepped = step(state, next)
@@ -214,16 +220,14 @@ export function createValidator(options: ValidatorOptions): Validator {
     if (stopped || (state.step !== 'idle' && state.step !== 'decided')) return
     const height = Number(chain.head().header.number) + 1
     if (height <= state.height) return // the decided block is being written; `decide` comes back when it is
-    try {
+    run(() => {
       const votes = mayVoteAt(height)
       journal.truncate(0)
       journal.append(encodeWalHeader({ chainId: params.chainId, epoch: set.epoch, height, setHash: set.hash, votes }))
       const stepped = step(state, { kind: 'startHeight', height, set, votes })
       state = stepped.state
       performAll(stepped.effects)
-    } catch (error) {
-      fail(error)
-    }
+    })
   }
 
   /** Replays the log of a height that was open when the last run ended. */
@@ -239,7 +243,7 @@ export function createValidator(options: ValidatorOptions): Validator {
     if (!replayed.ok) throw new Error(`the write-ahead log is of another chain, height or set (${replayed.code})`)
     log.info('log replayed', { height: wal.header.height, inputs: wal.inputs.length })
     state = replayed.state
-    performAll(replayed.effects)
+    run(() => performAll(replayed.effects))
     return true
   }
 

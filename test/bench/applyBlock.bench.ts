@@ -23,12 +23,12 @@ import {
   NATIVE_KINDS,
   nativeOperation,
   type Signer,
+  type Stage,
   seeded,
   signCall,
   signer,
   signers,
   signNative,
-  type Stage,
 } from './operations.ts'
 import { setStage } from './stage.ts'
 import { createStockVm } from './stockVm.ts'
@@ -296,7 +296,16 @@ function printResult(samples: Samples, stock: Stock | undefined, recovery: Await
     ]
   })
   const head = [
-    ...['kind', 'ops a block', 'µs an op, main thread', 'of it writing', 'pauses for garbage', 'µs an op, wall', 'ops per core-second', 'credits per core-second'],
+    ...[
+      'kind',
+      'ops a block',
+      'µs an op, main thread',
+      'of it writing',
+      'pauses for garbage',
+      'µs an op, wall',
+      'ops per core-second',
+      'credits per core-second',
+    ],
     ...['as fast as a stock EVM transfer', 'as fast as its contract here'],
   ]
   const peer = stockUs
@@ -304,6 +313,12 @@ function printResult(samples: Samples, stock: Stock | undefined, recovery: Await
     : ''
   const { ours, theirs } = recovery
   const text = `${textTable(head, rows)}${peer}\nSignature recovery: ours ${show(ours)} µs, the library's ${show(theirs)} µs, ${times(theirs.median / ours.median)}.`
-  const figures = { accounts: options.accounts, rounds: options.rounds, kinds: Object.fromEntries(found), stockTransferUs: stockUs, recovery }
+  const figures = {
+    accounts: options.accounts,
+    rounds: options.rounds,
+    kinds: Object.fromEntries(found),
+    stockTransferUs: stockUs,
+    recovery,
+  }
   report({ bench: 'applyBlock', json: options.json, text, figures })
 }

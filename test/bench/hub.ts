@@ -66,9 +66,7 @@ function creditData(kind: HubKind, stage: HubStage, { number, nonce, sender }: T
 }
 
 function voucherOf({ chainId, hub }: HubStage, client: Signer, worker: Hex) {
-  const digest = keccak256(
-    concatBytes([word(BigInt(chainId)), hexToBytes(pad(hub)), hexToBytes(pad(worker)), word(CUMULATIVE_MAX_WEI)]),
-  )
+  const digest = keccak256(concatBytes([word(BigInt(chainId)), hexToBytes(pad(hub)), hexToBytes(pad(worker)), word(CUMULATIVE_MAX_WEI)]))
   const { signature, recid } = secp256k1.ecdsaSign(digest, client.secret)
   return {
     client: client.address,

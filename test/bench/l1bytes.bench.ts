@@ -21,11 +21,11 @@ import {
   type NativeKind,
   nativeOperation,
   type Signer,
+  type Stage,
   seeded,
   signCall,
   signers,
   signNative,
-  type Stage,
 } from './operations.ts'
 
 const options = readOptions({ sizes: '1,10,100,500,1000' })

@@ -52,7 +52,10 @@ async function measureSize(size: number): Promise<{ size: number; tree: string; 
 
 /** An account as the ledger keeps it: 40 bytes that change. */
 function change(number: number, round: number): Change {
-  return { id: seeded(`account ${number}`).subarray(0, 20), record: concatBytes([numberToBytes(number + 1, { size: 8 }), seeded(`record ${number} ${round}`)]) }
+  return {
+    id: seeded(`account ${number}`).subarray(0, 20),
+    record: concatBytes([numberToBytes(number + 1, { size: 8 }), seeded(`record ${number} ${round}`)]),
+  }
 }
 
 async function createTrees(first: readonly Change[]): Promise<Tree[]> {

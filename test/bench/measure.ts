@@ -2,7 +2,7 @@
  * What all benches share: options, clocks, medians with their range, tables. A figure is printed as `median [min–max]`, and beside it its ratio
  * to a peer of the same run: the machine may be busy with something else, which a ratio survives and a lone figure does not.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { cpus, loadavg, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { GCProfiler, setFlagsFromString } from 'node:v8'
@@ -157,5 +157,26 @@ export function memoryMiBOf(pid: number): number | undefined {
     return kib === undefined ? undefined : Math.round(Number(kib) / 1_024)
   } catch {
     return undefined // no such process, or no /proc
+  }
+}
+
+/** The child of this process whose command line has these words; undefined if there is none, or where the system does not say. */
+export function childPid(words: string): number | undefined {
+  try {
+    const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name))
+    return pids
+      .map(Number)
+      .find((pid) => isChild(pid) && readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').includes(words))
+  } catch {
+    return undefined // a process that ended while it was looked at, or no /proc
+  }
+}
+
+function isChild(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] === String(process.pid)
+  } catch {
+    return false // it ended meanwhile
   }
 }

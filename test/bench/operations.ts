@@ -103,7 +103,11 @@ export function signNative(
 /** A call, or without `to` a creation, as a signed EIP-1559 transaction. */
 export type Call = { readonly to?: Hex; readonly data?: Hex; readonly valueWei?: bigint; readonly gas: bigint }
 
-export function signCall({ sender, nonce }: Pick<Turn, 'sender' | 'nonce'>, chainId: number, { to, data, valueWei, gas }: Call): Uint8Array {
+export function signCall(
+  { sender, nonce }: Pick<Turn, 'sender' | 'nonce'>,
+  chainId: number,
+  { to, data, valueWei, gas }: Call,
+): Uint8Array {
   const unsigned = {
     type: 'eip1559' as const,
     chainId,
@@ -144,7 +148,7 @@ export function uploadFields({ datanetIds }: Pick<Stage, 'datanetIds'>, { number
 function modelFields({ datanetIds }: Stage, number: number): FieldValues {
   const seed = seeded(`model ${number}`)
   const hash = (part: string) => bytesToHex(keccak256(concatBytes([seed, stringToBytes(part)])))
-  const count = 1 + (seed[0] ?? 0) % 8
+  const count = 1 + ((seed[0] ?? 0) % 8)
   const first = pick(`model ${number}`, datanetIds.length)
   const weightBps = Math.floor(10_000 / count)
   return {

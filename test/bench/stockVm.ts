@@ -46,7 +46,14 @@ export async function createStockVm({
   const folder = mkdtempSync(join(tmpdir(), 'tributary-stock-'))
   const level = new Level<string, Uint8Array>(folder, { keyEncoding: 'utf8', valueEncoding: 'view' })
   await level.open()
-  const trie = await createMPT({ db: nodeDb(level, readNode), root, useKeyHashing: true, valueEncoding: 'view', cacheSize: 100_000, common })
+  const trie = await createMPT({
+    db: nodeDb(level, readNode),
+    root,
+    useKeyHashing: true,
+    valueEncoding: 'view',
+    cacheSize: 100_000,
+    common,
+  })
   const stateManager = new MerkleStateManager({ trie, common, caches: new Caches() })
   const vm = await createVM({ common, stateManager })
   let number = 0n

@@ -69,12 +69,12 @@ test('killed between two blocks', async () => {
   })
 })
 
-test.each([1, 2, 3])('killed while a block is made and written, %i', () =>
-  surviveKill(async () => {
+test.each([1, 2, 3])('killed while a block is made and written, %i', async () => {
+  await surviveKill(async () => {
     await nextBlock()
     await sleep(BLOCK_MS * (0.9 + 0.2 * random()))
-  }),
-)
+  })
+})
 
 test.each([1, 2])('killed at any moment, %i', async () => {
   await surviveKill(() => sleep(2 * BLOCK_MS * random()))
