@@ -82,32 +82,16 @@ export function createState(reader: StateReader, start: StateRoots): State {
 
   const accounts = new Map<string, Account | undefined>()
   const slots = new Map<string, Slot>()
-  const codes = new Map<string, Uint8Array>()
   const originals = new Map<string, Uint8Array>()
   const dirtyAccounts = new Set<string>()
   const dirtySlots = new Map<string, Set<string>>()
   /** Accounts whose storage was wiped in this block: nothing below is theirs any more. */
   const wiped = new Set<string>()
-  const newCodes = new Map<string, Uint8Array>()
-  const hashedKeys = new Map<string, Uint8Array>()
-  let operations: EvmOperation[] = []
-
-  /** What undoes each change since the outermost checkpoint, latest last. */
-  const undo: (() => void)[] = []
-  const marks: number[] = []
-
-  function onUndo(back: () => void): void {
-    if (marks.length > 0) undo.push(back)
-  }
-
-  function hashed(key: string): Uint8Array {
-    const known = hashedKeys.get(key)
-    if (known) return known
-    if (hashedKeys.size > CACHED_ENTRIES_MAX) hashedKeys.clear()
-    const hash = keccak256(fromKey(key))
-    hashedKeys.set(key, hash)
-    return hash
-  }
+  const undo = createUndoLog()
+  const operations = createOperationLog(undo)
+  const codes = createCodes(reader)
+  const hashed = createHasher()
+  const journal = joinJournals([undo, ledger])
 
   function readAccount(key: string): Account | undefined {
     if (accounts.has(key)) return accounts.get(key)
@@ -122,7 +106,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
     const wasDirty = dirtyAccounts.has(key)
     accounts.set(key, account && copyAccount(account))
     dirtyAccounts.add(key)
-    onUndo(() => {
+    undo.push(() => {
       accounts.set(key, before)
       if (!wasDirty) dirtyAccounts.delete(key)
     })
@@ -159,7 +143,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
     const wasDirty = dirty.has(key)
     entry.value = value
     dirty.add(key)
-    onUndo(() => {
+    undo.push(() => {
       entry.value = before
       if (!wasDirty) dirty.delete(key)
     })
@@ -178,7 +162,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
       setSlot(addressKey, key, entry, EMPTY_BYTES)
     })
     wiped.add(addressKey)
-    onUndo(() => wiped.delete(addressKey))
+    undo.push(() => wiped.delete(addressKey))
   }
 
   function storageTrie(addressKey: string): Trie {
@@ -189,40 +173,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
     return made
   }
 
-  function readCode(codeHash: Uint8Array): Uint8Array {
-    if (sameBytes(codeHash, KECCAK256_NULL)) return EMPTY_BYTES
-    const key = toKey(codeHash)
-    const known = codes.get(key)
-    if (known) return known
-    const code = reader.code(codeHash)
-    assert(code, `code ${bytesToHex(codeHash)} is missing`)
-    codes.set(key, code)
-    return code
-  }
-
   function writeCode(addressKey: string, code: Uint8Array): void {
-    const codeHash = code.length === 0 ? KECCAK256_NULL : keccak256(code)
-    codes.set(toKey(codeHash), code)
-    if (code.length > 0) newCodes.set(toKey(codeHash), code)
-    writeAccount(addressKey, withFields(readAccount(addressKey), { codeHash }))
-  }
-
-  function checkpoint(): void {
-    marks.push(undo.length)
-    ledger.checkpoint()
-  }
-
-  function commit(): void {
-    assert(marks.pop() !== undefined, 'commit without checkpoint')
-    if (marks.length === 0) undo.length = 0
-    ledger.commit()
-  }
-
-  function revert(): void {
-    const mark = marks.pop()
-    assert(mark !== undefined, 'revert without checkpoint')
-    while (undo.length > mark) undo.pop()?.()
-    ledger.revert()
+    writeAccount(addressKey, withFields(readAccount(addressKey), { codeHash: codes.write(code) }))
   }
 
   function sealStorage(onNode: (node: NewNode) => void): { address: Uint8Array; hashedSlot: Uint8Array; value: Uint8Array | undefined }[] {
@@ -264,7 +216,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
   function forgetIfLarge(): void {
     if (accounts.size > CACHED_ENTRIES_MAX) accounts.clear()
     if (slots.size > CACHED_ENTRIES_MAX) slots.clear()
-    if (codes.size > 4_096) codes.clear()
+    codes.forgetIfLarge()
     const loaded = [...storageTries.values()].reduce((sum, one) => sum + one.loadedNodes(), trie.loadedNodes())
     if (loaded <= CACHED_ENTRIES_MAX && storageTries.size <= 65_536) return
     trie = createTrie({ root: hexToBytes(roots.evmRoot), readNode: reader.trieNode })
@@ -272,7 +224,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
   }
 
   function seal(): ReturnType<State['seal']> {
-    assert(marks.length === 0, 'sealed inside a checkpoint')
+    assert(undo.depth() === 0, 'sealed inside a checkpoint')
     const ledgerRecords = ledger.takeChanges()
     const ledgerNodes: NewNode[] = []
     const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (node) => ledgerNodes.push(node))
@@ -285,55 +237,27 @@ export function createState(reader: StateReader, start: StateRoots): State {
     const writes = {
       accounts: writtenAccounts,
       slots: writtenSlots,
-      codes: [...newCodes].map(([key, code]) => ({ hash: fromKey(key), code })),
+      codes: codes.takeNew(),
       trieNodes,
       ledgerRecords,
       ledgerNodes,
     }
-    newCodes.clear()
     originals.clear()
     forgetIfLarge()
     return { roots, writes }
   }
 
   function reset(to: StateRoots): void {
-    for (const map of [accounts, slots, originals, dirtySlots, newCodes]) map.clear()
+    for (const map of [accounts, slots, originals, dirtySlots]) map.clear()
     for (const set of [dirtyAccounts, wiped]) set.clear()
-    undo.length = 0
-    marks.length = 0
-    operations = []
+    undo.clear()
+    operations.take()
+    codes.takeNew()
     ledger.discard()
     ledgerTree.reset(hexToBytes(to.ledgerRoot))
     trie = createTrie({ root: hexToBytes(to.evmRoot), readNode: reader.trieNode })
     storageTries = new Map()
     roots = to
-  }
-
-  const state: State = {
-    ledger,
-    manager: createManager(),
-    checkpoint,
-    commit,
-    revert,
-    account: (address) => copyAccount(readAccount(hexKey(address)) ?? new Account()),
-    putAccount: (address, account) => writeAccount(hexKey(address), account),
-    putCode: (address, code) => writeCode(hexKey(address), code),
-    putSlot: (address, slot, value) => writeSlot(hexKey(address), hexToBytes(slot), value),
-    slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).entry.value,
-    recordOperation(operation) {
-      operations.push(operation)
-      onUndo(() => operations.pop())
-    },
-    operations: () => operations,
-    takeOperations() {
-      assert(marks.length === 0, 'operations taken inside a checkpoint')
-      const taken = operations
-      operations = []
-      return taken
-    },
-    seal,
-    reset,
-    roots: () => roots,
   }
 
   function createManager(): StateManagerInterface {
@@ -350,14 +274,14 @@ export function createState(reader: StateReader, start: StateRoots): State {
       },
       modifyAccountFields: async (address, fields) => writeAccount(keyOf(address), withFields(readAccount(keyOf(address)), fields)),
       putCode: async (address, code) => writeCode(keyOf(address), code),
-      getCode: async (address) => readCode(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL),
-      getCodeSize: async (address) => readCode(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL).length,
+      getCode: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL),
+      getCodeSize: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL).length,
       getStorage: async (address, slot) => slotOf(keyOf(address), slot).entry.value,
       putStorage: async (address, slot, value) => writeSlot(keyOf(address), slot, value),
       clearStorage: async (address) => wipeStorage(keyOf(address)),
-      checkpoint: async () => checkpoint(),
-      commit: async () => commit(),
-      revert: async () => revert(),
+      checkpoint: async () => journal.checkpoint(),
+      commit: async () => journal.commit(),
+      revert: async () => journal.revert(),
       // runTx asks for a root only for receipts before Byzantium; ours are made when a block is sealed.
       getStateRoot: async () => hexToBytes(roots.evmRoot),
       setStateRoot: async () => assert(false, 'roots are set through reset'),
@@ -378,7 +302,132 @@ export function createState(reader: StateReader, start: StateRoots): State {
     return manager
   }
 
-  return state
+  return {
+    ledger,
+    manager: createManager(),
+    ...journal,
+    recordOperation: operations.record,
+    operations: operations.waiting,
+    takeOperations: operations.take,
+    account: (address) => copyAccount(readAccount(hexKey(address)) ?? new Account()),
+    putAccount: (address, account) => writeAccount(hexKey(address), account),
+    putCode: (address, code) => writeCode(hexKey(address), code),
+    putSlot: (address, slot, value) => writeSlot(hexKey(address), hexToBytes(slot), value),
+    slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).entry.value,
+    seal,
+    reset,
+    roots: () => roots,
+  }
+}
+
+type Journal = { checkpoint(): void; commit(): void; revert(): void }
+
+/** What undoes each change since the outermost checkpoint. */
+type UndoLog = Journal & { push(back: () => void): void; depth(): number; clear(): void }
+
+function createUndoLog(): UndoLog {
+  const backs: (() => void)[] = []
+  const marks: number[] = []
+  return {
+    push(back) {
+      if (marks.length > 0) backs.push(back)
+    },
+    checkpoint() {
+      marks.push(backs.length)
+    },
+    commit() {
+      assert(marks.pop() !== undefined, 'commit without checkpoint')
+      if (marks.length === 0) backs.length = 0
+    },
+    revert() {
+      const mark = marks.pop()
+      assert(mark !== undefined, 'revert without checkpoint')
+      while (backs.length > mark) backs.pop()?.()
+    },
+    depth: () => marks.length,
+    clear() {
+      backs.length = 0
+      marks.length = 0
+    },
+  }
+}
+
+/** Several journals that always move together. */
+function joinJournals(journals: readonly Journal[]): Journal {
+  return {
+    checkpoint() {
+      for (const journal of journals) journal.checkpoint()
+    },
+    commit() {
+      for (const journal of journals) journal.commit()
+    },
+    revert() {
+      for (const journal of journals) journal.revert()
+    },
+  }
+}
+
+/** The operations of EVM origin that nobody has taken yet. */
+function createOperationLog(undo: UndoLog) {
+  let operations: EvmOperation[] = []
+  return {
+    record(operation: EvmOperation): void {
+      operations.push(operation)
+      undo.push(() => operations.pop())
+    },
+    waiting: (): readonly EvmOperation[] => operations,
+    take(): EvmOperation[] {
+      assert(undo.depth() === 0, 'operations taken inside a checkpoint')
+      const taken = operations
+      operations = []
+      return taken
+    },
+  }
+}
+
+/** Contract code by its hash. New code stays to be taken even if what made it is undone: it harms nobody, and nothing names it. */
+function createCodes(reader: Pick<StateReader, 'code'>) {
+  const known = new Map<string, Uint8Array>()
+  const fresh = new Map<string, Uint8Array>()
+  return {
+    read(codeHash: Uint8Array): Uint8Array {
+      if (sameBytes(codeHash, KECCAK256_NULL)) return EMPTY_BYTES
+      const key = toKey(codeHash)
+      const code = known.get(key) ?? reader.code(codeHash)
+      assert(code, `code ${bytesToHex(codeHash)} is missing`)
+      known.set(key, code)
+      return code
+    },
+    /** Keeps the code and returns its hash. */
+    write(code: Uint8Array): Uint8Array {
+      if (code.length === 0) return KECCAK256_NULL
+      const codeHash = keccak256(code)
+      known.set(toKey(codeHash), code)
+      fresh.set(toKey(codeHash), code)
+      return codeHash
+    },
+    takeNew(): { hash: Uint8Array; code: Uint8Array }[] {
+      const taken = [...fresh].map(([key, code]) => ({ hash: fromKey(key), code }))
+      fresh.clear()
+      return taken
+    },
+    forgetIfLarge(): void {
+      if (known.size > 4_096) known.clear()
+    },
+  }
+}
+
+/** keccak256 of keys, remembered. */
+function createHasher(): (key: string) => Uint8Array {
+  const hashes = new Map<string, Uint8Array>()
+  return (key) => {
+    const known = hashes.get(key)
+    if (known) return known
+    if (hashes.size > CACHED_ENTRIES_MAX) hashes.clear()
+    const hash = keccak256(fromKey(key))
+    hashes.set(key, hash)
+    return hash
+  }
 }
 
 /** Reads any committed block's state through its tries: slower than flat records, and never torn by a later block. */

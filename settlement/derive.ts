@@ -124,7 +124,10 @@ export type DerivedBlock = {
 
 export type BlockRequests = { readonly ok: true; readonly blocks: readonly DerivedBlock[] }
 
-/** 3: the blocks with what L1 adds to them. `origin` is the record of the block before the batch. Throws `L1Error` (retry) if L1 left out a block or a deposit. */
+/**
+ * 3: the blocks with what L1 adds to them. `origin` is the record of the block before the batch. Throws `L1Error` (retry) if L1 left out a block or
+ * a deposit.
+ */
 export function toBlockRequests(
   { batch }: Pick<DecodedBlocks, 'batch'>,
   { header, origin, l1 }: { readonly header: BatchHeader; readonly origin: L1Info; readonly l1: L1View },
