@@ -266,7 +266,8 @@ async function readBlobBaseFee(
   rpc: Rpc,
   block: { number: bigint; baseFeePerGas: bigint | null; excessBlobGas?: bigint },
 ): Promise<bigint | undefined> {
-  if (block.excessBlobGas === undefined) return 1n
+  // Without excess the fee is the least there is, by any fork's factor (EIP-4844, `fake_exponential` with numerator 0).
+  if (!block.excessBlobGas) return 1n
   const history = await rpc.ask('fee history', (client) =>
     client.request({ method: 'eth_feeHistory', params: [numberToHex(1), numberToHex(block.number), []] }),
   )
