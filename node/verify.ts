@@ -34,7 +34,7 @@ import { type ConfigOf, UsageError } from './config.ts'
 import { createLog } from './log.ts'
 import { validatorSetOf } from './node.ts'
 import { inboxOption } from './operatorNode.ts'
-import { openStore } from './store.ts'
+import { openStore, type StoredBlock } from './store.ts'
 
 /** Something that is not as L1, or the live node, says. `got` is theirs, `want` what follows from L1. */
 export type VerifyDifference = {
@@ -198,7 +198,7 @@ async function viewL1(l1: L1, origins: readonly bigint[], after: bigint): Promis
 }
 
 function compareCheckpoints(
-  { chain, counts }: Walk,
+  { chain, set, counts }: Walk,
   checkpoints: readonly L1Checkpoint[],
   { index, accumulator }: L1Batch,
 ): VerifyDifference | undefined {
@@ -211,6 +211,7 @@ function compareCheckpoints(
       ledgerRoot: stored?.ledgerRoot,
       batchAccumulator: accumulator,
       depositCursor: l1InfoAfter(chain.store, checkpoint.lastBlock).depositCursor,
+      nextValidatorSetHash: set.hash,
     }
     for (const [field, value] of Object.entries(want)) {
       const got = checkpoint[field as keyof typeof want]
@@ -228,20 +229,6 @@ function createLive(rpcUrl: string) {
   return (numbers: readonly bigint[]) => Promise.all(numbers.map((blockNumber) => client.getBlock({ blockNumber }).catch(() => undefined)))
 }
 
-const COMPARED_FIELDS = [
-  'parentHash',
-  'stateRoot',
-  'transactionsRoot',
-  'receiptsRoot',
-  'logsBloom',
-  'gasUsed',
-  'timestamp',
-  'miner',
-  'baseFeePerGas',
-  'extraData',
-  'hash',
-] as const
-
 async function compareLive({ chain, live, counts }: Walk, first: bigint, last: bigint): Promise<VerifyDifference | undefined> {
   if (!live) return undefined
   for (let from = first; from <= last; from += 50n) {
@@ -250,29 +237,27 @@ async function compareLive({ chain, live, counts }: Walk, first: bigint, last: b
       const number = numbers[i] ?? from
       const ours = chain.store.block(number)
       if (!theirs || !ours) return { where: 'node', code: 'blockMissing', block: number }
-      const want = { ...ours.block.header, hash: ours.hash }
-      const field = COMPARED_FIELDS.find((name) => String(theirs[name]).toLowerCase() !== String(want[name]).toLowerCase())
-      if (field)
-        return {
-          where: 'node',
-          code: 'blockMismatch',
-          block: number,
-          ...differingTx(chain, number, theirs.transactions as readonly Hex[]),
-          field,
-          got: theirs[field],
-          want: want[field],
-        }
+      const differing = differingField(ours, theirs)
+      if (differing) return { where: 'node', code: 'blockMismatch', block: number, ...differing }
       counts.compared++
     }
   }
   return undefined
 }
 
-/** Index of the first transaction that the node has otherwise, if that is what differs. */
-function differingTx(chain: ChainState, number: bigint, theirs: readonly Hex[]): { txIndex?: number } {
-  const ours = chain.store.block(number)?.block.transactions.map((raw) => transactionHash(raw)) ?? []
-  const txIndex = Array.from({ length: Math.max(ours.length, theirs.length) }, (_, i) => i).find((i) => ours[i] !== theirs[i])
-  return txIndex === undefined ? {} : { txIndex }
+type Differing = { readonly txIndex?: number; readonly field: string; readonly got: unknown; readonly want: unknown }
+
+/** The first field of a block that the node has otherwise, and the first transaction, if that is where it begins. */
+function differingField({ block, hash }: StoredBlock, theirs: object): Differing | undefined {
+  const want: Readonly<Record<string, unknown>> = { ...block.header, hash }
+  const got = theirs as Readonly<Record<string, unknown>>
+  const ours = block.transactions.map((raw) => transactionHash(raw))
+  const txs = got.transactions as readonly Hex[]
+  const txIndex = Array.from({ length: Math.max(ours.length, txs.length) }, (_, i) => i).find((i) => ours[i] !== txs[i])
+  const place = txIndex === undefined ? {} : { txIndex }
+  const field = Object.keys(want).find((name) => String(got[name]).toLowerCase() !== String(want[name]).toLowerCase())
+  if (field !== undefined) return { ...place, field, got: got[field], want: want[field] }
+  return txIndex === undefined ? undefined : { txIndex, field: 'transactions', got: txs[txIndex], want: ours[txIndex] }
 }
 
 function toDifference({

@@ -4,7 +4,7 @@
  *
  *     node test/bench/rpc.bench.ts [--ops 4096] [--rounds 3] [--kinds upload,credit10,credit100] [--url http://127.0.0.1:8545 --pid N] [--json]
  *
- * With --url the load is put on a devnet that runs already.
+ * With --url the load is put on a devnet that runs already; with --peer none there is no peer.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { getContractAddress, type Hex, hexToBytes, toHex } from 'viem'
@@ -16,20 +16,7 @@ import { startDevnet } from '../e2e/devnet.ts'
 import { HUB_KINDS, type HubKind, type HubStage, hubCode, hubOperation, prepayData } from './hub.ts'
 import { type Call, chunks, createJsonRpc, includeAll, type JsonRpc, rpcGround } from './jsonRpc.ts'
 import { type LoadResult, runLoad } from './load.ts'
-import {
-  childPid,
-  cpuMsOf,
-  digits,
-  memoryMiBOf,
-  progress,
-  quantileOf,
-  readOptions,
-  report,
-  show,
-  spreadOf,
-  textTable,
-  times,
-} from './measure.ts'
+import { childPid, cpuMsOf, memoryMiBOf, progress, quantileOf, readOptions, report, show, spreadOf, textTable, times } from './measure.ts'
 import {
   NATIVE_KINDS,
   type NativeKind,
@@ -43,7 +30,7 @@ import {
 } from './operations.ts'
 import { type Ground, setStage } from './stage.ts'
 
-const options = readOptions({ ops: 4_096, rounds: 3, kinds: 'upload,credit10,credit100', url: '', pid: 0 })
+const options = readOptions({ ops: 4_096, rounds: 3, kinds: 'upload,credit10,credit100', peer: 'anvil', url: '', pid: 0 })
 const SENDERS = 256
 const EARNERS = 5_000
 const SAMPLES = 100
@@ -54,8 +41,7 @@ const SETTLE_MAX_MS = 90_000
 type Target = {
   readonly name: 'tributary' | 'anvil'
   readonly pid: number | undefined
-  /** The next operations of a kind, signed, and who sends them. */
-  next(kind: NativeKind, count: number): { readonly raws: readonly Uint8Array[]; readonly senders: readonly Hex[] } | undefined
+  /** Sends the next operations of a kind, signed ahead; undefined: it knows none of this kind. */
   load(kind: NativeKind, count: number): Promise<Sample | undefined>
   close(): Promise<void>
 }
@@ -70,7 +56,7 @@ async function main(): Promise<void> {
   const targets: Target[] = []
   try {
     targets.push(await openOwn())
-    targets.push(await openAnvil())
+    if (options.peer !== 'none') targets.push(await openAnvil())
     const samples = new Map<string, Sample[]>()
     for (let round = 0; round <= options.rounds; round++) {
       for (const kind of kinds) {
@@ -111,7 +97,6 @@ async function openOwn(): Promise<Target> {
   return {
     name: 'tributary',
     pid,
-    next,
     async load(kind, count) {
       const before = pid === undefined ? undefined : cpuMsOf(pid)
       const result = await runLoad({ url, pid, ...next(kind, count), nonceMethod: 'tributary_getLedgerNonce', samples: SAMPLES })
@@ -209,7 +194,6 @@ async function stageAnvil(anvil: Anvil): Promise<Target> {
   return {
     name: 'anvil',
     pid: anvil.pid,
-    next,
     async load(kind, count) {
       const operations = next(kind, count)
       if (!operations) return undefined
