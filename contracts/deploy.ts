@@ -5,13 +5,15 @@ import {
   type Chain,
   type Client,
   encodeDeployData,
+  encodeFunctionData,
+  getContractAddress,
   type Hex,
   keccak256,
   stringToHex,
   type TransactionReceipt,
   type Transport,
 } from 'viem'
-import { sendTransaction, waitForTransactionReceipt, writeContract } from 'viem/actions'
+import { getTransactionCount, sendTransaction, waitForTransactionReceipt } from 'viem/actions'
 import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../settlement/abi.ts'
 import { batchInboxBytecode, checkpointManagerBytecode, openTokenBytecode, portalBytecode } from './artifacts.ts'
 
@@ -42,39 +44,42 @@ export class DeployError extends Error {
 
 type Deployer = Client<Transport, Chain, Account>
 
+/** Gas of `grantRole`, several times over: it cannot be estimated while the contract is on its way. */
+const GRANT_GAS = 200_000n
+
 /**
  * Deploys token, portal, inbox and checkpoint manager and hands out the roles. The client's account pays, and owns: it may publish the
- * genesis file and change the roles. Throws viem's errors, and `DeployError`.
+ * genesis file and change the roles. Everything is sent at once, since the addresses follow from the account's nonces: one L1 block is enough.
+ * The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
  */
 export async function deployContracts(client: Deployer, options: DeployOptions): Promise<Deployment> {
   const owner = client.account.address
   const { supplyHolder, posters, submitters } = options
-  const token = await create(client, encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [supplyHolder] }))
-  const portal = await create(client, encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [token.address] }))
-  const inbox = await create(client, encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner] }))
-  const args = [owner, inbox.address, portal.address, BigInt(options.challengeWindowSec)] as const
-  const manager = await create(client, encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args }))
-  for (const poster of posters) await grantRole(client, inbox.address, 'POSTER', poster)
-  for (const submitter of submitters) await grantRole(client, manager.address, 'SUBMITTER', submitter)
-  return {
-    openToken: token.address,
-    portal: portal.address,
-    inbox: inbox.address,
-    checkpointManager: manager.address,
-    firstL1Block: token.blockNumber,
+  const nonce = await getTransactionCount(client, { address: owner, blockTag: 'pending' })
+  const [openToken, portal, inbox, checkpointManager] = [0, 1, 2, 3].map((i) =>
+    lower(getContractAddress({ from: owner, nonce: BigInt(nonce + i) })),
+  ) as [Hex, Hex, Hex, Hex]
+  const managerArgs = [owner, inbox, portal, BigInt(options.challengeWindowSec)] as const
+  const requests = [
+    { data: encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [supplyHolder] }) },
+    { data: encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [openToken] }) },
+    { data: encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner] }) },
+    { data: encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args: managerArgs }) },
+    ...posters.map((poster) => ({ to: inbox, data: encodeGrant('POSTER', poster), gas: GRANT_GAS })),
+    ...submitters.map((submitter) => ({ to: checkpointManager, data: encodeGrant('SUBMITTER', submitter), gas: GRANT_GAS })),
+  ]
+  const hashes: Hex[] = []
+  for (const [i, request] of requests.entries()) hashes.push(await sendTransaction(client, { ...request, nonce: nonce + i }))
+  const receipts = await Promise.all(hashes.map((hash) => included(client, hash)))
+  for (const [i, address] of [openToken, portal, inbox, checkpointManager].entries()) {
+    if (receipts[i]?.contractAddress?.toLowerCase() !== address) throw new DeployError(`there is no contract at ${address}`)
   }
-}
-
-async function create(client: Deployer, data: Hex): Promise<{ address: Hex; blockNumber: bigint }> {
-  const { contractAddress, blockNumber } = await included(client, await sendTransaction(client, { data }))
-  if (!contractAddress) throw new DeployError('a deployment made no contract')
-  return { address: lower(contractAddress), blockNumber }
+  return { openToken, portal, inbox, checkpointManager, firstL1Block: receipts[0]?.blockNumber ?? 0n }
 }
 
 // Both contracts have the function from the same library contract.
-async function grantRole(client: Deployer, contract: Hex, role: 'POSTER' | 'SUBMITTER', account: Address): Promise<void> {
-  const args = [keccak256(stringToHex(role)), account] as const
-  await included(client, await writeContract(client, { address: contract, abi: batchInboxAbi, functionName: 'grantRole', args }))
+function encodeGrant(role: 'POSTER' | 'SUBMITTER', account: Address): Hex {
+  return encodeFunctionData({ abi: batchInboxAbi, functionName: 'grantRole', args: [keccak256(stringToHex(role)), account] })
 }
 
 async function included(client: Deployer, hash: Hex): Promise<TransactionReceipt> {

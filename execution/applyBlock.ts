@@ -3,7 +3,6 @@
  * and what they led to is compared with what the header says.
  * Spec: docs/spec/block.md
  */
-import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex, concatBytes, type Hex, hexToBytes, numberToBytes } from 'viem'
 import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { applyTx, type Outcome } from './applyTx.ts'
@@ -26,6 +25,7 @@ import { nativeRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
 import { encodeRow, ROW_ELEMENT_BYTES } from './native/row.ts'
 import type { EvmOperation } from './precompile.ts'
+import { encodeRlp } from './rlp.ts'
 import type { State, StateRoots, StateWrites } from './state.ts'
 import { decodeTx, type Tx } from './tx.ts'
 import { type BlockEnv, bloomOf, type Vm } from './vm.ts'
@@ -145,7 +145,7 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
 
 /** A receipt's bytes in the receipts trie. Source: EIP-2718. */
 export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logsBloom, logs }: Receipt): Uint8Array {
-  const body = RLP.encode([
+  const body = encodeRlp([
     succeeded ? Uint8Array.of(1) : new Uint8Array(),
     cumulativeGasUsed === 0n ? new Uint8Array() : numberToBytes(cumulativeGasUsed),
     logsBloom,
@@ -267,8 +267,8 @@ function fillHeader(
 
 function orBlooms(receipts: readonly Receipt[]): Hex {
   const bloom = new Uint8Array(256)
-  for (const receipt of receipts) {
-    if (receipt.logs.length > 0) for (const [i, byte] of receipt.logsBloom.entries()) bloom[i] = (bloom[i] ?? 0) | byte
+  for (const { logs, logsBloom } of receipts) {
+    if (logs.length > 0) for (let i = 0; i < 256; i++) bloom[i] = (bloom[i] ?? 0) | (logsBloom[i] ?? 0)
   }
   return bytesToHex(bloom)
 }

@@ -8,6 +8,7 @@ import type { ChainParams } from '../genesis/params.ts'
 import { attempt, type Cursor, malformed, takeRlpList, takeRlpString, takeRlpUint } from './fields.ts'
 import { keccak256 } from './keccak.ts'
 import type { Log } from './native/nativeType.ts'
+import { encodeRlp } from './rlp.ts'
 
 /** keccak256(rlp([])), keccak256(rlp('')) and sha256(''): what stands where Ethereum has something and we have nothing. */
 export const EMPTY_OMMERS_HASH: Hex = '0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347'
@@ -65,12 +66,12 @@ export function hashHeader(header: Header): Hex {
 
 /** A header's bytes: rlp of its fields in wire order. */
 export function encodeHeader(header: Header): Uint8Array {
-  return RLP.encode(headerItems(header))
+  return encodeRlp(headerItems(header))
 }
 
 /** A block's bytes. */
 export function encodeBlock({ header, transactions }: Block): Uint8Array {
-  return RLP.encode([headerItems(header), transactions.map(toBodyItem), [], []])
+  return encodeRlp([headerItems(header), transactions.map(toBodyItem), [], []])
 }
 
 /** The block that the bytes are, or undefined. Says nothing about its validity. */

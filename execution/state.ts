@@ -70,6 +70,7 @@ const LEDGER_ROOT_SLOT: Hex = `0x${'00'.repeat(32)}`
 const CACHED_ENTRIES_MAX = 400_000
 const EMPTY_BYTES = new Uint8Array()
 
+/** A slot that was looked at. They are kept by account and hash of the slot, so that an account's are found without going through all. */
 type Slot = { readonly address: Uint8Array; readonly hashedSlot: Uint8Array; value: Uint8Array }
 
 /** State at committed roots. */
@@ -79,14 +80,12 @@ export function createState(reader: StateReader, start: StateRoots): State {
   let roots = start
   let trie = createTrie({ root: hexToBytes(start.evmRoot), readNode: reader.trieNode })
   let storageTries = new Map<string, Trie>()
-
   const accounts = new Map<string, Account | undefined>()
-  const slots = new Map<string, Slot>()
-  const originals = new Map<string, Uint8Array>()
+  const slots = new Map<string, Map<string, Slot>>()
+  const originals = new Map<Slot, Uint8Array>()
   const dirtyAccounts = new Set<string>()
-  const dirtySlots = new Map<string, Set<string>>()
-  /** Accounts whose storage was wiped in this block: nothing below is theirs any more. */
-  const wiped = new Set<string>()
+  const dirtySlots = new Map<string, Set<Slot>>()
+  const wiped = new Set<string>() // in this block: nothing below is theirs any more
   const undo = createUndoLog()
   const operations = createOperationLog(undo)
   const codes = createCodes(reader)
@@ -112,16 +111,17 @@ export function createState(reader: StateReader, start: StateRoots): State {
     })
   }
 
-  function slotOf(addressKey: string, slot: Uint8Array): { key: string; entry: Slot } {
+  function slotOf(addressKey: string, slot: Uint8Array): Slot {
     const hashedSlot = hashed(toKey(slot))
-    const key = addressKey + toKey(hashedSlot)
-    const known = slots.get(key)
-    if (known) return { key, entry: known }
+    const own = childOf(slots, addressKey)
+    const key = toKey(hashedSlot)
+    const known = own.get(key)
+    if (known) return known
     const address = fromKey(addressKey)
     const value = wiped.has(addressKey) || !hasStorage(addressKey) ? EMPTY_BYTES : (reader.slot(address, hashedSlot) ?? EMPTY_BYTES)
     const entry = { address, hashedSlot, value }
-    slots.set(key, entry)
-    return { key, entry }
+    own.set(key, entry)
+    return entry
   }
 
   /** Nothing of an account without storage is below, whatever flat records say. */
@@ -131,35 +131,39 @@ export function createState(reader: StateReader, start: StateRoots): State {
   }
 
   function writeSlot(addressKey: string, slot: Uint8Array, value: Uint8Array): void {
-    const { key, entry } = slotOf(addressKey, slot)
-    if (!originals.has(key)) originals.set(key, entry.value)
-    setSlot(addressKey, key, entry, stripZeros(value))
+    const entry = slotOf(addressKey, slot)
+    if (!originals.has(entry)) originals.set(entry, entry.value)
+    setSlot(addressKey, entry, stripZeros(value))
   }
 
-  function setSlot(addressKey: string, key: string, entry: Slot, value: Uint8Array): void {
+  function setSlot(addressKey: string, entry: Slot, value: Uint8Array): void {
     const before = entry.value
     const dirty = dirtySlots.get(addressKey) ?? new Set()
     dirtySlots.set(addressKey, dirty)
-    const wasDirty = dirty.has(key)
+    const wasDirty = dirty.has(entry)
     entry.value = value
-    dirty.add(key)
+    dirty.add(entry)
     undo.push(() => {
       entry.value = before
-      if (!wasDirty) dirty.delete(key)
+      if (!wasDirty) dirty.delete(entry)
     })
   }
 
-  /** Empties an account's storage. Ordinarily there is none: contracts are made where no storage is, and die in the transaction that made them. */
+  /**
+   * Empties an account's storage. Ordinarily there is none: contracts are made where no storage is, and die in the transaction that made them.
+   * The EVM asks for it often: at every creation, and after every call of an address where nothing is, such as a precompile's.
+   */
   function wipeStorage(addressKey: string): void {
-    for (const [key, entry] of slots) if (key.startsWith(addressKey) && entry.value.length > 0) setSlot(addressKey, key, entry, EMPTY_BYTES)
+    for (const entry of slots.get(addressKey)?.values() ?? []) if (entry.value.length > 0) setSlot(addressKey, entry, EMPTY_BYTES)
     if (!hasStorage(addressKey) || wiped.has(addressKey)) return
+    const own = childOf(slots, addressKey)
     storageTrie(addressKey).forEach((nibbles) => {
       const hashedSlot = fromNibbles(nibbles)
-      const key = addressKey + toKey(hashedSlot)
-      if (slots.has(key)) return
+      const key = toKey(hashedSlot)
+      if (own.has(key)) return
       const entry = { address: fromKey(addressKey), hashedSlot, value: Uint8Array.of(1) }
-      slots.set(key, entry)
-      setSlot(addressKey, key, entry, EMPTY_BYTES)
+      own.set(key, entry)
+      setSlot(addressKey, entry, EMPTY_BYTES)
     })
     wiped.add(addressKey)
     undo.push(() => wiped.delete(addressKey))
@@ -179,14 +183,11 @@ export function createState(reader: StateReader, start: StateRoots): State {
 
   function sealStorage(onNode: (node: NewNode) => void): { address: Uint8Array; hashedSlot: Uint8Array; value: Uint8Array | undefined }[] {
     const written = []
-    for (const [addressKey, keys] of dirtySlots) {
-      if (keys.size === 0) continue
+    for (const [addressKey, entries] of dirtySlots) {
+      if (entries.size === 0) continue
       const account = readAccount(addressKey)
       const storage = storageTrie(addressKey)
-      for (const key of keys) {
-        const entry = slots.get(key)
-        assert(entry, 'a dirty slot is in memory')
-        const { address, hashedSlot, value } = entry
+      for (const { address, hashedSlot, value } of entries) {
         if (value.length > 0) storage.put(hashedSlot, RLP.encode(value))
         else storage.delete(hashedSlot)
         written.push({ address, hashedSlot, value: value.length > 0 ? value : undefined })
@@ -215,7 +216,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
 
   function forgetIfLarge(): void {
     if (accounts.size > CACHED_ENTRIES_MAX) accounts.clear()
-    if (slots.size > CACHED_ENTRIES_MAX) slots.clear()
+    const slotCount = [...slots.values()].reduce((sum, own) => sum + own.size, 0)
+    if (slotCount > CACHED_ENTRIES_MAX) slots.clear()
     codes.forgetIfLarge()
     const loaded = [...storageTries.values()].reduce((sum, one) => sum + one.loadedNodes(), trie.loadedNodes())
     if (loaded <= CACHED_ENTRIES_MAX && storageTries.size <= 65_536) return
@@ -276,7 +278,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
       putCode: async (address, code) => writeCode(keyOf(address), code),
       getCode: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL),
       getCodeSize: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL).length,
-      getStorage: async (address, slot) => slotOf(keyOf(address), slot).entry.value,
+      getStorage: async (address, slot) => slotOf(keyOf(address), slot).value,
       putStorage: async (address, slot, value) => writeSlot(keyOf(address), slot, value),
       clearStorage: async (address) => wipeStorage(keyOf(address)),
       checkpoint: async () => journal.checkpoint(),
@@ -288,10 +290,10 @@ export function createState(reader: StateReader, start: StateRoots): State {
       hasStateRoot: async (root) => reader.trieNode(root) !== undefined,
       originalStorageCache: {
         get: async (address, slot) => {
-          const { key, entry } = slotOf(keyOf(address), slot)
-          const original = originals.get(key)
+          const entry = slotOf(keyOf(address), slot)
+          const original = originals.get(entry)
           if (original !== undefined) return original
-          originals.set(key, entry.value)
+          originals.set(entry, entry.value)
           return entry.value
         },
         clear: () => originals.clear(),
@@ -313,11 +315,18 @@ export function createState(reader: StateReader, start: StateRoots): State {
     putAccount: (address, account) => writeAccount(hexKey(address), account),
     putCode: (address, code) => writeCode(hexKey(address), code),
     putSlot: (address, slot, value) => writeSlot(hexKey(address), hexToBytes(slot), value),
-    slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).entry.value,
+    slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).value,
     seal,
     reset,
     roots: () => roots,
   }
+}
+
+/** The map under a key, made now if there was none. */
+function childOf<V>(maps: Map<string, Map<string, V>>, key: string): Map<string, V> {
+  const child = maps.get(key) ?? new Map<string, V>()
+  maps.set(key, child)
+  return child
 }
 
 type Journal = { checkpoint(): void; commit(): void; revert(): void }

@@ -8,13 +8,14 @@ import { bytesToHex, bytesToString, hexToBytes, numberToBytes, stringToBytes } f
 import { assert } from './assert.ts'
 import type { Receipt } from './block.ts'
 import type { Log } from './native/nativeType.ts'
+import { encodeRlp } from './rlp.ts'
 import { bloomOf } from './vm.ts'
 
 type Item = Uint8Array | Item[]
 
 /** A block's receipts as they are kept. */
 export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
-  return RLP.encode(
+  return encodeRlp(
     receipts.map(({ type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs }) => [
       uint(BigInt(type)),
       uint(succeeded ? 1n : 0n),

@@ -64,6 +64,10 @@ function decodeEthereumTx(raw: Uint8Array, common: Common): { ok: true; tx: Ethe
     if (!tx.isSigned()) return invalid('badSignature')
     const least = getMinimumGasLimit(tx)
     if (tx.gasLimit < least) return invalid('gasTooLow', { got: tx.gasLimit, want: least })
+    const publicKey = recoverKey(tx)
+    if (!publicKey) return invalid('badSignature')
+    // The library would recover it anew for each of validation, sender and execution: it keeps it for frozen transactions alone.
+    tx.cache.senderPubKey = publicKey
     const errors = tx.getValidationErrors()
     if (errors.length > 0) return invalid('invalidTransaction', { reason: errors.join('; ') })
     const sender = tx.getSenderAddress().toString().toLowerCase() as Hex
@@ -74,5 +78,13 @@ function decodeEthereumTx(raw: Uint8Array, common: Common): { ok: true; tx: Ethe
   } catch (error) {
     // The library throws plain errors for everything that the bytes can do wrong; its message is all that says what.
     return invalid('malformedTransaction', { type: raw[0], reason: error instanceof Error ? error.message : String(error) })
+  }
+}
+
+function recoverKey(tx: TypedTransaction): Uint8Array | undefined {
+  try {
+    return tx.getSenderPublicKey()
+  } catch {
+    return undefined // the library throws for a signature that no key made, and for nothing else
   }
 }

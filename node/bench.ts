@@ -1,5 +1,6 @@
 /**
- * `tributary bench NAME`: runs a bench of test/bench/ in a process of its own, so that it measures nothing but itself. What stands behind `--` is for the bench.
+ * `tributary bench NAME`: runs a bench of test/bench/ in a process of its own, so that it measures nothing but itself. What stands behind `--` is for
+ * the bench.
  */
 import { spawn } from 'node:child_process'
 import { readdirSync } from 'node:fs'

@@ -167,26 +167,12 @@ async function loadOrCreateGenesis(file: string, { l1Url, key, log }: { l1Url: s
   }))
   // What genesis gives out on L2 stands in the portal on L1.
   const backing = accounts.reduce((sum, { evmWei, ledgerWei }) => sum + evmWei + ledgerWei, 0n)
-  await included(
-    client,
-    await client.writeContract({
-      address: deployment.openToken,
-      abi: openTokenAbi,
-      functionName: 'transfer',
-      args: [deployment.portal, backing],
-    }),
-  )
+  const { openToken, portal, inbox } = deployment
+  const sent = [await client.writeContract({ address: openToken, abi: openTokenAbi, functionName: 'transfer', args: [portal, backing] })]
   const genesis = await makeGenesis({ client, chainId: chain.id, deployment, key, accounts })
   const text = encodeGenesis(genesis)
-  await included(
-    client,
-    await client.writeContract({
-      address: deployment.inbox,
-      abi: batchInboxAbi,
-      functionName: 'publishGenesis',
-      args: [stringToHex(text)],
-    }),
-  )
+  sent.push(await client.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [stringToHex(text)] }))
+  await Promise.all(sent.map((hash) => included(client, hash)))
   writeFileSync(file, text)
   return genesis
 }

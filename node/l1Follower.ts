@@ -153,8 +153,8 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
       if (error instanceof L1Error && error.kind === 'retry') return undefined // an L1 that is younger than its finality has none
       throw error
     })
-    if (!finalized || finalized.number <= finalizedNumber) return
-    finalizedNumber = finalized.number
+    if (finalized && finalized.number > finalizedNumber) finalizedNumber = finalized.number
+    // Every time: L1 may have made blocks final before we had read them.
     for (const { block, batches } of chain) if (block.number <= finalizedNumber) lastFinalBatch = batches.at(-1) ?? lastFinalBatch
     const kept = chain.findIndex(({ block }) => block.number >= finalizedNumber || block.number >= originNumber)
     if (kept > 0) Object.assign(behind, chain.splice(0, kept).reduce(addTotals, behind))

@@ -1,6 +1,6 @@
 /** The port of rpc/, answered from the store, the pool and the followers of this node. */
 import { type Hex, hexToBytes } from 'viem'
-import { encodeBlock } from '../execution/block.ts'
+import { type Block, encodeBlock } from '../execution/block.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
@@ -33,9 +33,18 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
   const { store, pool, poolAccounts, genesis } = chain
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
 
+  /** Sizes of blocks, which are encoded to be counted: once each, since every look-up of a transaction reads its block. */
+  const sizes = new WeakMap<Block, number>()
+
+  function sizeOf(block: Block): number {
+    const size = sizes.get(block) ?? encodeBlock(block).length
+    sizes.set(block, size)
+    return size
+  }
+
   function read(number: bigint): ChainBlock | undefined {
     const decoded = blocks.read(number)
-    return decoded && { ...decoded, size: encodeBlock(decoded.block).length }
+    return decoded && { ...decoded, size: sizeOf(decoded.block) }
   }
 
   chain.onBlock(({ block }) => {

@@ -7,6 +7,7 @@ import { Account, createAccountFromRLP, type DB, ValueEncoding } from '@ethereum
 import { bytesToHex, type Hex, hexToBytes, pad } from 'viem'
 import { assert } from '../execution/assert.ts'
 import type { Header } from '../execution/block.ts'
+import { VOID_ROOTS } from '../execution/genesisBlock.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedgerProof } from '../execution/ledger/proof.ts'
 import { createLedgerTree, treeKey } from '../execution/ledger/tree.ts'
@@ -56,8 +57,9 @@ export async function createSimulator({ store, params }: { readonly store: Store
   return {
     at(number) {
       const readerOf = () => {
-        if (!store.block(number)) throw new StateUnavailable(`no state of block ${number}`)
-        return readerAtRoots(store.reader, store.roots(number))
+        const roots = store.roots(number)
+        if (roots === VOID_ROOTS) throw new StateUnavailable(`no state of block ${number}`)
+        return readerAtRoots(store.reader, roots)
       }
       const accountOf = (reader: StateReader, address: Hex) => {
         const bytes = reader.account(hexToBytes(address))

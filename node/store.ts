@@ -47,6 +47,9 @@ const KEY = {
   meta: 0x40,
 } as const
 
+/** Roots of blocks kept in memory. */
+const KNOWN_ROOTS_MAX = 1_024
+
 /** Version of everything above. A store of another version is refused. */
 const FORMAT_VERSION = 1
 
@@ -119,6 +122,8 @@ export async function openStore(directory: string, { durable = true }: { readonl
     return bytes && BigInt(bytesToHex(bytes))
   }
   let head = readHead()
+  /** Roots of blocks that were asked for. They never change, and the block is long. */
+  const knownRoots = new Map<bigint, StateRoots>()
 
   function blockAt(number: bigint): StoredBlock | undefined {
     const bytes = get(keyOf(KEY.block, u64(number)))
@@ -138,8 +143,14 @@ export async function openStore(directory: string, { durable = true }: { readonl
       return bytes && BigInt(bytesToHex(bytes))
     },
     roots(number) {
+      const known = knownRoots.get(number)
+      if (known) return known
       const stored = blockAt(number)
-      return stored ? { evmRoot: stored.block.header.stateRoot, ledgerRoot: stored.ledgerRoot } : VOID_ROOTS
+      if (!stored) return VOID_ROOTS
+      const roots = { evmRoot: stored.block.header.stateRoot, ledgerRoot: stored.ledgerRoot }
+      if (knownRoots.size >= KNOWN_ROOTS_MAX) knownRoots.clear()
+      knownRoots.set(number, roots)
+      return roots
     },
     receipts: (number) => get(keyOf(KEY.receipts, u64(number))),
     operations(number) {

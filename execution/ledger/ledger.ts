@@ -45,7 +45,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
   let dirty: Entry[] = []
 
   function entryOf(table: number, id: Uint8Array): Entry {
-    const key = String.fromCharCode(table, ...id)
+    const key = keyOf(table, id)
     const known = entries.get(key)
     if (known) return known
     const entry = { table, id, record: read(table, id), dirty: false }
@@ -95,6 +95,13 @@ export function createLedger(read: RecordReader): JournaledLedger {
       dirty = []
     },
   }
+}
+
+/** Table and id as a Map key, one character a byte. A loop: spreading the bytes into one call takes five times as long. */
+function keyOf(table: number, id: Uint8Array): string {
+  let key = String.fromCharCode(table)
+  for (let i = 0; i < id.length; i++) key += String.fromCharCode(id[i] ?? 0)
+  return key
 }
 
 /** The changes as the tree takes them. */

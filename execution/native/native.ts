@@ -2,7 +2,6 @@
  * The table of native types, and what all of them share: wire form, signing hash, packed form, gas.
  * Wire: type(1) ‖ rlp([chainId, nonce, maxFee, …fields, yParity, r, s]). Spec: docs/spec/transactions.md#native-wire-form
  */
-import { RLP } from '@ethereumjs/rlp'
 import {
   bytesToHex,
   concatBytes,
@@ -19,6 +18,7 @@ import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
 import { keccak256 } from '../keccak.ts'
 import { isLowS, type Signature } from '../recover.ts'
+import { encodeRlp } from '../rlp.ts'
 import { domainSeparator, typedDataDigest } from '../typedData.ts'
 import { attributionCredit } from './attributionCredit.ts'
 import { claim } from './claim.ts'
@@ -83,7 +83,7 @@ export function decodeNative(raw: Uint8Array): SignedNative | undefined {
 
 /** The wire form. */
 export function encodeNative({ type, chainId, nonce, maxFeeWei, fields, signature }: SignedNative): Uint8Array {
-  const list = RLP.encode([
+  const list = encodeRlp([
     toRlpUint(BigInt(chainId)),
     toRlpUint(nonce),
     toRlpUint(maxFeeWei),

@@ -309,10 +309,14 @@ function printResult(samples: Samples, stock: Stock | undefined, recovery: Await
     ...['as fast as a stock EVM transfer', 'as fast as its contract here'],
   ]
   const peer = stockUs
-    ? `\n\nPeer: an EVM transfer in @ethereumjs/vm's runBlock takes ${show(stockUs.stock)} µs of main thread as it comes, ${show(stockUs.ours)} with our keccak256 and recovery.`
+    ? [
+        `\n\nPeer: an EVM transfer in @ethereumjs/vm's runBlock takes ${show(stockUs.stock)} µs of main thread as it comes, `,
+        `${show(stockUs.ours)} with our keccak256 and recovery.`,
+      ].join('')
     : ''
   const { ours, theirs } = recovery
-  const text = `${textTable(head, rows)}${peer}\nSignature recovery: ours ${show(ours)} µs, the library's ${show(theirs)} µs, ${times(theirs.median / ours.median)}.`
+  const recovered = `Signature recovery: ours ${show(ours)} µs, the library's ${show(theirs)} µs, ${times(theirs.median / ours.median)}.`
+  const text = `${textTable(head, rows)}${peer}\n${recovered}`
   const figures = {
     accounts: options.accounts,
     rounds: options.rounds,

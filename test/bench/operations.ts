@@ -74,7 +74,11 @@ export function nativeOperation(kind: NativeKind, stage: Stage, turn: Turn): Uin
     case 'upload':
       return signNative(turn, { type: datanetUpload, fields: uploadFields(stage, turn), chainId: stage.chainId })
     case 'model':
-      return signNative(turn, { type: modelRegister, fields: modelFields(stage, turn.number), chainId: stage.chainId })
+      return signNative(turn, {
+        type: modelRegister,
+        fields: modelFields({ name: `bench-model-${turn.number}`, datanetIds: chooseDatanets(stage, turn.number) }),
+        chainId: stage.chainId,
+      })
     default: {
       const entries = chooseEntries(stage.earners, entriesOf(kind), turn.number)
       return signNative(turn, { type: attributionCredit, fields: creditFields(stage, turn, entries), chainId: stage.chainId })
@@ -145,27 +149,26 @@ export function uploadFields({ datanetIds }: Pick<Stage, 'datanetIds'>, { number
   }
 }
 
-function modelFields({ datanetIds }: Stage, number: number): FieldValues {
-  const seed = seeded(`model ${number}`)
+/** A model's registration over these datanets, all of it following from its name. */
+export function modelFields({ name, datanetIds }: { readonly name: string; readonly datanetIds: readonly number[] }): FieldValues {
+  const seed = seeded(`model ${name}`)
   const hash = (part: string) => bytesToHex(keccak256(concatBytes([seed, stringToBytes(part)])))
-  const count = 1 + ((seed[0] ?? 0) % 8)
-  const first = pick(`model ${number}`, datanetIds.length)
-  const weightBps = Math.floor(10_000 / count)
+  const base = (seed[1] ?? 0) % 20
+  const weightBps = Math.floor(10_000 / datanetIds.length)
   return {
-    name: `bench-model-${number}`,
-    baseHash: bytesToHex(seeded(`base ${(seed[1] ?? 0) % 20}`)),
+    name,
+    baseHash: bytesToHex(seeded(`base ${base}`)),
     adapterHash: hash('adapter'),
-    tokenizerHash: bytesToHex(seeded(`tokenizer ${(seed[1] ?? 0) % 20}`)),
+    tokenizerHash: bytesToHex(seeded(`tokenizer ${base}`)),
     trainingConfigHash: hash('config'),
     runtimeProfileHash: bytesToHex(seeded('profile')),
     useFlags: USE_FLAGS,
-    // Seven is coprime to the count of datanets, so that no one stands there twice.
-    datanets: Array.from({ length: count }, (_, i) => ({
-      datanetId: datanetIds[(first + 7 * i) % datanetIds.length],
+    datanets: datanetIds.map((datanetId, i) => ({
+      datanetId,
       snapshotRoot: hash(`snapshot ${i}`),
       uploadCount: 1,
       recordCount: 1_000,
-      weightBps: i === 0 ? 10_000 - weightBps * (count - 1) : weightBps,
+      weightBps: i === 0 ? 10_000 - weightBps * (datanetIds.length - 1) : weightBps,
     })),
     priceBase: 0n,
     pricePrompt: ENTRY_WEI,
@@ -174,6 +177,13 @@ function modelFields({ datanetIds }: Stage, number: number): FieldValues {
     minStake: 0n,
     maxTier: 0,
   }
+}
+
+/** One to eight datanets. Seven is coprime to their count, so that none stands there twice. */
+function chooseDatanets({ datanetIds }: Stage, number: number): number[] {
+  const name = `model ${number}`
+  const first = pick(name, datanetIds.length)
+  return Array.from({ length: 1 + pick(`${name} count`, 8) }, (_, i) => datanetIds[(first + 7 * i) % datanetIds.length] ?? 0)
 }
 
 /** What a credit gives to whom: ledger indexes ascending, gwei of OPEN. */

@@ -8,8 +8,8 @@ import { datanetUpload } from '../../execution/native/datanetUpload.ts'
 import { modelIdOf, modelRegister } from '../../execution/native/modelRegister.ts'
 import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
 import { WORKER_ACTION, workerRegister } from '../../execution/native/workerRegister.ts'
-import { ENTRY_WEI, OPEN_WEI } from '../../genesis/params.ts'
-import { MODEL_SHARES, type Signer, seeded, signNative, USE_FLAGS, uploadFields } from './operations.ts'
+import { OPEN_WEI } from '../../genesis/params.ts'
+import { modelFields, type Signer, seeded, signNative, uploadFields } from './operations.ts'
 
 /** Datanets of a stage; coprime to 7, which operations rely on. */
 export const DATANETS = 64
@@ -60,7 +60,8 @@ export async function setStage(ground: Ground, cast: Cast): Promise<{ readonly d
     const fields = { ...uploadFields({ datanetIds: [id] }, { number: 2 ** 30 + id, sender: owner }), datanetId: id }
     return signNative(next(), { type: datanetUpload, fields, chainId })
   })
-  const model = stageModel(datanetIds)
+  // Over two datanets, as the usual model is over few.
+  const model = modelFields({ name: 'bench-model', datanetIds: datanetIds.slice(0, 2) })
   const registration = signNative(next(), { type: modelRegister, fields: model, chainId })
   const prepaid = clients.map(({ address }) => {
     const fields = { kind: TRANSFER_KIND.prepaid, to: address, amount: prepaidWei }
@@ -86,33 +87,4 @@ async function registerWorkers({ chainId, nonceOf }: Ground, { workers }: Cast):
     raws.push(signNative({ sender, nonce }, { type: workerRegister, fields, chainId }))
   }
   return raws
-}
-
-/** The model that every credit is for: over two datanets, as the usual one is over few. */
-function stageModel([a, b]: readonly number[]) {
-  if (a === undefined || b === undefined) throw new Error('a stage has datanets')
-  const snapshot = (datanetId: number) => ({
-    datanetId,
-    snapshotRoot: bytesToHex(seeded(`snapshot ${datanetId}`)),
-    uploadCount: 1,
-    recordCount: 1_000,
-    weightBps: 5_000,
-  })
-  const hash = (part: string) => bytesToHex(seeded(`stage model ${part}`))
-  return {
-    name: 'bench-model',
-    baseHash: hash('base'),
-    adapterHash: hash('adapter'),
-    tokenizerHash: hash('tokenizer'),
-    trainingConfigHash: hash('config'),
-    runtimeProfileHash: bytesToHex(seeded('profile')),
-    useFlags: USE_FLAGS,
-    datanets: [snapshot(a), snapshot(b)],
-    priceBase: 0n,
-    pricePrompt: ENTRY_WEI,
-    priceOutput: 3n * ENTRY_WEI,
-    ...MODEL_SHARES,
-    minStake: 0n,
-    maxTier: 0,
-  }
 }

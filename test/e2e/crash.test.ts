@@ -22,6 +22,8 @@ const SEED = Number(process.env.CRASH_SEED ?? Date.now() % 2 ** 32)
 const random = randomNumbers(SEED)
 const STRANGER: Hex = '0x00000000000000000000000000000000000c4a54'
 const BLOCK_MS = DEVNET_PARAMS.maxBlockIntervalMs
+/** Between two transactions of a lane. */
+const LOAD_PAUSE_MS = 10
 /** Longest that a start that is meant to fail may take. */
 const FAILED_START_MAX_MS = 60_000
 
@@ -69,7 +71,7 @@ test('killed between two blocks', async () => {
   })
 })
 
-test.each([1, 2, 3])('killed while a block is made and written, %i', async () => {
+test.each([1, 2])('killed while a block is made and written, %i', async () => {
   await surviveKill(async () => {
     await nextBlock()
     await sleep(BLOCK_MS * (0.9 + 0.2 * random()))
@@ -80,29 +82,31 @@ test.each([1, 2])('killed at any moment, %i', async () => {
   await surviveKill(() => sleep(2 * BLOCK_MS * random()))
 })
 
-// The modes of posting change with the config file in between, as an operator would.
-test.each(['calldata', 'blob'] as const)('killed when a batch in %s is sent: it is included while nobody runs', async (da) => {
-  await restartWith(da)
-  await l1.mineEvery(0)
-  const { lastBlock } = await surviveKill(batchSent, () => l1.mine(1))
+test('killed when a batch is sent: it is included while nobody runs', async () => {
+  const { lastBlock } = await surviveKill(batchHeld, () => l1.mine(1))
   await l1.mineEvery(1)
   await until('the batch after it', async () => ((await posted()).lastBlock > lastBlock ? true : undefined))
-})
-
-test('killed when a batch is sent: it still waits when the node is back, and is not sent under another number', async () => {
-  await l1.mineEvery(0)
-  const { batches } = await posted()
-  await surviveKill(batchSent)
-  await l1.mine(1)
-  expect((await posted()).batches).toBe(batches + 1)
-  await l1.mineEvery(1)
-  await until('two more batches', async () => ((await posted()).batches >= batches + 3 ? true : undefined))
 })
 
 test('killed when a batch was lost on its way to L1: it is sent again', async () => {
   const { batches } = await posted()
   await surviveKill(() => batchSent({ lost: true }))
   await until('two more batches', async () => ((await posted()).batches >= batches + 2 ? true : undefined))
+})
+
+test('killed when a batch in blobs is sent: it still waits when the node is back, and is not sent under another number', async () => {
+  postIn('blob')
+  expect(await devnet.stop()).toBe(0)
+  await devnet.start()
+  let batches = 0
+  await surviveKill(async () => {
+    await batchHeld()
+    batches = (await posted()).batches
+  })
+  await l1.mine(1)
+  expect((await posted()).batches).toBe(batches + 1)
+  await l1.mineEvery(1)
+  await until('two more batches', async () => ((await posted()).batches >= batches + 3 ? true : undefined))
 })
 
 test('after all of it L1 holds every block once, and no block of the live node differs', async () => {
@@ -121,47 +125,41 @@ test('after all of it L1 holds every block once, and no block of the live node d
   expect(result.summary.transactions).toBeGreaterThan(500)
 })
 
-test('a data folder that another node uses is refused', async () => {
-  await expectRefusal(/is another node using it\?/)
+test('a node that is asked to end does so in order; it starts on a folder that is its own and whole, and on no other', async () => {
+  await expectRefusal(devnet.ready().dataDir, /is another node using it\?/)
   expect((await ask(devnet.ready().rpc, 'eth_blockNumber')).result).toBeDefined()
-})
 
-test('a node that is asked to end does so in order, and refuses to start on a folder that is not its own any more', async () => {
+  postIn('calldata')
   expect(await devnet.stop()).toBe(0)
-  const { dataDir } = devnet.ready()
-  const copy = join(folder, 'copy')
-  cpSync(dataDir, copy, { recursive: true })
-  const file = (name: string) => join(dataDir, name)
-  const genesis = decodeGenesis(readFileSync(file('genesis.json'), 'utf8'))
   const next = Number([...seen.keys()].reduce((a, b) => (a > b ? a : b))) + 1_000
-  const cases: readonly (readonly [RegExp, () => void])[] = [
-    [
-      /another genesis file/,
-      () => writeFileSync(file('genesis.json'), encodeGenesis({ ...genesis, timestampMs: genesis.timestampMs + 1 })),
-    ],
-    [/genesis file|GenesisError/, () => writeFileSync(file('genesis.json'), '{"params":')],
-    [/of no validator of this network/, () => writeFileSync(file('validator.key'), `0x${'17'.repeat(32)}\n`)],
-    [/does not hold 32 bytes of hex/, () => writeFileSync(file('validator.key'), 'secret\n')],
-    [/the guard file is damaged/, () => writeFileSync(file('consensus/guard'), 'signed a lot')],
-    [/write-ahead log is damaged \(corruptFrame/, () => flipByte(file('consensus/wal'), 12)],
-    [/signed at height \d+ and the write-ahead log of that height is lost/, () => forgetLog(file('consensus'), next)],
-    [/cannot be opened/, () => writeFileSync(file('chain/CURRENT'), 'MANIFEST-999999\n')],
+  const cases: readonly (readonly [RegExp, (file: (name: string) => string) => void])[] = [
+    [/another genesis file/, (file) => changeGenesis(file('genesis.json'))],
+    [/of no validator of this network/, (file) => writeFileSync(file('validator.key'), `0x${'17'.repeat(32)}\n`)],
+    [/the guard file is damaged/, (file) => writeFileSync(file('consensus/guard'), 'signed a lot')],
+    [/write-ahead log is damaged \(corruptFrame/, (file) => flipByte(file('consensus/wal'), 12)],
+    [/signed at height \d+ and the write-ahead log of that height is lost/, (file) => forgetLog(file('consensus'), next)],
+    [/cannot be opened/, (file) => writeFileSync(file('chain/CURRENT'), 'MANIFEST-999999\n')],
   ]
-  for (const [message, damage] of cases) {
-    damage()
-    await expectRefusal(message)
-    rmSync(dataDir, { recursive: true })
-    cpSync(copy, dataDir, { recursive: true })
-  }
+  await Promise.all(
+    cases.map(async ([message, damage], i) => {
+      const copy = join(folder, `copy-${i}`)
+      cpSync(devnet.ready().dataDir, copy, { recursive: true })
+      damage((name) => join(copy, name))
+      await expectRefusal(copy, message)
+    }),
+  )
   await devnet.start()
   await expectAllKept()
 })
 
 test('a devnet that was killed finds the L1 that it had started, and leaves no process behind when it is asked to end', async () => {
-  const own = await startDevnet()
+  const own = await startDevnet(['--da', 'calldata'])
   try {
     const { l1: url, dataDir, rpc } = own.ready()
-    const before = await ask(rpc, 'eth_getBlockByNumber', ['0x1', false])
+    const before = await until('a first block', async () => {
+      const answer = await ask(rpc, 'eth_getBlockByNumber', ['0x1', false])
+      return answer.result === null ? undefined : answer
+    })
     await own.kill()
     expect(await own.start()).toMatchObject({ l1: url })
     expect(await ask(own.ready().rpc, 'eth_getBlockByNumber', ['0x1', false])).toEqual(before)
@@ -210,7 +208,7 @@ async function expectAllKept(): Promise<void> {
   await posted()
 }
 
-/** Sends transactions of both lanes as fast as it can, and watches the blocks. Answers what ends it. */
+/** Sends transactions of both lanes, and watches the blocks. Answers what ends it. */
 async function beginLoad(): Promise<() => Promise<void>> {
   let ended = false
   const node = client()
@@ -235,9 +233,11 @@ async function beginLoad(): Promise<() => Promise<void>> {
       const fees = { type: 'eip1559', maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 1n } as const
       const tx = { ...fees, chainId: DEVNET_PARAMS.chainId, to: STRANGER, value: 1n, gas: 21_000n, nonce: evmNonce++ }
       await node.sendRawTransaction({ serializedTransaction: await evm.signTransaction(tx) })
+      await sleep(LOAD_PAUSE_MS)
     }),
     whileAlive(async () => {
       await native.transfer({ to: STRANGER, amount: 1n, nonce: ledgerNonce++, maxFee: 10n ** 18n })
+      await sleep(LOAD_PAUSE_MS)
     }),
     whileAlive(async () => {
       const head = await node.getBlockNumber()
@@ -278,27 +278,42 @@ function batchSent({ lost = false } = {}): Promise<void> {
   })
 }
 
+/** The same moment, on an L1 that includes what the node sent before and no batch: its blocks are asked for from now on. */
+async function batchHeld(): Promise<void> {
+  await l1.mineEvery(0)
+  let sent = false
+  const moment = batchSent().then(() => {
+    sent = true
+  })
+  await until('a batch on its way', async () => {
+    const { pending } = await l1.client.getTxpoolStatus()
+    // A batch is sent only when nothing else of the node is in the pool any more.
+    if (pending > 0 && !sent) await l1.mine(1)
+    return sent || undefined
+  })
+  await moment
+}
+
 async function nextBlock(): Promise<void> {
   const node = client()
   const head = await node.getBlockNumber()
   await until('the next block', async () => ((await node.getBlockNumber()) > head ? true : undefined))
 }
 
-async function restartWith(da: 'blob' | 'calldata'): Promise<void> {
-  postIn(da)
-  expect(await devnet.stop()).toBe(0)
-  await devnet.start()
-}
-
 function postIn(da: 'blob' | 'calldata'): void {
   writeFileSync(configFile, JSON.stringify({ da }))
 }
 
-async function expectRefusal(message: RegExp): Promise<void> {
-  const args = ['devnet', '--json', '--rpc-port', '0', '--data-dir', devnet.ready().dataDir, '--l1', l1.url]
+async function expectRefusal(dataDir: string, message: RegExp): Promise<void> {
+  const args = ['devnet', '--json', '--rpc-port', '0', '--data-dir', dataDir, '--l1', l1.url, '--da', 'calldata']
   const { code, stdout, stderr } = await runCommand(args, FAILED_START_MAX_MS)
   expect({ code, stdout }, stderr).toEqual({ code: 1, stdout: '' })
   expect(stderr).toMatch(message)
+}
+
+function changeGenesis(path: string): void {
+  const genesis = decodeGenesis(readFileSync(path, 'utf8'))
+  writeFileSync(path, encodeGenesis({ ...genesis, timestampMs: genesis.timestampMs + 1 }))
 }
 
 function flipByte(path: string, at: number): void {

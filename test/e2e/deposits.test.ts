@@ -105,9 +105,10 @@ test('deposits of an L1 block are on L2 as soon as one more L1 block stands on i
 test('safe is the last block of the last batch on L1, finalized that of the last batch in a final L1 block', async () => {
   const { l1 } = stage
   const heads: { readonly safe: bigint; readonly finalized: bigint }[] = []
-  // Ends: L1 blocks become final eight blocks later.
-  for (let blocks = 0; blocks < 32; blocks++) {
+  // Ends: L1 blocks become final eight blocks later, and a batch is posted every second; the pause leaves the poster time between two of them.
+  for (let blocks = 0; blocks < 300; blocks++) {
     await l1.mine(1)
+    await new Promise((resolve) => setTimeout(resolve, 100))
     const [safe, finalized] = await Promise.all([postedUntil('latest'), postedUntil('finalized')])
     heads.push({ safe, finalized })
     await until(`heads ${safe}, ${finalized}`, async () => {

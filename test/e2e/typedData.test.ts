@@ -100,7 +100,8 @@ beforeAll(async () => {
 
 afterAll(() => stage.close())
 
-test('every native type is taken from a wallet that knows typed data alone, and reads as a call of its door', async () => {
+/** A model that names the first datanet, and a client's voucher for one inference of it by its own worker. */
+async function modelAndVoucher() {
   const wallet = devnetAccount(0)
   const me = lower(wallet.address)
   const price = parseEther('0.5')
@@ -143,6 +144,11 @@ test('every native type is taken from a wallet that knows typed data alone, and 
     primaryType: 'InferenceRequest',
     message: request,
   })
+  return { me, modelFields, modelId, fee, request, voucher }
+}
+
+/** A datanet and an upload to it, with names that are no ASCII. */
+function datanetAndUpload(me: Hex) {
   const upload = {
     datanetId: 1,
     contentRoot: keccak256('0x04'),
@@ -162,6 +168,13 @@ test('every native type is taken from a wallet that knows typed data alone, and 
     joinPolicy: 0,
     uploadBond: 7n,
   }
+  return { datanet, upload }
+}
+
+/** One operation of each type, each finding what those before it left. */
+async function everyOperation() {
+  const { me, modelFields, modelId, fee, request, voucher } = await modelAndVoucher()
+  const { datanet, upload } = datanetAndUpload(me)
   const credit = {
     worker: me,
     modelId,
@@ -188,7 +201,11 @@ test('every native type is taken from a wallet that knows typed data alone, and 
     // Nothing has vested by now: taken into a block all the same, with the rule that it broke.
     { type: 'Claim', fields: { epochs: [4_000_000_000] }, event: 'Failed' },
   ] as const
+  return { me, modelId, fee, datanet, steps }
+}
 
+test('every native type is taken from a wallet that knows typed data alone, and reads as a call of its door', async () => {
+  const { me, modelId, fee, datanet, steps } = await everyOperation()
   const client = l2Client(rpc, 0)
   const hashes: Hex[] = []
   for (const [nonce, { type, fields }] of steps.entries()) {

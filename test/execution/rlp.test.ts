@@ -1,0 +1,30 @@
+import { RLP } from '@ethereumjs/rlp'
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { encodeRlp, type RlpItem } from '../../execution/rlp.ts'
+
+const { item } = fc.letrec<{ item: RlpItem }>((tie) => ({
+  item: fc.oneof({ depthSize: 'small' }, fc.uint8Array({ maxLength: 70 }), fc.array(tie('item'), { maxLength: 6 })),
+}))
+
+test('an item is encoded as the library encodes it', () => {
+  fc.assert(
+    fc.property(item, (one) => {
+      expect(encodeRlp(one)).toEqual(RLP.encode(one as Uint8Array))
+    }),
+  )
+})
+
+test('every length of a string and of a list has the head that the library gives it', () => {
+  for (const length of [0, 1, 2, 55, 56, 57, 255, 256, 257, 65_535, 65_536, 16_777_215, 16_777_216]) {
+    const bytes = new Uint8Array(length).fill(0x7f)
+    expect(Buffer.compare(encodeRlp(bytes), RLP.encode(bytes))).toBe(0)
+    expect(Buffer.compare(encodeRlp([bytes]), RLP.encode([bytes]))).toBe(0)
+  }
+})
+
+test('a byte below 0x80 stands for itself, another one does not', () => {
+  expect(encodeRlp(Uint8Array.of(0x00))).toEqual(Uint8Array.of(0x00))
+  expect(encodeRlp(Uint8Array.of(0x7f))).toEqual(Uint8Array.of(0x7f))
+  expect(encodeRlp(Uint8Array.of(0x80))).toEqual(Uint8Array.of(0x81, 0x80))
+})
