@@ -250,12 +250,13 @@ function printResult(kinds: readonly NativeKind[], samples: ReadonlyMap<string, 
       one.settledCpuMsPerOp ? show(one.settledCpuMsPerOp) : '',
       show(one.receiptP50Ms),
       show(one.receiptP99Ms),
+      one.memoryMiB === undefined ? '–' : String(one.memoryMiB),
       isOwn ? times(one.opsPerSec.median / peer.opsPerSec.median) : '',
       isOwn && one.cpuMsPerOp && peer.cpuMsPerOp ? times(one.cpuMsPerOp.median / peer.cpuMsPerOp.median) : '',
     ]
   })
   const head = [
-    ...['kind', 'node', 'ops/s', 'node CPU ms an op', 'and until it is on L1', 'receipt p50 ms', 'receipt p99 ms'],
+    ...['kind', 'node', 'ops/s', 'node CPU ms an op', 'and until it is on L1', 'receipt p50 ms', 'receipt p99 ms', 'memory MiB at the end'],
     ...['ops/s of the peer’s', 'CPU of the peer’s'],
   ]
   report({
