@@ -122,7 +122,8 @@ test('after all of it L1 holds every block once, and no block of the live node d
   expect(result).toMatchObject({ ok: true })
   expect(result.summary.blocks).toBeGreaterThanOrEqual(head)
   expect(BigInt(result.summary.compared)).toBe(result.summary.blocks + 1n)
-  expect(result.summary.transactions).toBeGreaterThan(500)
+  // A block has one L1 info deposit at most: the rest is the load's.
+  expect(result.summary.transactions).toBeGreaterThan(Number(result.summary.blocks))
 })
 
 test('a node that is asked to end does so in order; it starts on a folder that is its own and whole, and on no other', async () => {
