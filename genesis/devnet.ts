@@ -9,7 +9,7 @@ export const DEVNET_PARAMS: ChainParams = {
   blockBytesMax: 524_288,
   initialBaseFeeWei: 1_000_000_000n,
   minBaseFeeWei: 1_000_000n,
-  minBlockIntervalMs: 1_000,
+  minBlockIntervalMs: 200,
   maxBlockIntervalMs: 1_000,
   epochSec: 5,
   vestingSec: 5,

@@ -45,7 +45,7 @@ const L1 = {
 } as const satisfies Options
 
 const POSTING = {
-  da: { kind: 'string', default: 'blob', help: 'how batches are posted: blob or calldata' },
+  da: { kind: 'string', default: 'blob', help: 'how batches are posted: blob, calldata, or none: not at all' },
   'batch-sec': { kind: 'integer', default: 6, help: 'seconds after which what is unposted is posted' },
 } as const satisfies Options
 
@@ -126,6 +126,13 @@ export function rpcOptions(config: Pick<ConfigOf<'node'>, keyof typeof RPC>) {
     allowedHosts: list(config['rpc-hosts']),
     allowedOrigins: list(config['rpc-origins']),
   }
+}
+
+/** How batches are posted, as the options say; undefined: by none of this node. Throws UsageError. */
+export function postingOptions({ da, 'batch-sec': batchSec }: Pick<ConfigOf<'node'>, keyof typeof POSTING>) {
+  if (da === 'none') return undefined
+  if (da !== 'blob' && da !== 'calldata') throw new UsageError(`--da is blob, calldata or none, not ${da}`)
+  return { da, batchSec } as const
 }
 
 /** Whether a word is a command. */

@@ -20,7 +20,7 @@ import {
 import { decodeGenesis, encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { batchInboxAbi, openTokenAbi } from '../settlement/abi.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
-import { type ConfigOf, rpcOptions, UsageError } from './config.ts'
+import { type ConfigOf, postingOptions, rpcOptions } from './config.ts'
 import { loadValidatorKey, type ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
@@ -49,8 +49,7 @@ export type DevnetOptions = {
 
 /** Starts a devnet. Throws what its parts throw; whatever was started by then is stopped. */
 export async function startDevnet({ config, clientVersion, log, onFatal }: DevnetOptions): Promise<Devnet> {
-  const { da } = config
-  if (da !== 'blob' && da !== 'calldata') throw new UsageError(`--da is blob or calldata, not ${da}`)
+  const posting = postingOptions(config)
   const kept = config['data-dir']
   const dataDir = kept ?? mkdtempSync(join(tmpdir(), 'tributary-devnet-'))
   mkdirSync(dataDir, { recursive: true })
@@ -71,9 +70,9 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
       l1: { url: l1Url, beaconUrls: [l1Url], pollMs: 250, publicUrl: l1Url },
       rpc: rpcOptions(config),
       p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap: [] },
-      poster: signerOf(DEVNET_POSTER_KEY),
-      submitter: signerOf(DEVNET_SUBMITTER_KEY),
-      posting: { da, batchSec: config['batch-sec'] },
+      poster: posting && signerOf(DEVNET_POSTER_KEY),
+      submitter: posting && signerOf(DEVNET_SUBMITTER_KEY),
+      posting,
       clientVersion,
       log,
       onFatal,

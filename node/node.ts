@@ -46,7 +46,7 @@ export type NodeOptions = {
   /** Accounts on L1 for batches and for checkpoints; undefined: this node posts none. */
   readonly poster: L1Signer | undefined
   readonly submitter: L1Signer | undefined
-  readonly posting: { readonly da: 'blob' | 'calldata'; readonly batchSec: number }
+  readonly posting: { readonly da: 'blob' | 'calldata'; readonly batchSec: number } | undefined
   readonly clientVersion: string
   readonly log: Log
   /** The node cannot go on; the process should end with an error. */
@@ -90,7 +90,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     closers.push(() => store.close())
     const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain') })
     const simulator = await createSimulator({ store, params: genesis.params })
-    const kzg = createKzg({ prover: options.poster !== undefined && options.posting.da === 'blob' })
+    const kzg = createKzg({ prover: options.poster !== undefined && options.posting?.da === 'blob' })
     const l1 = openL1(options, kzg)
     await l1.check()
     let onL1: (status: L1Status) => void = () => {}
@@ -105,20 +105,22 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     closers.push(() => follower.stop())
     const engine = await openEngine(options, { chain, set, follower, closers })
     const blocks = createBlocks(chain)
-    const poster = createPoster({
-      chain,
-      blocks,
-      l1,
-      kzg,
-      follower,
-      log: log.child('poster'),
-      poster: options.poster,
-      submitter: options.submitter,
-      validatorSetHash: set.hash,
-      ...options.posting,
-      onFatal,
-    })
-    closers.push(() => poster.stop())
+    if (options.posting) {
+      const poster = createPoster({
+        chain,
+        blocks,
+        l1,
+        kzg,
+        follower,
+        log: log.child('poster'),
+        poster: options.poster,
+        submitter: options.submitter,
+        validatorSetHash: set.hash,
+        ...options.posting,
+        onFatal,
+      })
+      closers.push(() => poster.stop())
+    }
     const settlement = createSettlementView({ chain, status: follower.status, publicL1Url: options.l1.publicUrl })
     onL1 = settlement.update
     const rpcChain = createRpcChain({

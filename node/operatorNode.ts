@@ -8,7 +8,7 @@ import { bytesToHex, type Hex, isAddress } from 'viem'
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { peerIdOf } from '../p2p/host.ts'
 import { findGenesis } from '../settlement/l1.ts'
-import { type ConfigOf, rpcOptions, UsageError } from './config.ts'
+import { type ConfigOf, postingOptions, rpcOptions, UsageError } from './config.ts'
 import { signerOf } from './devnet.ts'
 import { loadKeyMaterial, loadValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
@@ -26,11 +26,11 @@ export type OperatorNodeOptions = {
 
 /** Starts it. Throws UsageError for missing options, and what the parts throw. */
 export async function startOperatorNode({ config, clientVersion, log, onFatal }: OperatorNodeOptions): Promise<Node> {
-  const { l1, da } = config
+  const { l1 } = config
+  const posting = postingOptions(config)
   const dataDir = config['data-dir']
   if (l1 === undefined) throw new UsageError('--l1 URL is required')
   if (dataDir === undefined) throw new UsageError('--data-dir DIR is required')
-  if (da !== 'blob' && da !== 'calldata') throw new UsageError(`--da is blob or calldata, not ${da}`)
   const key = existsSync(join(dataDir, 'validator.key')) ? loadValidatorKey(dataDir, { create: false }) : undefined
   const bootstrap = bootstrapOption(config.bootstrap)
   if (!key && bootstrap.length === 0)
@@ -44,9 +44,9 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
     l1: { url: l1, beaconUrls: [config.beacon ?? l1], pollMs: L1_POLL_MS, publicUrl: undefined },
     rpc: rpcOptions(config),
     p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap },
-    poster: signerFromFile(config['poster-key']),
-    submitter: signerFromFile(config['submitter-key']),
-    posting: { da, batchSec: config['batch-sec'] },
+    poster: posting && signerFromFile(config['poster-key']),
+    submitter: posting && signerFromFile(config['submitter-key']),
+    posting,
     clientVersion,
     log,
     onFatal,

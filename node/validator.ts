@@ -66,6 +66,8 @@ export function createValidator(options: ValidatorOptions): Validator {
   let running = false
   let stopped = false
   let nextHeightTimer: NodeJS.Timeout | undefined
+  /** The next height waits for the shortest interval: to be woken again changes nothing. */
+  let awake = false
   const timers = new Set<NodeJS.Timeout>()
   const underWay = new Set<Promise<void>>()
 
@@ -211,12 +213,14 @@ export function createValidator(options: ValidatorOptions): Validator {
   function scheduleNext(): void {
     clearTimeout(nextHeightTimer)
     if (stopped) return
-    const intervalMs = chain.pool.size() > 0 ? params.minBlockIntervalMs : params.maxBlockIntervalMs
+    awake = chain.pool.size() > 0
+    const intervalMs = awake ? params.minBlockIntervalMs : params.maxBlockIntervalMs
     const at = timestampMs(chain.head().header) + intervalMs
     nextHeightTimer = setTimeout(startHeight, Math.max(0, Math.min(at - nowMs(), params.maxBlockIntervalMs)))
   }
 
   function startHeight(): void {
+    awake = false
     if (stopped || (state.step !== 'idle' && state.step !== 'decided')) return
     const height = Number(chain.head().header.number) + 1
     if (height <= state.height) return // the decided block is being written; `decide` comes back when it is
@@ -255,7 +259,7 @@ export function createValidator(options: ValidatorOptions): Validator {
       scheduleNext()
     },
     wake: () => {
-      if (state.step === 'idle' || state.step === 'decided') scheduleNext()
+      if (!awake && (state.step === 'idle' || state.step === 'decided')) scheduleNext()
     },
     async stop() {
       stopped = true
