@@ -19,7 +19,8 @@ export function readTree(root: string): Tree {
     for (const entry of readdirSync(join(root, folder), { withFileTypes: true })) {
       const path = folder === '' ? entry.name : `${folder}/${entry.name}`
       if (entry.isDirectory() && !foldersNotOurs.includes(entry.name)) read(path)
-      if (entry.isFile()) tree.set(path, textFile.test(path) ? readFileSync(join(root, path), 'utf8') : '')
+      // In a worktree `.git` is a file.
+      if (entry.isFile() && entry.name !== '.git') tree.set(path, textFile.test(path) ? readFileSync(join(root, path), 'utf8') : '')
     }
   }
   read('')
