@@ -40,6 +40,7 @@ export const DOOR = {
 export const VERIFIER = {
   receipt: '0x0000000000000000000000000000000000000a10',
   inclusion: '0x0000000000000000000000000000000000000a11',
+  p384: '0x0000000000000000000000000000000000000a16',
 } as const satisfies Record<string, Hex>
 
 /** Every reserved account; genesis gives each nonce 1, because an empty account that has storage is deleted (EIP-161). */

@@ -16,8 +16,9 @@ import { createState } from '../execution/state.ts'
 import { decodeTx } from '../execution/tx.ts'
 import { createVm } from '../execution/vm.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
-import { PRECOMPILES } from '../precompiles/precompiles.ts'
+import { createPrecompiles } from '../precompiles/precompiles.ts'
 import type { Log } from './log.ts'
+import { OPENSSL_CURVES } from './opensslCurves.ts'
 import type { Store } from './store.ts'
 import { StoreError } from './store.ts'
 
@@ -73,7 +74,7 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
   const { params } = genesis
   const number = store.head() ?? 0n
   const state = createState(store.reader, store.roots(number))
-  const vm = await createVm({ state, params, precompiles: PRECOMPILES, blockHash: (n) => store.block(n)?.hash })
+  const vm = await createVm({ state, params, precompiles: createPrecompiles(OPENSSL_CURVES), blockHash: (n) => store.block(n)?.hash })
   const executor: Executor = { state, vm, params }
   const pool = createMempool(mempool)
   const candidates = new Map<Hex, BlockResult>()

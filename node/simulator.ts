@@ -14,9 +14,10 @@ import { createLedgerTree, treeKey } from '../execution/ledger/tree.ts'
 import { createState, readerAtRoots, type State, type StateReader } from '../execution/state.ts'
 import { createVm, type EvmCallOutcome, intrinsicGas, type Vm } from '../execution/vm.ts'
 import type { ChainParams } from '../genesis/params.ts'
-import { PRECOMPILES } from '../precompiles/precompiles.ts'
+import { createPrecompiles } from '../precompiles/precompiles.ts'
 import { type CallRequest, type CallResult, type StateAt, type StateOverrides, StateUnavailable } from '../rpc/chain.ts'
 import { createQueue } from './chainState.ts'
+import { OPENSSL_CURVES } from './opensslCurves.ts'
 import type { Store } from './store.ts'
 
 /** Gas of a call that names none. */
@@ -40,7 +41,12 @@ export async function createSimulator({ store, params }: { readonly store: Store
     ledgerNode: (hash) => current.ledgerNode(hash),
   }
   const state = createState(switching, store.roots(0n))
-  const vm = await createVm({ state, params, precompiles: PRECOMPILES, blockHash: (number) => store.block(number)?.hash })
+  const vm = await createVm({
+    state,
+    params,
+    precompiles: createPrecompiles(OPENSSL_CURVES),
+    blockHash: (number) => store.block(number)?.hash,
+  })
 
   /** Runs work on the state of a block, then forgets what it did. */
   function onState<T>(number: bigint, work: (header: Header) => Promise<T>): Promise<T> {

@@ -1,4 +1,4 @@
-/** The table of our precompiles, which node/ hands to execution/vm.ts. A new one is a file and a line here. */
+/** The table of our precompiles, which node/ makes with native curves and hands to execution/vm.ts. A new one is a file and a line here. */
 import type { Precompile } from '../execution/precompile.ts'
 import { ledgerDoor } from './0a00-ledger.ts'
 import { datanetsDoor } from './0a01-datanets.ts'
@@ -7,14 +7,13 @@ import { workersDoor } from './0a03-workers.ts'
 import { creditsDoor } from './0a04-credits.ts'
 import { receiptVerifier } from './0a10-receipt.ts'
 import { inclusionVerifier } from './0a11-inclusion.ts'
+import { createP384Verifier } from './0a16-p384.ts'
+import { type Curves, PURE_CURVES } from './curves.ts'
 
 /** Every precompile of ours, by address. */
-export const PRECOMPILES: readonly Precompile[] = [
-  ledgerDoor,
-  datanetsDoor,
-  modelsDoor,
-  workersDoor,
-  creditsDoor,
-  receiptVerifier,
-  inclusionVerifier,
-]
+export function createPrecompiles(curves: Curves): readonly Precompile[] {
+  return [ledgerDoor, datanetsDoor, modelsDoor, workersDoor, creditsDoor, receiptVerifier, inclusionVerifier, createP384Verifier(curves)]
+}
+
+/** The table without anything native: the same answers, later. */
+export const PRECOMPILES: readonly Precompile[] = createPrecompiles(PURE_CURVES)

@@ -138,3 +138,12 @@ export const inclusionVerifierAbi = [
   ]),
   FAILED_ERROR,
 ] as const
+
+/** P-384 verifier, 0x…0a16. Numbers are 48 bytes, big-endian; anything else is no signature. */
+export const p384VerifierAbi = [
+  ...parseAbi([
+    'function p384verify(bytes hash, bytes r, bytes s, bytes x, bytes y) view returns (bool valid)',
+    'function p384verifyMessage(bytes message, bytes r, bytes s, bytes x, bytes y) view returns (bool valid)',
+  ]),
+  FAILED_ERROR,
+] as const

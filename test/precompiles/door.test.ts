@@ -25,6 +25,7 @@ import {
   inclusionVerifierAbi,
   ledgerDoorAbi,
   modelsDoorAbi,
+  p384VerifierAbi,
   receiptVerifierAbi,
   workersDoorAbi,
 } from '../../execution/native/doorAbi.ts'
@@ -43,6 +44,7 @@ const ABI_OF: Readonly<Record<string, Abi>> = {
   [DOOR.credits]: creditsDoorAbi,
   [VERIFIER.receipt]: receiptVerifierAbi,
   [VERIFIER.inclusion]: inclusionVerifierAbi,
+  [VERIFIER.p384]: p384VerifierAbi,
 }
 
 function precompileAt(address: Hex): Precompile {
