@@ -15,7 +15,7 @@ import { recoverPublicKey } from '../../execution/recover.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { openTokenAbi } from '../../settlement/abi.ts'
 import { type BenchChain, type BlockCost, createBenchChain } from './chain.ts'
-import { HUB_KINDS, type HubStage, hubCode, hubOperation, prepayData } from './hub.ts'
+import { HUB_KINDS, type HubStage, hubCode, hubOperation, hubSetup } from './hub.ts'
 import { type Cost, costOf, digits, progress, readOptions, report, show, spreadOf, textTable, times } from './measure.ts'
 import {
   creditFields,
@@ -106,31 +106,37 @@ async function createWorld(): Promise<World> {
     earners: Array.from({ length: Math.min(EARNERS, options.accounts) }, (_, i) => i + 1),
     receivers: accounts.map(({ address }) => address),
   }
-  const { hub, token } = await deploy(chain, { owner, clients, holders: accounts.slice(0, TOKEN_HOLDERS) }, include)
-  const hubStage = { chainId: chain.chainId, hub, clients, earners: accounts.slice(0, EARNERS).map(({ address }) => address) }
+  const { hub, modelId, token } = await deploy(chain, { owner, workers, clients, holders: accounts.slice(0, TOKEN_HOLDERS) }, include)
+  const hubStage = { chainId: chain.chainId, hub, modelId, clients, earners: accounts.slice(0, EARNERS).map(({ address }) => address) }
   return { chain, accounts, stage, hub: hubStage, token, workers, made: new Map() }
 }
 
-type Parts = { readonly owner: Signer; readonly clients: readonly Signer[]; readonly holders: readonly Signer[] }
+type Parts = {
+  readonly owner: Signer
+  readonly workers: readonly Signer[]
+  readonly clients: readonly Signer[]
+  readonly holders: readonly Signer[]
+}
 
 /** Deploys the contract twin and an ERC-20 token, and gives the token to its holders. */
 async function deploy(
   chain: BenchChain,
-  { owner, clients, holders }: Parts,
+  { owner, workers, clients, holders }: Parts,
   include: (raws: readonly Uint8Array[]) => Promise<void>,
-): Promise<{ hub: Hex; token: Hex }> {
+): Promise<{ hub: Hex; modelId: Hex; token: Hex }> {
   const addressOf = (nonce: bigint) => getContractAddress({ from: owner.address, nonce }).toLowerCase() as Hex
   const sign = (call: Parameters<typeof signCall>[2]) =>
     signCall({ sender: owner, nonce: chain.takeNonce('ethereum', owner) }, chain.chainId, call)
   const [hub, token] = [addressOf(0n), addressOf(1n)]
   const tokenCode = encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [owner.address] })
+  const { modelId, calls } = hubSetup(owner.address, { workers, clients })
   await include([
     sign({ data: hubCode(), gas: 5_000_000n }),
     sign({ data: tokenCode, gas: 5_000_000n }),
-    sign({ to: hub, data: prepayData(clients), valueWei: 100_000_000n * OPEN_WEI, gas: 12_000_000n }),
+    ...calls.map(({ data, gas, isPaid }) => sign({ to: hub, data, gas, ...(isPaid ? { valueWei: 100_000_000n * OPEN_WEI } : {}) })),
   ])
   await include(holders.map(({ address }) => sign({ to: token, data: tokenTransfer(address, OPEN_WEI), gas: 100_000n })))
-  return { hub, token }
+  return { hub, modelId, token }
 }
 
 function tokenTransfer(to: Hex, amount: bigint): Hex {
@@ -153,7 +159,7 @@ async function operationsOf(world: World, kind: Kind): Promise<Uint8Array[]> {
   const first = made.get(kind) ?? 0
   const count = countOf(kind)
   made.set(kind, first + count)
-  const isCredit = kind.startsWith('credit') || kind === 'receipt'
+  const isCredit = /^(hub:)?(credit|receipt)/.test(kind)
   const isEvm = kind.startsWith('hub:') || kind === 'evmTransfer' || kind === 'erc20'
   return Array.from({ length: count }, (_, i) => {
     const number = first + i

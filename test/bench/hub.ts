@@ -1,33 +1,71 @@
-/** The contract twin of uploads and credits: compiled from test/bench/contracts/Hub.sol, and its calls. */
+/** The contract twin of uploads, models and credits: compiled from test/bench/contracts/Hub.sol, and its calls. */
 import secp256k1 from 'secp256k1'
-import { type Abi, bytesToHex, concatBytes, encodeFunctionData, type Hex, hexToBytes, pad, parseAbi } from 'viem'
+import {
+  bytesToHex,
+  concatBytes,
+  encodeAbiParameters,
+  encodeFunctionData,
+  type Hex,
+  hexToBytes,
+  pad,
+  parseAbi,
+  parseAbiParameters,
+  stringToHex,
+} from 'viem'
 import { compileContracts } from '../../contracts/compile.ts'
 import { keccak256 } from '../../execution/keccak.ts'
 import { ENTRY_WEI } from '../../genesis/params.ts'
-import { chooseEntries, entriesOf, type Signer, seeded, signCall, type Turn, uploadFields, word } from './operations.ts'
+import {
+  chooseDatanets,
+  chooseEntries,
+  entriesOf,
+  modelFields,
+  type Signer,
+  seeded,
+  signCall,
+  type Turn,
+  uploadFields,
+  word,
+} from './operations.ts'
 
 /** Operations that the contract knows. */
-export const HUB_KINDS = ['upload', 'credit1', 'credit10', 'credit100'] as const
+export const HUB_KINDS = ['upload', 'model', 'receipt', 'credit1', 'credit10', 'credit100'] as const
 export type HubKind = (typeof HUB_KINDS)[number]
 
 /** Where the contract is, and what its calls refer to. */
 export type HubStage = {
   readonly chainId: number
   readonly hub: Hex
+  /** The model that credits name. */
+  readonly modelId: Hex
   readonly clients: readonly Signer[]
   /** Accounts that credits pay. */
   readonly earners: readonly Hex[]
 }
 
 /** Gas limits that are enough, and not by much. */
-export const HUB_GAS: Readonly<Record<HubKind, bigint>> = { upload: 300_000n, credit1: 220_000n, credit10: 480_000n, credit100: 3_200_000n }
+export const HUB_GAS: Readonly<Record<HubKind, bigint>> = {
+  upload: 350_000n,
+  model: 1_200_000n,
+  receipt: 350_000n,
+  credit1: 400_000n,
+  credit10: 700_000n,
+  credit100: 3_600_000n,
+}
 
+const DATANET_IDS = Array.from({ length: 64 }, (_, i) => 1 + i)
 const CUMULATIVE_MAX_WEI = 2n ** 95n
+const SNAPSHOT = '(uint32 datanetId, uint32 uploadCount, uint32 recordCount, uint16 weightBps, bytes32 snapshotRoot)'
+const MANIFEST =
+  '(bytes32 name, bytes32 baseHash, bytes32 adapterHash, bytes32 tokenizerHash, bytes32 trainingConfigHash, bytes32 runtimeProfileHash, uint96 pricePrompt, uint96 priceOutput, uint32 useFlags, uint16 ownerBps, uint16 workerBps, uint16 contributorBps)'
 const HUB_ABI = parseAbi([
-  'function upload(uint32 datanetId, bytes32 contentRoot, bytes contentId, uint32 recordCount, uint64 byteCount)',
+  'function prepare(uint32 count, address[] active)',
   'function prepay(address[] clients) payable',
-  'function credit((address client, uint96 cumulativeMax, bytes32 r, bytes32 s, uint8 v) voucher, uint64 seq, bytes32 receiptsRoot, address[] to, uint96[] amounts)',
+  'function upload(uint32 datanetId, bytes32 contentRoot, bytes contentId, uint32 recordCount, uint64 byteCount, (address account, uint16 shareBps, uint8 role)[] contributors)',
+  `function register(${MANIFEST} manifest, ${SNAPSHOT}[] snapshots)`,
+  'function credit((address client, uint96 cumulativeMax, bytes32 r, bytes32 s, uint8 v) voucher, (bytes32 modelId, uint64 seq, uint32 count, uint64 promptTokens, uint96 fee, bytes32 receiptsRoot, bytes32 attributionRoot) window, address[] to, uint96[] amounts)',
 ])
+const MODEL_PARAMETERS = parseAbiParameters(`${MANIFEST} manifest, ${SNAPSHOT}[] snapshots, address owner`)
 
 /** The contract's creation code, compiled now. */
 export function hubCode(): Hex {
@@ -36,21 +74,49 @@ export function hubCode(): Hex {
   return Hub.bytecode as Hex
 }
 
-/** Call data that gives each of the clients its part of the value that is sent with it. */
-export function prepayData(clients: readonly Signer[]): Hex {
-  return encodeFunctionData({ abi: HUB_ABI as Abi, functionName: 'prepay', args: [clients.map(({ address }) => address)] })
+/**
+ * Calls that set the contract's stage, all from `owner`: the datanets and workers, the model that credits name, and money for the clients, each
+ * of whom gets a part of the value.
+ */
+export function hubSetup(
+  owner: Hex,
+  { workers, clients }: { readonly workers: readonly Signer[]; readonly clients: readonly Signer[] },
+): { readonly modelId: Hex; readonly calls: readonly { readonly data: Hex; readonly gas: bigint; readonly isPaid: boolean }[] } {
+  const [manifest, snapshots] = modelArgs(modelFields({ name: 'bench-model', datanetIds: DATANET_IDS.slice(0, 2) }))
+  const modelId = bytesToHex(keccak256(hexToBytes(encodeAbiParameters(MODEL_PARAMETERS, [manifest, snapshots, owner]))))
+  const addressesOf = (of: readonly Signer[]) => of.map(({ address }) => address)
+  const prepare = encodeFunctionData({ abi: HUB_ABI, functionName: 'prepare', args: [DATANET_IDS.length, addressesOf(workers)] })
+  const register = encodeFunctionData({ abi: HUB_ABI, functionName: 'register', args: [manifest, snapshots] })
+  const prepay = encodeFunctionData({ abi: HUB_ABI, functionName: 'prepay', args: [addressesOf(clients)] })
+  return {
+    modelId,
+    calls: [
+      { data: prepare, gas: 12_000_000n, isPaid: false },
+      { data: register, gas: HUB_GAS.model, isPaid: false },
+      { data: prepay, gas: 12_000_000n, isPaid: true },
+    ],
+  }
 }
 
 /** The signed call that does what the native operation of the same kind and turn does. */
 export function hubOperation(kind: HubKind, stage: HubStage, turn: Turn): Uint8Array {
-  const data = kind === 'upload' ? uploadData(turn) : creditData(kind, stage, turn)
+  const data = kind === 'upload' ? uploadData(turn) : kind === 'model' ? modelData(turn) : creditData(kind, stage, turn)
   return signCall(turn, stage.chainId, { to: stage.hub, data, gas: HUB_GAS[kind] })
 }
 
 function uploadData(turn: Turn): Hex {
-  const datanetIds = Array.from({ length: 64 }, (_, i) => 1 + i)
-  const { datanetId, contentRoot, contentId, recordCount, byteCount } = uploadFields({ datanetIds }, turn)
-  return encodeFunctionData({ abi: HUB_ABI, functionName: 'upload', args: [datanetId, contentRoot, contentId, recordCount, byteCount] })
+  const { datanetId, contentRoot, contentId, recordCount, byteCount, contributors } = uploadFields({ datanetIds: DATANET_IDS }, turn)
+  const args = [datanetId, contentRoot, contentId, recordCount, byteCount, contributors] as const
+  return encodeFunctionData({ abi: HUB_ABI, functionName: 'upload', args })
+}
+
+function modelData({ number }: Turn): Hex {
+  const fields = modelFields({ name: `bench-model-${number}`, datanetIds: chooseDatanets(DATANET_IDS, number) })
+  return encodeFunctionData({ abi: HUB_ABI, functionName: 'register', args: modelArgs(fields) })
+}
+
+function modelArgs({ name, datanets, ...rest }: ReturnType<typeof modelFields>) {
+  return [{ ...rest, name: stringToHex(name, { size: 32 }) }, datanets] as const
 }
 
 function creditData(kind: HubKind, stage: HubStage, { number, nonce, sender }: Turn): Hex {
@@ -61,8 +127,11 @@ function creditData(kind: HubKind, stage: HubStage, { number, nonce, sender }: T
   if (!client) throw new Error('the stage has no clients')
   const amounts = amountsGwei.map((amountGwei) => BigInt(amountGwei) * ENTRY_WEI)
   const voucher = voucherOf(stage, client, sender.address)
-  const args = [voucher, nonce + 1n, bytesToHex(seeded(`credit ${number}`)), to, amounts] as const
-  return encodeFunctionData({ abi: HUB_ABI, functionName: 'credit', args })
+  const seed = seeded(`credit ${number}`)
+  const promptTokens = BigInt(Math.ceil(amountsGwei.reduce((sum, amountGwei) => sum + amountGwei, 0) * 1.3) + 50)
+  const roots = { receiptsRoot: bytesToHex(seed), attributionRoot: bytesToHex(keccak256(seed)) }
+  const window = { modelId: stage.modelId, seq: nonce + 1n, count: 1, promptTokens, fee: promptTokens * ENTRY_WEI, ...roots }
+  return encodeFunctionData({ abi: HUB_ABI, functionName: 'credit', args: [voucher, window, to, amounts] })
 }
 
 function voucherOf({ chainId, hub }: HubStage, client: Signer, worker: Hex) {

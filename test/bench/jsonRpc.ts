@@ -21,22 +21,33 @@ export type JsonRpc = {
 
 type Answer = { readonly id: number; readonly result?: unknown; readonly error?: { readonly message: string } }
 
+/** Posts bodies as they are. */
+export type Poster = { post(body: string | Buffer): Promise<string>; close(): void }
+
+/** A poster with this many keep-alive sockets. */
+export function createPoster(url: string, sockets: number): Poster {
+  const agent = new Agent({ keepAlive: true, maxSockets: sockets })
+  return {
+    post: (body) =>
+      new Promise((resolve, reject) => {
+        const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
+        const sent = request(url, { agent, method: 'POST', headers, timeout: REQUEST_MAX_MS }, (answer) => {
+          const parts: Buffer[] = []
+          answer.on('data', (part: Buffer) => parts.push(part))
+          answer.on('end', () => resolve(Buffer.concat(parts).toString('utf8')))
+          answer.on('error', reject)
+        })
+        sent.on('timeout', () => sent.destroy(new Error(`no answer in ${REQUEST_MAX_MS / 1_000} s`)))
+        sent.on('error', reject)
+        sent.end(body)
+      }),
+    close: () => agent.destroy(),
+  }
+}
+
 /** A client with this many sockets. */
 export function createJsonRpc(url: string, sockets: number): JsonRpc {
-  const agent = new Agent({ keepAlive: true, maxSockets: sockets })
-  const post = (body: string): Promise<string> =>
-    new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }
-      const sent = request(url, { agent, method: 'POST', headers, timeout: REQUEST_MAX_MS }, (answer) => {
-        const parts: Buffer[] = []
-        answer.on('data', (part: Buffer) => parts.push(part))
-        answer.on('end', () => resolve(Buffer.concat(parts).toString('utf8')))
-        answer.on('error', reject)
-      })
-      sent.on('timeout', () => sent.destroy(new Error(`no answer in ${REQUEST_MAX_MS / 1_000} s`)))
-      sent.on('error', reject)
-      sent.end(body)
-    })
+  const { post, close } = createPoster(url, sockets)
   const batch = async <T>(calls: readonly Call[]): Promise<T[]> => {
     if (calls.length === 0) return []
     const asked = calls.map(([method, params], id) => ({ jsonrpc: '2.0', id, method, params }))
@@ -56,7 +67,7 @@ export function createJsonRpc(url: string, sockets: number): JsonRpc {
       const [result] = await batch<T>([[method, params]])
       return result as T
     },
-    close: () => agent.destroy(),
+    close,
   }
 }
 

@@ -150,6 +150,16 @@ export function cpuMsOf(pid: number): number | undefined {
   }
 }
 
+/** CPU that the threads of a process that live now have used, in milliseconds, finer than ticks; undefined where the system does not say. */
+export function threadsCpuMsOf(pid: number): number | undefined {
+  try {
+    const threads = readdirSync(`/proc/${pid}/task`).map((thread) => readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8'))
+    return threads.reduce((sum, text) => sum + Number(text.split(' ')[0]) / 1e6, 0)
+  } catch {
+    return undefined // no such process, a thread that ended while it was looked at, or no /proc
+  }
+}
+
 /** Resident memory of a process in MiB; undefined where the system does not say. */
 export function memoryMiBOf(pid: number): number | undefined {
   try {

@@ -76,7 +76,7 @@ export function nativeOperation(kind: NativeKind, stage: Stage, turn: Turn): Uin
     case 'model':
       return signNative(turn, {
         type: modelRegister,
-        fields: modelFields({ name: `bench-model-${turn.number}`, datanetIds: chooseDatanets(stage, turn.number) }),
+        fields: modelFields({ name: `bench-model-${turn.number}`, datanetIds: chooseDatanets(stage.datanetIds, turn.number) }),
         chainId: stage.chainId,
       })
     default: {
@@ -150,7 +150,7 @@ export function uploadFields({ datanetIds }: Pick<Stage, 'datanetIds'>, { number
 }
 
 /** A model's registration over these datanets, all of it following from its name. */
-export function modelFields({ name, datanetIds }: { readonly name: string; readonly datanetIds: readonly number[] }): FieldValues {
+export function modelFields({ name, datanetIds }: { readonly name: string; readonly datanetIds: readonly number[] }) {
   const seed = seeded(`model ${name}`)
   const hash = (part: string) => bytesToHex(keccak256(concatBytes([seed, stringToBytes(part)])))
   const base = (seed[1] ?? 0) % 20
@@ -180,7 +180,7 @@ export function modelFields({ name, datanetIds }: { readonly name: string; reado
 }
 
 /** One to eight datanets. Seven is coprime to their count, so that none stands there twice. */
-function chooseDatanets({ datanetIds }: Stage, number: number): number[] {
+export function chooseDatanets(datanetIds: readonly number[], number: number): number[] {
   const name = `model ${number}`
   const first = pick(name, datanetIds.length)
   return Array.from({ length: 1 + pick(`${name} count`, 8) }, (_, i) => datanetIds[(first + 7 * i) % datanetIds.length] ?? 0)

@@ -1,0 +1,359 @@
+/**
+ * native: our node, as people run it and with its chain on disk, against anvil (Rust, in memory, a block a second) with the contract that keeps the same
+ * records, over JSON-RPC with transactions signed ahead, in one run and in turns. Documented in docs/benchmarks.md.
+ *
+ *     npm run bench -- native [--json] -- [--ops 12000] [--rounds 5] [--sustained 50000] [--light-sec 10] [--idle-sec 10] [--posting-ops 2048]
+ *
+ * A quick look: --ops 2000 --rounds 1 --sustained 5000 --posting-ops 0. The node posts nothing to L1 while it is compared (--da none; anvil settles
+ * nowhere), and what posting costs is measured by itself at the end. In each round anvil is a new one, and its load was run in by 512 operations.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { HubKind } from './hub.ts'
+import { chunks } from './jsonRpc.ts'
+import { type LoadResult, runLight, runLoad, type Signed, type Step, sendUntilGone } from './load.ts'
+import {
+  cpuMsOf,
+  digits,
+  memoryMiBOf,
+  progress,
+  quantileOf,
+  readOptions,
+  report,
+  type Spread,
+  show,
+  spreadOf,
+  textTable,
+  threadsCpuMsOf,
+  times,
+} from './measure.ts'
+import { MIX, type OwnNode, openAnvil, openOwn, type Target } from './targets.ts'
+
+const options = readOptions({
+  ops: 12_000,
+  rounds: 5,
+  sustained: 50_000,
+  'light-sec': 10,
+  'idle-sec': 10,
+  'posting-ops': 2_048,
+})
+const LIGHT_PER_SEC = 25
+const WARM_UP_OPS = 512
+const CHUNKS = 10
+const EMPTY_BLOCKS = 10
+/** What settles after a load (garbage, compaction, timers) has this long. */
+const SETTLE_MS = 3_000
+
+/** Each kind, and the part of the usual number of operations that it is run with: so that all take about as long. */
+const KINDS: readonly { readonly kind: HubKind; readonly part: number; readonly entries: number }[] = [
+  { kind: 'upload', part: 1, entries: 1 },
+  { kind: 'model', part: 1, entries: 1 },
+  { kind: 'credit100', part: 0.25, entries: 100 },
+]
+
+type Sides<T> = { readonly own: T; readonly peer: T }
+type EmptyBlock = { readonly operations: number; readonly ms: number | undefined }
+
+await main()
+
+async function main(): Promise<void> {
+  progress('setting the stage')
+  const own = await openOwn(['--da', 'none'])
+  try {
+    const emptyBlocks: { readonly own: EmptyBlock[]; readonly peer: EmptyBlock[] } = { own: [], peer: [] }
+    emptyBlocks.own.push(await idleBlocks(own, 0))
+    const rounds = await runRounds(own)
+    const light = await runLightLoads(own)
+    const before = (options.rounds * 2.25 + 0.5) * options.ops
+    emptyBlocks.own.push(await idleBlocks(own, before))
+    const sustained = await runSustained(own, emptyBlocks, before)
+    const crash = await crashAndRestart(own)
+    const posting = options['posting-ops'] > 0 ? await runPosting(options['posting-ops']) : undefined
+    print({ rounds, light, sustained, emptyBlocks, crash, posting })
+  } finally {
+    await own.close()
+  }
+}
+
+// ---- phases -------------------------------------------------------------------------------------------------------------------------
+
+type Rounds = ReadonlyMap<HubKind, Sides<LoadResult[]>>
+
+/** Each kind in each round on both, the one that goes first changing. */
+async function runRounds(own: OwnNode): Promise<Rounds> {
+  const found = new Map(KINDS.map(({ kind }) => [kind, { own: [] as LoadResult[], peer: [] as LoadResult[] }]))
+  for (const { kind } of KINDS) await runLoad(own.endpoint(), own.load(own.next([kind], Math.min(options.ops, 4 * WARM_UP_OPS))))
+  const peerSigned = new Map<HubKind, { readonly warmUp: readonly Signed[]; readonly signed: readonly Signed[] }>()
+  for (let round = 0; round < options.rounds; round++) {
+    for (const { kind, part } of KINDS) {
+      const count = Math.ceil(options.ops * part)
+      const runOwn = async () => {
+        found.get(kind)?.own.push(await runLoad(own.endpoint(), own.load(own.next([kind], count))))
+      }
+      const runPeer = async () => {
+        const peer = await openAnvil()
+        try {
+          // Every anvil starts alike, so what was signed for the first one is good for all.
+          const known = peerSigned.get(kind) ?? { warmUp: peer.next([kind], WARM_UP_OPS), signed: peer.next([kind], count) }
+          peerSigned.set(kind, known)
+          await runLoad(peer.endpoint(), peer.load(known.warmUp))
+          found.get(kind)?.peer.push(await runLoad(peer.endpoint(), peer.load(known.signed)))
+        } finally {
+          await peer.close()
+        }
+      }
+      for (const run of round % 2 === 0 ? [runOwn, runPeer] : [runPeer, runOwn]) await run()
+    }
+    progress(`round ${round + 1} of ${options.rounds}`)
+  }
+  return found
+}
+
+/** Times to receipt at light load. */
+async function runLightLoads(own: OwnNode): Promise<Sides<readonly number[]>> {
+  const count = options['light-sec'] * LIGHT_PER_SEC
+  const run = (target: Target) =>
+    runLight(
+      target.endpoint(),
+      target.next(['upload'], count).map(({ raw }) => raw),
+      LIGHT_PER_SEC,
+    )
+  progress('light load')
+  const peer = await openAnvil()
+  try {
+    return { own: await run(own), peer: await run(peer) }
+  } finally {
+    await peer.close()
+  }
+}
+
+/** CPU of a block without transactions: ours while the node idles, with all that it does beside, so it is an upper bound. */
+async function idleBlocks(own: OwnNode, operations: number): Promise<EmptyBlock> {
+  await sleep(SETTLE_MS)
+  const { pid } = own.endpoint()
+  const read = async () => ({
+    cpuMs: pid === undefined ? undefined : threadsCpuMsOf(pid),
+    block: Number(await own.rpc.call('eth_blockNumber')),
+  })
+  const first = await read()
+  await sleep(options['idle-sec'] * 1_000)
+  const last = await read()
+  const blocks = last.block - first.block
+  const ms = first.cpuMs === undefined || last.cpuMs === undefined || blocks === 0 ? undefined : (last.cpuMs - first.cpuMs) / blocks
+  return { operations, ms }
+}
+
+async function minedBlocks(peer: Target, operations: number): Promise<EmptyBlock> {
+  await sleep(SETTLE_MS)
+  const { pid } = peer.endpoint()
+  const before = pid === undefined ? undefined : cpuMsOf(pid)
+  for (let i = 0; i < EMPTY_BLOCKS; i++) await peer.rpc.call('evm_mine')
+  const after = pid === undefined ? undefined : cpuMsOf(pid)
+  return { operations, ms: before === undefined || after === undefined ? undefined : (after - before) / EMPTY_BLOCKS }
+}
+
+type Sustained = Sides<LoadResult & { readonly memoryGrowthMiB: number | undefined }>
+
+async function runSustained(own: OwnNode, emptyBlocks: Sides<EmptyBlock[]>, before: number): Promise<Sustained> {
+  const run = async (target: Target) => {
+    progress('signing a sustained load')
+    const load = target.load(target.next(MIX, options.sustained))
+    const { pid } = target.endpoint()
+    const memoryBefore = pid === undefined ? undefined : memoryMiBOf(pid)
+    const result = await runLoad(target.endpoint(), load)
+    progress(`sustained: ${digits((result.ops * 1_000) / result.wallMs)} operations a second`)
+    await sleep(SETTLE_MS)
+    const memoryAfter = pid === undefined ? undefined : memoryMiBOf(pid)
+    const memoryGrowthMiB = memoryBefore === undefined || memoryAfter === undefined ? undefined : memoryAfter - memoryBefore
+    return { ...result, memoryGrowthMiB }
+  }
+  const ownResult = await run(own)
+  emptyBlocks.own.push(await idleBlocks(own, before + options.sustained))
+  const peer = await openAnvil()
+  try {
+    emptyBlocks.peer.push(await minedBlocks(peer, 0))
+    const peerResult = await run(peer)
+    emptyBlocks.peer.push(await minedBlocks(peer, options.sustained))
+    return { own: ownResult, peer: peerResult }
+  } finally {
+    await peer.close()
+  }
+}
+
+type Crash = { readonly acknowledged: number; readonly lost: number; readonly restartMs: number }
+
+/** kill -9 in the middle of a load; then every receipt that was seen before has to be there. */
+async function crashAndRestart(own: OwnNode): Promise<Crash> {
+  progress('kill -9 and restart')
+  const acknowledged = await sendUntilGone(own.endpoint(), own.load(own.next(MIX, Math.min(options.ops, 6_000))), own.kill)
+  const restartMs = await own.restart()
+  let lost = 0
+  for (const part of chunks(acknowledged, 50)) {
+    const receipts = await own.rpc.batch<object | null>(part.map((hash) => ['eth_getTransactionReceipt', [hash]] as const))
+    lost += receipts.filter((receipt) => receipt === null).length
+  }
+  return { acknowledged: acknowledged.length, lost, restartMs }
+}
+
+/** CPU of an upload with its posting to L1, on a devnet of its own that posts as usual. */
+async function runPosting(count: number): Promise<number | undefined> {
+  progress('posting to L1')
+  const own = await openOwn([])
+  try {
+    const { pid } = own.endpoint()
+    await runLoad(own.endpoint(), own.load(own.next(['upload'], WARM_UP_OPS)))
+    await own.settled()
+    const before = pid === undefined ? undefined : cpuMsOf(pid)
+    await runLoad(own.endpoint(), own.load(own.next(['upload'], count)))
+    await own.settled()
+    const after = pid === undefined ? undefined : cpuMsOf(pid)
+    return before === undefined || after === undefined ? undefined : (after - before) / count
+  } finally {
+    await own.close()
+  }
+}
+
+// ---- result -------------------------------------------------------------------------------------------------------------------------
+
+type Found = {
+  readonly rounds: Rounds
+  readonly light: Sides<readonly number[]>
+  readonly sustained: Sustained
+  readonly emptyBlocks: Sides<readonly EmptyBlock[]>
+  readonly crash: Crash
+  readonly posting: number | undefined
+}
+
+type Run = {
+  readonly kind: string
+  readonly opsPerSec: Sides<Spread>
+  readonly ratio: number
+  readonly cpuMsPerOp: Sides<Spread> | undefined
+  readonly clientCpuMsPerOp: Sides<number>
+  readonly receiptP50Ms: Sides<number>
+  readonly receiptP99Ms: Sides<number>
+}
+
+function print({ rounds, light, sustained, emptyBlocks, crash, posting }: Found): void {
+  const runs = KINDS.map(({ kind }) => runOf(kind, rounds.get(kind)))
+  const [uploads, models, credits] = runs
+  const chunkRates = { own: chunksOf(sustained.own), peer: chunksOf(sustained.peer) }
+  const mixed = runOf('mixed', { own: [sustained.own], peer: [sustained.peer] })
+  const cpuRatio = (run: Run | undefined) => run?.cpuMsPerOp && run.cpuMsPerOp.own.median / run.cpuMsPerOp.peer.median
+  const figures = {
+    uploads: uploads?.ratio,
+    models: models?.ratio,
+    creditEntries: credits?.ratio,
+    sustained: mixed.ratio,
+    endOfStart: endOfStart(chunkRates.own),
+    cpuPerUpload: cpuRatio(uploads),
+    cpuPerModel: cpuRatio(models),
+    cpuPerCredit: cpuRatio(credits),
+    cpuSustained: cpuRatio(mixed),
+    emptyBlockMs: emptyBlocks.own.at(-1)?.ms,
+    emptyBlocks,
+    bytesPerOperation: both(sustained, bytesPerOperation),
+    receiptP50Ms: quantileOf(light.own, 0.5),
+    receiptP99Ms: uploads?.receiptP99Ms.own,
+    lightReceiptP50Ms: both(light, (values) => quantileOf(values, 0.5)),
+    lightReceiptP99Ms: both(light, (values) => quantileOf(values, 0.99)),
+    sustainedReceiptP99Ms: mixed.receiptP99Ms,
+    restartMs: crash.restartMs,
+    receiptsLost: crash.lost,
+    receiptsAcknowledged: crash.acknowledged,
+    cpuMsPerUploadPosted: posting,
+    runs: [...runs, mixed],
+    chunks: chunkRates,
+  }
+  report({ bench: 'native', json: options.json, text: textOf({ runs: [...runs, mixed], chunkRates, figures, posting }), figures })
+  if (crash.lost > 0) process.exitCode = 1
+}
+
+function textOf({
+  runs,
+  chunkRates,
+  figures,
+  posting,
+}: {
+  readonly runs: readonly Run[]
+  readonly chunkRates: Sides<readonly Chunk[]>
+  readonly figures: Readonly<Record<string, unknown>>
+  readonly posting: number | undefined
+}): string {
+  const rows = runs.map((run) => [
+    run.kind,
+    show(run.opsPerSec.own),
+    show(run.opsPerSec.peer),
+    times(run.ratio),
+    run.cpuMsPerOp ? show(run.cpuMsPerOp.own) : '–',
+    run.cpuMsPerOp ? show(run.cpuMsPerOp.peer) : '–',
+    `${digits(run.clientCpuMsPerOp.own)} / ${digits(run.clientCpuMsPerOp.peer)}`,
+    `${digits(run.receiptP50Ms.own)} / ${digits(run.receiptP99Ms.own)}`,
+    `${digits(run.receiptP50Ms.peer)} / ${digits(run.receiptP99Ms.peer)}`,
+  ])
+  const head = ['operation', 'ours, ops/s', 'anvil, ops/s', 'ours of anvil’s', 'ours, CPU ms an op', 'anvil, CPU ms an op', 'client CPU ms']
+  const table = textTable([...head, 'receipt p50 / p99 ms, ours', 'anvil'], rows)
+  const chunkRow = (name: string, side: readonly Chunk[]) => `${name}: ${side.map(({ opsPerSec }) => digits(opsPerSec)).join(' ')}`
+  const rest = Object.entries(figures).filter(([name]) => name !== 'runs' && name !== 'chunks')
+  return [
+    table,
+    `\nSustained, operations a second by tenths:\n${chunkRow('ours', chunkRates.own)}\n${chunkRow('anvil', chunkRates.peer)}\n`,
+    ...rest.map(([name, value]) => `${name}: ${JSON.stringify(value)}`),
+    posting === undefined ? '' : `\nAn upload with its posting to L1 takes ${digits(posting)} ms of the node's CPU.`,
+  ].join('\n')
+}
+
+function runOf(kind: string, sides: Sides<readonly LoadResult[]> | undefined): Run {
+  if (!sides) throw new Error(`${kind} was not run`)
+  const opsPerSec = both(sides, (of) => spreadOf(of.map(({ ops, wallMs }) => (ops * 1_000) / wallMs)))
+  const cpu = both(sides, (of) => of.flatMap(({ cpuMs, ops }) => (cpuMs === undefined ? [] : [cpuMs / ops])))
+  const receipts = both(sides, (of) => of.flatMap(({ receiptMs }) => receiptMs))
+  return {
+    kind,
+    opsPerSec,
+    ratio: opsPerSec.own.median / opsPerSec.peer.median,
+    cpuMsPerOp: cpu.own.length > 0 && cpu.peer.length > 0 ? both(cpu, spreadOf) : undefined,
+    clientCpuMsPerOp: both(sides, (of) =>
+      quantileOf(
+        of.map(({ clientCpuMs, ops }) => clientCpuMs / ops),
+        0.5,
+      ),
+    ),
+    receiptP50Ms: both(receipts, (values) => quantileOf(values, 0.5)),
+    receiptP99Ms: both(receipts, (values) => quantileOf(values, 0.99)),
+  }
+}
+
+function both<T, R>({ own, peer }: Sides<T>, make: (side: T) => R): Sides<R> {
+  return { own: make(own), peer: make(peer) }
+}
+
+type Chunk = { readonly opsPerSec: number; readonly cpuMsPerOp: number | undefined; readonly memoryMiB: number | undefined }
+
+/** A load by tenths of its operations; where a tenth ends within a block, its time lies between that block and the one before. */
+function chunksOf({ ops, steps }: LoadResult): Chunk[] {
+  const size = ops / CHUNKS
+  return Array.from({ length: CHUNKS }, (_, i) => {
+    const [from, to] = [at(steps, i * size), at(steps, (i + 1) * size)]
+    const cpuMs = from.cpuMs === undefined || to.cpuMs === undefined ? undefined : to.cpuMs - from.cpuMs
+    return { opsPerSec: (size * 1_000) / (to.ms - from.ms), cpuMsPerOp: cpuMs && cpuMs / size, memoryMiB: to.memoryMiB }
+  })
+}
+
+function at(steps: readonly Step[], mined: number): Step {
+  const next = steps.findIndex((step) => step.mined >= mined)
+  const [high, low] = [steps[next], steps[next - 1]]
+  if (!high) throw new Error('the load did not come that far')
+  if (!low) return high
+  const part = (mined - low.mined) / (high.mined - low.mined)
+  const between = (a: number | undefined, b: number | undefined) => (a === undefined || b === undefined ? undefined : a + (b - a) * part)
+  return { mined, ms: low.ms + (high.ms - low.ms) * part, cpuMs: between(low.cpuMs, high.cpuMs), memoryMiB: high.memoryMiB }
+}
+
+function endOfStart(of: readonly Chunk[]): number | undefined {
+  const [first, last] = [of[0], of.at(-1)]
+  return first && last && last.opsPerSec / first.opsPerSec
+}
+
+function bytesPerOperation({ memoryGrowthMiB, ops }: LoadResult & { readonly memoryGrowthMiB: number | undefined }): number | undefined {
+  return memoryGrowthMiB === undefined ? undefined : (memoryGrowthMiB * 2 ** 20) / ops
+}
