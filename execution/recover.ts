@@ -11,6 +11,9 @@ const HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681
 
 export type Signature = { readonly yParity: 0 | 1; readonly r: Uint8Array; readonly s: Uint8Array }
 
+/** A signature and the 32 bytes that it is over: what whoever recovers signers ahead, in a pool, has to know. */
+export type SignedDigest = { readonly digest: Uint8Array; readonly signature: Signature }
+
 /** Uncompressed public key without its first byte (64 bytes), or undefined where no key can have made the signature. */
 export function recoverPublicKey(hash: Uint8Array, signature: Signature): Uint8Array | undefined {
   if (signature.r.length !== 32 || signature.s.length !== 32) return undefined

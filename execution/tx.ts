@@ -7,9 +7,8 @@ import { createTxFromRLP, getMinimumGasLimit, type TypedTransaction } from '@eth
 import type { Hex } from 'viem'
 import { LIMIT, TX_TYPE } from '../genesis/params.ts'
 import { type Deposit, decodeDeposit } from './deposit.ts'
-import { decodeNative, nativeGas, nativeTypeOf, type SignedNative, signingHash, transactionHash } from './native/native.ts'
+import { checkSigned, decodeNative, nativeGas, nativeTypeOf, type SignedNative, transactionHash } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
-import { recoverAddress } from './recover.ts'
 
 type Identity = {
   readonly raw: Uint8Array
@@ -47,13 +46,11 @@ function decodeNativeTx(raw: Uint8Array, chainId: number): { ok: true; tx: Nativ
   const native = decodeNative(raw)
   if (!native) return invalid('malformedTransaction', { type: raw[0] })
   if (native.chainId !== chainId) return invalid('wrongChain', { got: native.chainId, want: chainId })
-  const refused = native.type.check(native.fields, chainId)
-  if (refused) return refused
-  const sender = recoverAddress(signingHash(native), native.signature)
-  if (!sender) return invalid('badSignature')
+  const checked = checkSigned(native)
+  if (!checked.ok) return checked
   return {
     ok: true,
-    tx: { kind: 'native', raw, hash: transactionHash(raw), sender, type: native.type.byte, native, gas: nativeGas(native) },
+    tx: { kind: 'native', raw, hash: transactionHash(raw), sender: checked.sender, type: native.type.byte, native, gas: nativeGas(native) },
   }
 }
 

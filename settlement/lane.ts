@@ -18,11 +18,10 @@ import {
 import { createLedger, toTreeChanges } from '../execution/ledger/ledger.ts'
 import type { L1Info } from '../execution/ledger/tables.ts'
 import { createLedgerTree, isLeafHash, type NodeReader, type TreeChange, treeKey } from '../execution/ledger/tree.ts'
-import { nativeGas, type SignedNative, signingHash } from '../execution/native/native.ts'
+import { checkSigned, nativeGas, type SignedNative } from '../execution/native/native.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { type BlockRow, encodeRow, ROW_ELEMENT_BYTES, type Row, takeRow } from '../execution/native/row.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
-import { recoverAddress } from '../execution/recover.ts'
 import type { Tx } from '../execution/tx.ts'
 import type { ChainParams } from '../genesis/params.ts'
 
@@ -251,11 +250,8 @@ function toEnv({ number, timestampMs: ms, baseFeeWei, coinbase }: BlockRow): Lan
 
 function applyNative(context: LaneContext, native: SignedNative, checked: CheckedNative | undefined): Rejection | undefined {
   if (checked) return refusal(applyNativeToLedger(context, checked))
-  const refused = native.type.check(native.fields, context.params.chainId)
-  if (refused) return refused
-  const sender = recoverAddress(signingHash(native), native.signature)
-  if (!sender) return invalid('badSignature')
-  return refusal(applyNativeToLedger(context, { native, sender, gas: nativeGas(native) }))
+  const signed = checkSigned(native)
+  return signed.ok ? refusal(applyNativeToLedger(context, { native, sender: signed.sender, gas: nativeGas(native) })) : signed
 }
 
 function refusal(result: { readonly ok: true } | Rejection): Rejection | undefined {

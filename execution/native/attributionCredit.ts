@@ -11,7 +11,7 @@ import { keccak256 } from '../keccak.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import * as tables from '../ledger/tables.ts'
 import { REQUEST_MEMBERS, requestDigest } from '../receipt.ts'
-import { recoverAddress, splitSignature } from '../recover.ts'
+import { recoverAddress, type SignedDigest, splitSignature } from '../recover.ts'
 import { WHOLE_DATANET } from './datanetReview.ts'
 import {
   type Applied,
@@ -22,6 +22,7 @@ import {
   isStrictlyAscending,
   type NativeContext,
   type Rejection,
+  type Signers,
 } from './nativeType.ts'
 
 export const creditedEvent = parseAbiItem(
@@ -34,7 +35,6 @@ const parameters = parseAbiParameters(
 const entryFields = compileFields(parseAbiParameters('uint32[] accounts, uint48[] amountsGwei'))
 
 type CreditFields = FieldsOf<typeof parameters>
-type Draw = CreditFields['draws'][number]
 type Worker = NonNullable<ReturnType<typeof tables.workers.get>>
 type Model = NonNullable<ReturnType<typeof tables.models.get>>
 
@@ -49,9 +49,11 @@ export const attributionCredit = defineNative({
 
   itemGas: ({ draws, accounts }) => NATIVE_GAS.perDraw * BigInt(draws.length) + NATIVE_GAS.perEntry * BigInt(accounts.length),
 
-  check(fields, chainId) {
+  signed: signedRequests,
+
+  check(fields, chainId, signers) {
     if (!isWindow(fields)) return invalid('badWindow')
-    if (!areDraws(fields, chainId)) return invalid('badDraw')
+    if (!areDraws(fields, () => signers ?? signedRequests(fields, chainId).map(signerOf))) return invalid('badDraw')
     if (!areEntries(fields)) return invalid('badEntries')
     return undefined
   },
@@ -101,16 +103,26 @@ function isWindow({ firstSeq, count, receiptsRoot, attributionRoot }: CreditFiel
   return receiptsRoot !== zeroHash && attributionRoot !== zeroHash
 }
 
-function areDraws({ draws, worker }: CreditFields, chainId: number): boolean {
+function areDraws({ draws, worker }: CreditFields, findSigners: () => Signers): boolean {
   if (draws.length === 0 || draws.length > LIMIT.drawsPerCredit) return false
   if (draws.some(({ amount, request }) => amount === 0n || request.worker !== worker)) return false
   if (new Set(draws.map(({ request }) => request.client)).size < draws.length) return false
-  return draws.every((draw) => isSignedByClient(draw, chainId)) // last, because it is what costs
+  const signers = findSigners() // last, because it is what costs
+  return draws.every(({ request }, i) => signers[i] === request.client)
 }
 
-function isSignedByClient({ request, signature }: Draw, chainId: number): boolean {
-  const split = splitSignature(hexToBytes(signature))
-  return split !== undefined && recoverAddress(requestDigest(request, chainId), split) === request.client
+/** The clients' requests with their signatures; none of them where one is no signature, which no client made. */
+function signedRequests({ draws }: CreditFields, chainId: number): SignedDigest[] {
+  if (draws.length > LIMIT.drawsPerCredit) return []
+  const signed = draws.flatMap(({ request, signature }) => {
+    const split = splitSignature(hexToBytes(signature))
+    return split ? [{ digest: requestDigest(request, chainId), signature: split }] : []
+  })
+  return signed.length === draws.length ? signed : []
+}
+
+function signerOf({ digest, signature }: SignedDigest): Hex | undefined {
+  return recoverAddress(digest, signature)
 }
 
 function areEntries({ accounts, amountsGwei }: CreditFields): boolean {

@@ -17,7 +17,7 @@ import { NATIVE_GAS } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
 import { keccak256 } from '../keccak.ts'
-import { isLowS, type Signature } from '../recover.ts'
+import { isLowS, recoverAddress, type Signature, type SignedDigest } from '../recover.ts'
 import { encodeRlp } from '../rlp.ts'
 import { domainSeparator, typedDataDigest } from '../typedData.ts'
 import { attributionCredit } from './attributionCredit.ts'
@@ -26,7 +26,7 @@ import { datanetCreate } from './datanetCreate.ts'
 import { datanetReview } from './datanetReview.ts'
 import { datanetUpload } from './datanetUpload.ts'
 import { modelRegister } from './modelRegister.ts'
-import type { FieldValues, NativeType } from './nativeType.ts'
+import { type FieldValues, invalid, type NativeType, type Rejection, type Signers } from './nativeType.ts'
 import { transfer } from './transfer.ts'
 import { workerRegister } from './workerRegister.ts'
 
@@ -112,6 +112,24 @@ export function signingHash({ type, chainId, nonce, maxFeeWei, fields }: Unsigne
   assert(typeHash, 'type is not in the table')
   const words = concatBytes([typeHash, headFields.words({ nonce, maxFee: maxFeeWei }), type.fields.words(fields)])
   return typedDataDigest(domainSeparator(chainId, type.door), keccak256(words))
+}
+
+/**
+ * Everything that is signed in a transaction: by its sender, then what its fields carry, such as the clients' requests of a credit. Whoever
+ * recovers these ahead (a pool does it on other cores) hands the signers, in this order, to `checkSigned`.
+ */
+export function signaturesOf(native: SignedNative): SignedDigest[] {
+  const { type, fields, chainId, signature } = native
+  return [{ digest: signingHash(native), signature }, ...type.signed(fields, chainId)]
+}
+
+/** The sender, or what keeps the transaction out of every block. `signers` (of `signaturesOf`): recovered here, after cheaper checks, if not given. */
+export function checkSigned(native: SignedNative, signers?: Signers): { readonly ok: true; readonly sender: Hex } | Rejection {
+  const { type, fields, chainId } = native
+  const refused = type.check(fields, chainId, signers?.slice(1))
+  if (refused) return refused
+  const sender = signers ? signers[0] : recoverAddress(signingHash(native), native.signature)
+  return sender ? { ok: true, sender } : invalid('badSignature')
 }
 
 /** Bytes of the row that carries the transaction on L1: the smallest multiple of 31. Spec: docs/spec/batch.md#rows */

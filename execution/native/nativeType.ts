@@ -8,6 +8,7 @@ import { assert } from '../assert.ts'
 import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
+import type { SignedDigest } from '../recover.ts'
 
 /** Who asks, when, and with what: everything a rule may know besides the ledger and its fields. */
 export type NativeContext = {
@@ -44,11 +45,16 @@ export type NativeType = {
   readonly fields: Fields<FieldValues>
   /** Gas of the items in the fields, on top of base and row bytes. */
   itemGas(fields: FieldValues): bigint
-  /** What can be said without state: the rejection (always invalid), or undefined. */
-  check(fields: FieldValues, chainId: number): Rejection | undefined
+  /** What the fields carry that others than the sender signed, in order; nothing where they are out of bounds. */
+  signed(fields: FieldValues, chainId: number): readonly SignedDigest[]
+  /** What can be said without state: the rejection (always invalid), or undefined. `signers`: who signed `signed`, where that is known already. */
+  check(fields: FieldValues, chainId: number, signers?: Signers): Rejection | undefined
   /** The rule. It may leave changes behind when it fails: the caller undoes them. */
   apply(ledger: Ledger, context: NativeContext, fields: FieldValues): Applied
 }
+
+/** Who made some signatures, in their order; undefined: nobody. */
+export type Signers = readonly (Hex | undefined)[]
 
 /** Values of fields whose type is not known here. */
 export type FieldValues = Readonly<Record<string, unknown>>
@@ -63,13 +69,14 @@ type Definition<P extends readonly AbiParameter[]> = {
   /** Name of the EIP-712 type of each struct-typed parameter, by the parameter's name. */
   readonly structNames?: Readonly<Record<string, string>>
   itemGas?(fields: FieldsOf<P>): bigint
-  check(fields: FieldsOf<P>, chainId: number): Rejection | undefined
+  signed?(fields: FieldsOf<P>, chainId: number): readonly SignedDigest[]
+  check(fields: FieldsOf<P>, chainId: number, signers?: Signers): Rejection | undefined
   apply(ledger: Ledger, context: NativeContext, fields: FieldsOf<P>): Applied
 }
 
 /** Defines a native type; inside, `check` and `apply` see typed fields. */
 export function defineNative<const P extends readonly AbiParameter[]>(definition: Definition<P>): NativeType {
-  const { byte, name, door, functionName, payable, parameters, structNames, itemGas, check, apply } = definition
+  const { byte, name, door, functionName, payable, parameters, structNames, itemGas, signed, check, apply } = definition
   return {
     byte,
     name,
@@ -78,7 +85,8 @@ export function defineNative<const P extends readonly AbiParameter[]>(definition
     payable,
     fields: compileFields(parameters, structNames) as unknown as Fields<FieldValues>,
     itemGas: (fields) => itemGas?.(fields as FieldsOf<P>) ?? 0n,
-    check: (fields, chainId) => check(fields as FieldsOf<P>, chainId),
+    signed: (fields, chainId) => signed?.(fields as FieldsOf<P>, chainId) ?? [],
+    check: (fields, chainId, signers) => check(fields as FieldsOf<P>, chainId, signers),
     apply: (ledger, context, fields) => apply(ledger, context, fields as FieldsOf<P>),
   }
 }

@@ -5,6 +5,7 @@ import { type Abi, bytesToHex, decodeFunctionData, type Hex, hexToBytes, numberT
 import { expect, test } from 'vitest'
 import { creditsDoorAbi, datanetsDoorAbi, ledgerDoorAbi, modelsDoorAbi, workersDoorAbi } from '../../../execution/native/doorAbi.ts'
 import {
+  checkSigned,
   decodeNative,
   doorCallData,
   encodeNative,
@@ -13,6 +14,7 @@ import {
   nativeRowBytes,
   nativeTypeOf,
   type SignedNative,
+  signaturesOf,
   signingHash,
   transactionHash,
 } from '../../../execution/native/native.ts'
@@ -148,6 +150,22 @@ function expectNoOther(vector: Vector, items: Item[]): void {
   expect(bytesToHex(encodeNative(tx))).toBe(bytesToHex(raw))
   if (bytesToHex(raw) !== vector.raw) expect(recoverAddress(signingHash(tx), tx.signature)).not.toBe(vector.sender)
 }
+
+test('signers that were recovered ahead stand for their signatures, in their order', () => {
+  for (const vector of vectors) {
+    const tx = decoded(vector)
+    const signers = signaturesOf(tx).map(({ digest, signature }) => recoverAddress(digest, signature))
+    expect(signers.length).toBe(1 + (Array.isArray(tx.fields.draws) ? tx.fields.draws.length : 0))
+    expect(checkSigned(tx, signers)).toEqual(checkSigned(tx))
+    if (!checkSigned(tx).ok) continue // fields out of bounds on purpose
+    expect(checkSigned(tx, signers)).toEqual({ ok: true, sender: vector.sender })
+    expect(checkSigned(tx, [undefined, ...signers.slice(1)])).toMatchObject({ code: 'badSignature', invalid: true })
+    for (let i = 1; i < signers.length; i++) {
+      expect(checkSigned(tx, signers.with(i, undefined))).toMatchObject({ code: 'badDraw', invalid: true })
+      expect(checkSigned(tx, signers.with(i, vector.sender))).toMatchObject({ code: 'badDraw', invalid: true })
+    }
+  }
+})
 
 test('bytes of any other type are no native transaction', () => {
   const native: readonly number[] = NATIVE_TYPES.map(({ byte }) => byte)
