@@ -19,6 +19,7 @@ import {
   timestampMs,
 } from './block.ts'
 import { countedGas, parseL1Info } from './deposit.ts'
+import { paramsAt } from './ledger/governed.ts'
 import { getL1Info, type L1Info } from './ledger/tables.ts'
 import { orderedRoot } from './mpt.ts'
 import { nativeRowBytes } from './native/native.ts'
@@ -45,6 +46,7 @@ export type BlockResult = {
   readonly operations: readonly { readonly txIndex: number; readonly operation: EvmOperation }[]
 }
 
+/** `params` are the genesis file's: what rules a block is in the ledger of its parent (`paramsAt`). */
 export type Executor = { readonly state: State; readonly vm: Vm; readonly params: ChainParams }
 
 /** A difference between a header and what execution gave. */
@@ -64,7 +66,8 @@ export async function applyBlock(
   parent: Header,
   block: Block,
 ): Promise<({ readonly ok: true } & BlockResult) | Rejection> {
-  const refused = checkHeader(parent, block.header, executor.params)
+  const params = paramsAt(executor.params, executor.state.ledger, parent.number + 1n)
+  const refused = checkHeader(parent, block.header, params)
   if (refused) return refused
   const decoded: Tx[] = []
   for (const [index, raw] of block.transactions.entries()) {
@@ -73,7 +76,7 @@ export async function applyBlock(
     decoded.push(result.tx)
   }
   const bytes = decoded.reduce((sum, tx) => sum + ownPostedBytes(tx), 0)
-  if (bytes > executor.params.blockBytesMax) return invalid('blockTooLarge', { bytes, max: executor.params.blockBytesMax })
+  if (bytes > params.blockBytesMax) return invalid('blockTooLarge', { bytes, max: params.blockBytesMax })
   const origin = checkDeposits(executor, parent, block.header, decoded)
   if (!origin.ok) return origin
   const run = startBlock(executor, block.header)
@@ -103,7 +106,8 @@ export type BlockRun = {
 
 /** Starts the execution of a block in this environment. */
 export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
-  const { state, vm, params } = executor
+  const { state, vm } = executor
+  const params = paramsAt(executor.params, state.ledger, env.number)
   const transactions: Tx[] = []
   const receipts: Receipt[] = []
   const operations: { txIndex: number; operation: EvmOperation }[] = []

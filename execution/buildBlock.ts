@@ -7,6 +7,7 @@ import { type BlockResult, type Executor, startBlock } from './applyBlock.ts'
 import { assert } from './assert.ts'
 import { encodeTimestamp, type Header, nextBaseFeeWei, timestampMs } from './block.ts'
 import { type Deposit, encodeDeposit, l1InfoDeposit } from './deposit.ts'
+import { paramsAt } from './ledger/governed.ts'
 import type { L1Info } from './ledger/tables.ts'
 import type { Rejection } from './native/nativeType.ts'
 import { decodeTx, type Tx } from './tx.ts'
@@ -37,7 +38,8 @@ export type Built = BlockResult & { readonly rejected: readonly { readonly hash:
 /** Builds a block on the state of its parent; afterwards the state stands behind the new block. Its time is raised where the rules demand it. */
 export async function buildBlock(executor: Executor, request: BuildRequest): Promise<Built> {
   const { parent, origin, offer, triesMax, feeRecipient } = request
-  const { params, vm } = executor
+  const { vm, state } = executor
+  const params = paramsAt(executor.params, state.ledger, parent.number + 1n)
   const time = encodeTimestamp(Math.max(request.timestampMs, timestampMs(parent) + 1, origin ? Number(origin.info.timestampSec) * 1000 : 0))
   const given = {
     ...time,

@@ -9,6 +9,7 @@ import { RESERVED_FIRST, RESERVED_LAST } from '../genesis/params.ts'
 import { PREDEPLOYS } from '../genesis/predeploys.ts'
 import { type Block, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_TRIE_ROOT, encodeTimestamp, type Header, hashHeader } from './block.ts'
 import { keccak256 } from './keccak.ts'
+import { putGenesisParams } from './ledger/governed.ts'
 import { addBalance, putCounters, putL1Info, putSupply } from './ledger/tables.ts'
 import { EMPTY } from './ledger/tree.ts'
 import { createState, type StateReader, type StateRoots, type StateWrites } from './state.ts'
@@ -28,6 +29,7 @@ export function createGenesisBlock(genesis: Genesis): GenesisBlock {
   }
   const { ledger } = state
   putCounters(ledger, { accounts: 0, datanets: 0, models: 0, workers: 0, withdrawals: 0n, credits: 0n })
+  putGenesisParams(ledger, genesis.params)
   const { origin } = genesis.l1
   putL1Info(ledger, {
     number: origin.number,

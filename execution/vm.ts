@@ -25,6 +25,7 @@ import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
 import { keccak256 } from './keccak.ts'
+import { paramsAt } from './ledger/governed.ts'
 import { invalid, type Log, type Rejection } from './native/nativeType.ts'
 import type { Precompile } from './precompile.ts'
 import { recoverPublicKey } from './recover.ts'
@@ -82,6 +83,7 @@ export type SimulatedCall = {
 
 export type VmOptions = {
   readonly state: State
+  /** The genesis file's. */
   readonly params: ChainParams
   readonly precompiles: readonly Precompile[]
   /** Hash of one of the last 256 blocks, for BLOCKHASH. */
@@ -128,7 +130,7 @@ export async function createVm({ state, params, precompiles, blockHash }: VmOpti
       isStatic: message.isStatic,
       isDelegated: !message.codeAddress.equals(message.to ?? message.codeAddress) || message.delegatecall,
       ledger: state.ledger,
-      params,
+      params: paramsAt(params, state.ledger, env.number),
       blockNumber: env.number,
       timeSec: env.timestamp,
       recordOperation: (operation) => state.recordOperation(operation),

@@ -4,7 +4,8 @@
  * Spec: docs/spec/block.md#genesis
  */
 import type { Hex } from 'viem'
-import { AMOUNT_MAX_WEI, BPS, type ChainParams } from './params.ts'
+import { checkGoverned } from './governed.ts'
+import { AMOUNT_MAX_WEI, type ChainParams } from './params.ts'
 
 /** A validator as the network starts. L1's registry says who they are later. */
 export type GenesisValidator = {
@@ -95,14 +96,23 @@ const PARAM_KINDS = {
   blockBytesMax: 'integer',
   initialBaseFeeWei: 'big',
   minBaseFeeWei: 'big',
+  l1BaseFeeScalar: 'big',
+  l1BlobBaseFeeScalar: 'big',
   minBlockIntervalMs: 'integer',
   maxBlockIntervalMs: 'integer',
   epochSec: 'integer',
   vestingSec: 'integer',
   prepaidDelaySec: 'integer',
   unbondingSec: 'integer',
+  reviewDelaySec: 'integer',
   workerStakeMinWei: 'big',
   protocolBps: 'integer',
+  disputeBondWei: 'big',
+  slashEquivocationBps: 'integer',
+  slashBadLeafBps: 'integer',
+  slashWrongSumBps: 'integer',
+  slashAttributionBps: 'integer',
+  challengerBps: 'integer',
   originLagBlocks: 'integer',
 } as const satisfies Record<keyof ChainParams, 'integer' | 'big'>
 
@@ -115,11 +125,10 @@ function readParams(value: unknown): ChainParams {
     ]),
   ) as unknown as ChainParams
   if (read.chainId < 1) fail('params.chainId', 'a positive integer')
-  if (read.protocolBps > BPS) fail('params.protocolBps', `at most ${BPS}`)
   if (read.epochSec < 1) fail('params.epochSec', 'at least 1')
   if (read.blockBytesMax > 650_000) fail('params.blockBytesMax', 'at most 650000: a block must fit into one batch of 6 blobs')
-  if (read.minBlockIntervalMs < 1 || read.maxBlockIntervalMs < read.minBlockIntervalMs)
-    fail('params.maxBlockIntervalMs', 'at least minBlockIntervalMs, which is at least 1')
+  const bad = checkGoverned(read)
+  if (bad) fail(`params.${bad.name}`, bad.expected)
   return read
 }
 

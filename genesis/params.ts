@@ -24,6 +24,8 @@ export const TX_TYPE = {
   workerRegister: 0x55,
   attributionCredit: 0x56,
   claim: 0x58,
+  /** Of EVM origin only: no transaction starts with it. */
+  paramSet: 0x59,
   deposit: 0x7e,
 } as const
 
@@ -34,6 +36,7 @@ export const DOOR = {
   models: '0x0000000000000000000000000000000000000a02',
   workers: '0x0000000000000000000000000000000000000a03',
   credits: '0x0000000000000000000000000000000000000a04',
+  params: '0x0000000000000000000000000000000000000a05',
 } as const satisfies Record<string, Hex>
 
 /** Verifier precompiles: they answer a code and never revert on bad evidence. docs/spec/receipts.md */
@@ -50,6 +53,9 @@ export const RESERVED_LAST = 0x0a1f
 /** Where the base fee of EVM transactions goes, on the EVM side. */
 export const FEE_VAULT: Hex = '0x0000000000000000000000000000000000000a1f'
 
+/** The account that may change governable parameters, by a call of the PARAMS door. Governance's contract will stand there; nobody has its key. */
+export const GOVERNOR: Hex = '0x0000000000000000000000000000000000000a1d'
+
 /** Sender of the L1 info deposit. Source: OP Stack specs, deposits.md, "L1 attributes depositor account". */
 export const SYSTEM_SENDER: Hex = '0xdeaddeaddeaddeaddeaddeaddeaddeaddead0001'
 
@@ -60,7 +66,10 @@ export const TREASURY: Hex = '0x0000000000000000000000000000000000000a1e'
 export const DEPLOYMENT_PROXY: Hex = '0x4e59b44847b379578588920ca78fbf26c0b4956c'
 export const MULTICALL3: Hex = '0xca11bde05977b3631167028862be2a173976ca11'
 
-/** What a network chooses, once, in its genesis file. Amounts in wei of OPEN, times in the unit of the name. */
+/**
+ * What a network chooses in its genesis file. Amounts in wei of OPEN, times in the unit of the name. Those listed in genesis/governed.ts may be
+ * changed later, by the governor alone; the ledger says what they are now (execution/ledger/governed.ts).
+ */
 export type ChainParams = {
   readonly chainId: number
   /** Gas that one block may use. */
@@ -69,6 +78,9 @@ export type ChainParams = {
   readonly blockBytesMax: number
   readonly initialBaseFeeWei: bigint
   readonly minBaseFeeWei: bigint
+  /** What one byte in a batch costs: wei of OPEN per wei of L1's base fee, and of its blob base fee, in millionths. Spec: docs/spec/transactions.md#fees */
+  readonly l1BaseFeeScalar: bigint
+  readonly l1BlobBaseFeeScalar: bigint
   /** Milliseconds between blocks: at least (when transactions wait) and at most (when idle). */
   readonly minBlockIntervalMs: number
   readonly maxBlockIntervalMs: number
@@ -78,12 +90,23 @@ export type ChainParams = {
   readonly vestingSec: number
   /** Seconds between asking for the prepaid balance back and getting it. */
   readonly prepaidDelaySec: number
-  /** Seconds between a worker's unbonding and its stake being free. */
+  /** Seconds between a worker's unbonding and its stake being free: longer than any credit of before can be disputed. */
   readonly unbondingSec: number
+  /** Seconds after which an uploader may take back an upload that nobody reviewed, and its bond. */
+  readonly reviewDelaySec: number
   /** Smallest stake of a worker. */
   readonly workerStakeMinWei: bigint
   /** Part of every inference fee that goes to the treasury, in basis points. */
   readonly protocolBps: number
+  /** What a challenger puts at stake with a dispute: it is lost if the dispute fails. */
+  readonly disputeBondWei: bigint
+  /** Part of a worker's stake that each offence costs, in basis points. */
+  readonly slashEquivocationBps: number
+  readonly slashBadLeafBps: number
+  readonly slashWrongSumBps: number
+  readonly slashAttributionBps: number
+  /** Part of what a worker loses that goes to the challenger, in basis points; the rest goes to the treasury. */
+  readonly challengerBps: number
   /** L1 blocks that an L2 block's origin stays behind the L1 head, so that a shallow reorg does not reach us. */
   readonly originLagBlocks: number
 }

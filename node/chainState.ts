@@ -9,6 +9,7 @@ import { assert } from '../execution/assert.ts'
 import { type Block, type Header, nextBaseFeeWei } from '../execution/block.ts'
 import { buildBlock, type OriginStep } from '../execution/buildBlock.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
+import { paramsAt } from '../execution/ledger/governed.ts'
 import { accounts } from '../execution/ledger/tables.ts'
 import { createMempool, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
@@ -16,6 +17,7 @@ import { createState } from '../execution/state.ts'
 import { decodeTx } from '../execution/tx.ts'
 import { createVm } from '../execution/vm.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import type { ChainParams } from '../genesis/params.ts'
 import { createPrecompiles } from '../precompiles/precompiles.ts'
 import type { Log } from './log.ts'
 import { OPENSSL_CURVES } from './opensslCurves.ts'
@@ -41,6 +43,8 @@ export type ChainState = {
   readonly store: Store
   readonly executor: Executor
   readonly pool: Mempool
+  /** The parameters that rule the next block. */
+  nextParams(): ChainParams
   head(): { readonly header: Header; readonly hash: Hex }
   /** Builds a block on the head, keeps it as a candidate, and has its bytes on disk. */
   build(options: BuildOptions): Promise<BlockResult>
@@ -85,6 +89,8 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
   /** Hash of the block after which the state in memory stands. */
   let standsAt = head.hash
 
+  const nextParams = () => paramsAt(params, { get: store.reader.ledgerRecord }, head.header.number + 1n)
+
   /** As of the head, from disk: the state in memory may be in the middle of a block. */
   const poolAccounts: PoolAccounts = (lane, sender) => {
     if (lane === 'native') {
@@ -125,6 +131,7 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
     executor,
     pool,
     poolAccounts,
+    nextParams,
     head: () => head,
     build: (options) =>
       alone(async () => {
@@ -134,7 +141,7 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
         const built = await buildBlock(executor, {
           ...request,
           parent: head.header,
-          offer: pool.offer(poolAccounts, nextBaseFeeWei(head.header, params)),
+          offer: pool.offer(poolAccounts, nextBaseFeeWei(head.header, nextParams())),
           triesMax: 20_000,
           mayGoOn: () => performance.now() < until,
         })

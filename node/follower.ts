@@ -107,7 +107,7 @@ export function checkFinal(
 export function createFollower(options: FollowerOptions): Follower {
   const { chain, set, log, nowMs, onFatal } = options
   const { params } = chain.genesis
-  const silenceMs = Math.max(SILENCE_MIN_MS, 2 * params.maxBlockIntervalMs)
+  const silenceMs = Math.max(SILENCE_MIN_MS, 2 * chain.nextParams().maxBlockIntervalMs)
   const waiting = new Map<bigint, FinalBlock>()
   let waitingBytes = 0
   let highest = chain.head().header.number

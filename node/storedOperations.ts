@@ -2,7 +2,7 @@
 import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex, hexToBytes, numberToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
-import { nativeTypeOf } from '../execution/native/native.ts'
+import { operationTypeOf } from '../execution/native/native.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 
 export type PlacedOperation = { readonly txIndex: number; readonly operation: EvmOperation }
@@ -22,7 +22,7 @@ export function encodeOperations(operations: readonly PlacedOperation[]): Uint8A
 /** Reads what `encodeOperations` wrote. Asserts: nobody else writes there. */
 export function decodeOperations(bytes: Uint8Array): PlacedOperation[] {
   return (RLP.decode(bytes) as Uint8Array[][]).map(([txIndex, typeByte, caller, packed]) => {
-    const type = nativeTypeOf(typeByte?.[0] ?? 0)
+    const type = operationTypeOf(typeByte?.[0] ?? 0)
     const fields = packed && type?.fields.unpack(packed)
     assert(txIndex && caller && type && fields, 'stored operation is malformed')
     return { txIndex: Number(bytesToHex(txIndex)), operation: { type, caller: bytesToHex(caller), fields } }

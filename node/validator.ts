@@ -214,9 +214,10 @@ export function createValidator(options: ValidatorOptions): Validator {
     clearTimeout(nextHeightTimer)
     if (stopped) return
     awake = chain.pool.size() > 0
-    const intervalMs = awake ? params.minBlockIntervalMs : params.maxBlockIntervalMs
+    const { minBlockIntervalMs, maxBlockIntervalMs } = chain.nextParams()
+    const intervalMs = awake ? minBlockIntervalMs : maxBlockIntervalMs
     const at = timestampMs(chain.head().header) + intervalMs
-    nextHeightTimer = setTimeout(startHeight, Math.max(0, Math.min(at - nowMs(), params.maxBlockIntervalMs)))
+    nextHeightTimer = setTimeout(startHeight, Math.max(0, Math.min(at - nowMs(), maxBlockIntervalMs)))
   }
 
   function startHeight(): void {

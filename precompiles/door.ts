@@ -23,7 +23,7 @@ import {
 import { assert } from '../execution/assert.ts'
 import type { FieldsOf } from '../execution/fields.ts'
 import { FAILED_ERROR } from '../execution/native/doorAbi.ts'
-import { NATIVE_TYPES, nativeGas } from '../execution/native/native.ts'
+import { nativeGas, OPERATION_TYPES } from '../execution/native/native.ts'
 import { codeBytes32, type FieldValues, type NativeContext, type NativeType } from '../execution/native/nativeType.ts'
 import type { Precompile, PrecompileCall, PrecompileResult } from '../execution/precompile.ts'
 import { compileCallData, PACKED_LENGTH_MAX, SELECTOR_BYTES } from './callData.ts'
@@ -87,7 +87,7 @@ export function recordOrNone<T>(record: T | undefined): { readonly record: T } |
 
 function runOf(item: AbiFunction, address: Hex, views: Readonly<Record<string, unknown>>): Run {
   if (item.stateMutability === 'view') return viewRun(item, views[item.name] as AnyView)
-  const type = NATIVE_TYPES.find(({ door, functionName }) => door === address && functionName === item.name)
+  const type = OPERATION_TYPES.find(({ door, functionName }) => door === address && functionName === item.name)
   assert(type, `no native type is called ${item.name} at ${address}`)
   return operationRun(type)
 }

@@ -5,6 +5,7 @@ import { datanetsDoor } from './0a01-datanets.ts'
 import { modelsDoor } from './0a02-models.ts'
 import { workersDoor } from './0a03-workers.ts'
 import { creditsDoor } from './0a04-credits.ts'
+import { paramsDoor } from './0a05-params.ts'
 import { receiptVerifier } from './0a10-receipt.ts'
 import { inclusionVerifier } from './0a11-inclusion.ts'
 import { createP384Verifier } from './0a16-p384.ts'
@@ -12,7 +13,17 @@ import { type Curves, PURE_CURVES } from './curves.ts'
 
 /** Every precompile of ours, by address. */
 export function createPrecompiles(curves: Curves): readonly Precompile[] {
-  return [ledgerDoor, datanetsDoor, modelsDoor, workersDoor, creditsDoor, receiptVerifier, inclusionVerifier, createP384Verifier(curves)]
+  return [
+    ledgerDoor,
+    datanetsDoor,
+    modelsDoor,
+    workersDoor,
+    creditsDoor,
+    paramsDoor,
+    receiptVerifier,
+    inclusionVerifier,
+    createP384Verifier(curves),
+  ]
 }
 
 /** The table without anything native: the same answers, later. */

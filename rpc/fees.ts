@@ -4,6 +4,8 @@
  * here, so there is nothing to outbid until one is.
  */
 import { nextBaseFeeWei } from '../execution/block.ts'
+import { paramsAt } from '../execution/ledger/governed.ts'
+import type { ChainParams } from '../genesis/params.ts'
 import type { Chain, ChainBlock } from './chain.ts'
 import { effectiveGasPriceWei } from './format.ts'
 import { latestBlock } from './method.ts'
@@ -15,9 +17,16 @@ export const TIP_WEI = 1_000_000n
 /** Price of blob gas, in wei: there is none in use, so it is EIP-4844's minimum. */
 export const BLOB_BASE_FEE_WEI = 1n
 
+/** The parameters that rule the block after this one. Throws `StateUnavailable` if the node no longer has its state. */
+export function paramsAfter(chain: Chain, number: bigint): ChainParams {
+  const state = chain.stateAt(number)
+  return paramsAt(chain.params, { get: (table, id) => state.ledgerRecord(table, id) }, number + 1n)
+}
+
 /** Base fee of the block after the latest one, in wei. */
 export function baseFeeWei(chain: Chain): bigint {
-  return nextBaseFeeWei(latestBlock(chain).block.header, chain.params)
+  const { header } = latestBlock(chain).block
+  return nextBaseFeeWei(header, paramsAfter(chain, header.number))
 }
 
 /** A tip that gets a transaction into the next block, in wei: a tenth above the last block's median if that one was full, else the least. */
@@ -39,7 +48,7 @@ export function feeHistory(
 ): Json {
   const blocks = blocksUntil(chain, range.newest, range.count)
   const newest = blocks.at(-1)
-  const after = newest ? [nextBaseFeeWei(newest.block.header, chain.params)] : []
+  const after = newest ? [baseFeeAfter(chain, newest)] : []
   const headers = blocks.map((at) => at.block.header)
   return {
     oldestBlock: quantity(headers[0]?.number ?? range.newest),
@@ -49,6 +58,12 @@ export function feeHistory(
     blobGasUsedRatio: headers.map(() => 0),
     ...(range.percentiles.length === 0 ? {} : { reward: blocks.map((at) => rewards(at, range.percentiles)) }),
   }
+}
+
+/** Base fee of the block after this one, which may be there already. */
+function baseFeeAfter(chain: Chain, { block: { header } }: ChainBlock): bigint {
+  const next = chain.blockByNumber(header.number + 1n)
+  return next?.block.header.baseFeePerGas ?? nextBaseFeeWei(header, paramsAfter(chain, header.number))
 }
 
 /** Blocks that end with `newest`, oldest first; fewer where the node has no more. */

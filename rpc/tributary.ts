@@ -10,7 +10,7 @@ import type { FieldValues, NativeType } from '../execution/native/nativeType.ts'
 import { splitSignature } from '../execution/recover.ts'
 import { LIMIT } from '../genesis/params.ts'
 import type { Chain, StateAt } from './chain.ts'
-import { baseFeeWei } from './fees.ts'
+import { baseFeeWei, paramsAfter } from './fees.ts'
 import type { RpcLimits } from './limits.ts'
 import { heightOf, type MethodTable, method, stateAt } from './method.ts'
 import * as params from './params.ts'
@@ -29,14 +29,14 @@ type AnyTable = Pick<tables.Table<never, object>, 'number' | 'name' | 'id' | 're
 
 /** Everything that can be asked for by name: the tables, and the system's single records under their own names. */
 const TABLES: ReadonlyMap<string, AnyTable> = new Map(
-  [...Object.values(tables.TABLES), tables.supplyTable, tables.countersTable, tables.l1Table].map((table) => [
+  [...Object.values(tables.TABLES), tables.supplyTable, tables.countersTable, tables.l1Table, tables.paramsTable].map((table) => [
     table.name,
     table as unknown as AnyTable,
   ]),
 )
 
 /** Ids of the system's single records in their table. */
-const SYSTEM_ITEMS: Readonly<Record<string, number>> = { supply: 1, counters: 2, l1: 3 }
+const SYSTEM_ITEMS: Readonly<Record<string, number>> = { supply: 1, counters: 2, l1: 3, params: 1 }
 
 function recordMethods(limits: RpcLimits): MethodTable {
   const block = params.block('block')
@@ -130,7 +130,7 @@ function accountMethods(): MethodTable {
       ({ chain }, address, wanted, ref) => {
         const state = stateAt(chain, ref)
         const { index } = accountOf(state, address)
-        const { epochSec, vestingSec } = chain.params
+        const { epochSec, vestingSec } = paramsAfter(chain, heightOf(chain, ref))
         return wanted.map((epoch) => {
           const amount = index === 0 ? 0n : (readRecord(state, tables.earnings, { account: index, epoch })?.amount ?? 0n)
           return { epoch, amount: quantity(amount), claimableAtSec: (epoch + 1) * epochSec + vestingSec }
@@ -195,8 +195,8 @@ function proofMethods(): MethodTable {
 
 function statusMethods(): MethodTable {
   return {
-    tributary_params: method('What the network chose in its genesis, and the genesis hash.', [], ({ chain }) => ({
-      ...factsToJson(chain.params),
+    tributary_params: method('The parameters that rule the next block, and the genesis hash.', [], ({ chain }) => ({
+      ...factsToJson(paramsAfter(chain, chain.heads().latest)),
       genesisHash: chain.genesisHash,
     })),
     tributary_syncStatus: method('Heads, L1 origin, batches and checkpoints.', [], ({ chain }) => {

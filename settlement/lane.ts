@@ -15,6 +15,7 @@ import {
   type CheckedNative,
   type LaneContext,
 } from '../execution/laneRules.ts'
+import { paramsAt } from '../execution/ledger/governed.ts'
 import { createLedger, toTreeChanges } from '../execution/ledger/ledger.ts'
 import type { L1Info } from '../execution/ledger/tables.ts'
 import { createLedgerTree, isLeafHash, type NodeReader, type TreeChange, treeKey } from '../execution/ledger/tree.ts'
@@ -109,6 +110,7 @@ export type LaneStart = {
   readonly root: Hex
   /** Reads the nodes of that root; none of a later one is asked for. */
   readonly readNode: NodeReader
+  /** The genesis file's. */
   readonly params: ChainParams
   readonly lookups: LaneLookups
   /** The block row that rules the first row, where that is none itself. */
@@ -136,7 +138,7 @@ export function createLaneRun({ root, readNode, params, lookups, ruling, madeNod
   function applyRow({ row, checked }: LaneRow): Rejection | undefined {
     if (row.kind === 'block') env = toEnv(row)
     if (!env) return invalid('blockRowMissing')
-    const context = { ledger, params, env }
+    const context = { ledger, params: paramsAt(params, ledger, env.number), env }
     if (row.kind === 'native') return applyNative(context, row.native, checked)
     if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
     if (row.kind === 'deposit') return applyDeposit(lookups.deposit(row.index), 'unknownDeposit')

@@ -130,10 +130,23 @@ export const withdrawals = table(
   parseAbiParameters('uint64 withdrawalIndex'),
   parseAbiParameters('address from, address to, uint96 amount, uint64 blockNumber'),
 )
+export const paramsTable = table(0x0c, 'params', system, parseAbiParameters('uint64 changedAtBlock, uint128[] current, uint128[] previous'))
 export const retires = table(0x0d, 'retires', parseAbiParameters('uint32 datanetId, uint32 n'), parseAbiParameters('uint32 uploadIndex'))
 
 /** Tables that hold many records, by name: what a reader may ask for. */
-export const TABLES = { accounts, datanets, uploads, reviews, models, workers, draws, credits, earnings, withdrawals, retires } as const
+export const TABLES = {
+  accounts,
+  datanets,
+  uploads,
+  reviews,
+  models,
+  workers,
+  draws,
+  credits,
+  earnings,
+  withdrawals,
+  retires,
+} as const
 
 const SUPPLY = { item: 1 }
 const COUNTERS = { item: 2 }

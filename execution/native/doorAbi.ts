@@ -97,6 +97,17 @@ export const creditsDoorAbi = [
   FAILED_ERROR,
 ] as const
 
+/** PARAMS, 0x…0a05. Names are ASCII with zeros behind. */
+export const paramsDoorAbi = [
+  ...parseAbi([
+    'function setParam(bytes32 name, uint256 value)',
+    'function getParam(bytes32 name) view returns (uint256 value)',
+    'event ParamChanged(bytes32 indexed name, uint256 before, uint256 value, uint64 fromBlock)',
+    'event Failed(bytes32 code)',
+  ]),
+  FAILED_ERROR,
+] as const
+
 /** What the receipt verifier answers, in order of precedence: the first that applies. Source: docs/spec/receipts.md#verifiers */
 export const RECEIPT_CODE = {
   malformed: 255,

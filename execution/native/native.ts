@@ -27,6 +27,7 @@ import { datanetReview } from './datanetReview.ts'
 import { datanetUpload } from './datanetUpload.ts'
 import { modelRegister } from './modelRegister.ts'
 import { type FieldValues, invalid, type NativeType, type Rejection, type Signers } from './nativeType.ts'
+import { paramSet } from './paramSet.ts'
 import { transfer } from './transfer.ts'
 import { workerRegister } from './workerRegister.ts'
 
@@ -42,11 +43,20 @@ export const NATIVE_TYPES: readonly NativeType[] = [
   claim,
 ]
 
+/** Every operation of a door: the native types, and those that only a call from the EVM can ask for. */
+export const OPERATION_TYPES: readonly NativeType[] = [...NATIVE_TYPES, paramSet]
+
 const byByte = new Map(NATIVE_TYPES.map((type) => [type.byte, type]))
+const operationsByByte = new Map(OPERATION_TYPES.map((type) => [type.byte, type]))
 
 /** The native type of this first byte, or undefined. */
 export function nativeTypeOf(byte: number): NativeType | undefined {
   return byByte.get(byte)
+}
+
+/** The type of a row of EVM origin with this byte, or undefined. */
+export function operationTypeOf(byte: number): NativeType | undefined {
+  return operationsByByte.get(byte)
 }
 
 /** A native transaction before it is signed. */

@@ -9,8 +9,7 @@ import { assert } from '../assert.ts'
 import { attempt, type Cursor, compileFields, malformed, take, takeUint } from '../fields.ts'
 import type { EvmOperation } from '../precompile.ts'
 import { isLowS } from '../recover.ts'
-import { nativeTypeOf, type SignedNative } from './native.ts'
-import type { NativeType } from './nativeType.ts'
+import { nativeTypeOf, operationTypeOf, type SignedNative } from './native.ts'
 
 /** Bytes of payload in one field element of a blob; every row is a multiple of it. */
 export const ROW_ELEMENT_BYTES = 31
@@ -111,20 +110,16 @@ function takeBody(kind: number, body: Cursor, chainId: number): Row {
   if (kind === ROW_KIND.native) return { kind: 'native', native: takeNative(body, chainId) }
   if (kind !== ROW_KIND.operation) malformed()
   const { typeByte, caller } = operationFields.unpackFrom(body)
-  const type = knownType(typeByte)
+  const type = operationTypeOf(typeByte) ?? malformed()
   return { kind: 'operation', operation: { type, caller, fields: type.fields.unpackFrom(body) } }
 }
 
 /** As strict about the signature as the wire form (`decodeNative`), so that what is read here can be written there. */
 function takeNative(body: Cursor, chainId: number): SignedNative {
   const { typeByte, yParity, r, s, nonce, maxFeeWei } = nativeFields.unpackFrom(body)
-  const type = knownType(typeByte)
+  const type = nativeTypeOf(typeByte) ?? malformed()
   const fields = type.fields.unpackFrom(body)
   const signature = { yParity: yParity === 1 ? 1 : 0, r: hexToBytes(r), s: hexToBytes(s) } as const
   if (yParity > 1 || !isLowS(signature.s)) malformed()
   return { type, chainId, nonce, maxFeeWei, fields, signature }
-}
-
-function knownType(byte: number): NativeType {
-  return nativeTypeOf(byte) ?? malformed()
 }

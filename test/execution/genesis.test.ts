@@ -77,7 +77,8 @@ test.each([
     edit('accounts', (before) => [(before as unknown[])[0], (before as unknown[])[0]]),
     'accounts must be each address once',
   ],
-  ['a share above all', edit('params.protocolBps', () => 10_001), 'params.protocolBps must be at most 10000'],
+  ['a share that no vote may set', edit('params.protocolBps', () => 2_001), 'params.protocolBps must be from 0 to 2000'],
+  ['stake that leaves too soon', edit('params.unbondingSec', () => 9), 'params.unbondingSec must be at least epochSec + vestingSec'],
   ['a block no batch can hold', edit('params.blockBytesMax', () => 700_000), 'params.blockBytesMax must be at most 650000'],
 ])('a file with %s is refused, naming the place', (_, text, message) => {
   expect(() => decodeGenesis(text)).toThrow(GenesisError)

@@ -26,6 +26,7 @@ import {
   ledgerDoorAbi,
   modelsDoorAbi,
   p384VerifierAbi,
+  paramsDoorAbi,
   receiptVerifierAbi,
   workersDoorAbi,
 } from '../../execution/native/doorAbi.ts'
@@ -42,6 +43,7 @@ const ABI_OF: Readonly<Record<string, Abi>> = {
   [DOOR.models]: modelsDoorAbi,
   [DOOR.workers]: workersDoorAbi,
   [DOOR.credits]: creditsDoorAbi,
+  [DOOR.params]: paramsDoorAbi,
   [VERIFIER.receipt]: receiptVerifierAbi,
   [VERIFIER.inclusion]: inclusionVerifierAbi,
   [VERIFIER.p384]: p384VerifierAbi,

@@ -35,12 +35,14 @@ import {
   inclusionVerifierAbi,
   ledgerDoorAbi,
   modelsDoorAbi,
+  paramsDoorAbi,
   receiptVerifierAbi,
   workersDoorAbi,
 } from '../../execution/native/doorAbi.ts'
 import { modelRegisteredEvent } from '../../execution/native/modelRegister.ts'
-import { doorCallData, NATIVE_TYPES } from '../../execution/native/native.ts'
+import { doorCallData, NATIVE_TYPES, OPERATION_TYPES } from '../../execution/native/native.ts'
 import { codeBytes32, FAILED_EVENT } from '../../execution/native/nativeType.ts'
+import { paramChangedEvent } from '../../execution/native/paramSet.ts'
 import { transferredEvent, withdrawnEvent } from '../../execution/native/transfer.ts'
 import { workerRegisteredEvent, workerUnbondingEvent, workerWithdrawnEvent } from '../../execution/native/workerRegister.ts'
 import { DOOR } from '../../genesis/params.ts'
@@ -51,6 +53,7 @@ const ABI_OF: Readonly<Record<string, Abi>> = {
   [DOOR.models]: modelsDoorAbi,
   [DOOR.workers]: workersDoorAbi,
   [DOOR.credits]: creditsDoorAbi,
+  [DOOR.params]: paramsDoorAbi,
 }
 
 /** Names, types and members, which is all that an encoding depends on and all that a reader sees. */
@@ -66,7 +69,7 @@ function functionsOf(abi: Abi) {
   return abi.filter((item) => item.type === 'function')
 }
 
-test('every native type is a function of its door with the same parameters, and doors have no other operation', () => {
+test('every operation is a function of its door with the same parameters, and doors have no other operation', () => {
   const operations = Object.entries(ABI_OF).flatMap(([door, abi]) =>
     functionsOf(abi)
       .filter(({ stateMutability }) => stateMutability !== 'view')
@@ -78,7 +81,7 @@ test('every native type is a function of its door with the same parameters, and 
         outputs: item.outputs,
       })),
   )
-  const types = NATIVE_TYPES.map(({ door, functionName, payable, fields }) => ({
+  const types = OPERATION_TYPES.map(({ door, functionName, payable, fields }) => ({
     door,
     name: functionName,
     payable,
@@ -112,6 +115,7 @@ test('views answer the records of the ledger, member by member', () => {
     getCredit: struct(credits),
     drawnOf: plain(draws.record),
     earningsOf: plain(earnings.record),
+    getParam: [{ name: 'value', type: 'uint256' }],
   })
 })
 
@@ -126,6 +130,7 @@ test('events are those that the rules emit', () => {
     [DOOR.models]: [modelRegisteredEvent, FAILED_EVENT],
     [DOOR.workers]: [workerRegisteredEvent, workerUnbondingEvent, workerWithdrawnEvent, FAILED_EVENT],
     [DOOR.credits]: [creditedEvent, claimedEvent, FAILED_EVENT],
+    [DOOR.params]: [paramChangedEvent, FAILED_EVENT],
   }
   const expected = Object.entries(emitted).map(([door, items]) => [
     door,
@@ -140,7 +145,7 @@ function withIndexed(inputs: readonly (AbiParameter & { readonly indexed?: boole
 
 test('Failed is found by viem both as the event and as the error of every door', () => {
   const data = encodeErrorResult({ abi: [FAILED_ERROR], args: [codeBytes32('unknownModel')] })
-  for (const abi of [ledgerDoorAbi, datanetsDoorAbi, modelsDoorAbi, workersDoorAbi, creditsDoorAbi]) {
+  for (const abi of [ledgerDoorAbi, datanetsDoorAbi, modelsDoorAbi, workersDoorAbi, creditsDoorAbi, paramsDoorAbi]) {
     expect(decodeErrorResult({ abi, data })).toMatchObject({ errorName: 'Failed', args: [codeBytes32('unknownModel')] })
     expect(encodeErrorResult({ abi: abi as Abi, errorName: 'Failed', args: [codeBytes32('unknownModel')] })).toBe(data)
     expect(encodeEventTopics({ abi: abi as Abi, eventName: 'Failed' })).toEqual([toEventSelector('Failed(bytes32)')])
