@@ -39,10 +39,13 @@ export const DOOR = {
   params: '0x0000000000000000000000000000000000000a05',
 } as const satisfies Record<string, Hex>
 
-/** Verifier precompiles: they answer a code and never revert on bad evidence. docs/spec/receipts.md */
+/** Verifier precompiles: they answer a code and never revert on bad evidence. docs/spec/receipts.md, docs/spec/attribution.md */
 export const VERIFIER = {
   receipt: '0x0000000000000000000000000000000000000a10',
   inclusion: '0x0000000000000000000000000000000000000a11',
+  span: '0x0000000000000000000000000000000000000a13',
+  longest: '0x0000000000000000000000000000000000000a14',
+  shares: '0x0000000000000000000000000000000000000a15',
   p384: '0x0000000000000000000000000000000000000a16',
 } as const satisfies Record<string, Hex>
 

@@ -8,6 +8,9 @@ import { creditsDoor } from './0a04-credits.ts'
 import { paramsDoor } from './0a05-params.ts'
 import { receiptVerifier } from './0a10-receipt.ts'
 import { inclusionVerifier } from './0a11-inclusion.ts'
+import { spanVerifier } from './0a13-span.ts'
+import { longestVerifier } from './0a14-longest.ts'
+import { sharesVerifier } from './0a15-shares.ts'
 import { createP384Verifier } from './0a16-p384.ts'
 import { type Curves, PURE_CURVES } from './curves.ts'
 
@@ -22,6 +25,9 @@ export function createPrecompiles(curves: Curves): readonly Precompile[] {
     paramsDoor,
     receiptVerifier,
     inclusionVerifier,
+    spanVerifier,
+    longestVerifier,
+    sharesVerifier,
     createP384Verifier(curves),
   ]
 }

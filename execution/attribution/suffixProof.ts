@@ -36,22 +36,24 @@ export function decodeLongestProof(bytes: Uint8Array): LongestProof | undefined 
   return proofFields.unpack(bytes)
 }
 
-/** Why a proof shows nothing: it does not lead to the roots, or the query does not fall between the two entries. */
-export type LongestRefusal = 'badProof' | 'badOrder'
+/** `badProof`: the proof does not lead to the roots; `badOrder`: the query does not fall between the two entries. */
+export type LongestVerdict = { readonly ok: true; readonly length: number } | { readonly ok: false; readonly code: 'badProof' | 'badOrder' }
+
+const BAD_PROOF = { ok: false, code: 'badProof' } as const
 
 /** The longest run that the query's words begin with anywhere in the snapshot, in words. Words are bytes, one character a byte. */
 export function verifyLongest(
   roots: { readonly suffixRoot: Hex; readonly snapshotRoot: Hex },
   query: readonly string[],
   proof: LongestProof,
-): { readonly length: number } | LongestRefusal {
+): LongestVerdict {
   const entries = readEntries(roots.suffixRoot, proof)
-  if (!entries) return 'badProof'
+  if (!entries) return BAD_PROOF
   const before = compareAt(roots.snapshotRoot, query, { entry: entries.before, opening: proof.lower, side: -1 })
   const after = compareAt(roots.snapshotRoot, query, { entry: entries.after, opening: proof.upper, side: 1 })
-  if (before === undefined || after === undefined) return 'badProof'
-  if (before.order >= 0 || after.order < 0) return 'badOrder'
-  return { length: Math.max(before.shared, after.shared) }
+  if (before === undefined || after === undefined) return BAD_PROOF
+  if (before.order >= 0 || after.order < 0) return { ok: false, code: 'badOrder' }
+  return { ok: true, length: Math.max(before.shared, after.shared) }
 }
 
 type Entry = { readonly uploadIndex: number; readonly record: number; readonly offset: number }

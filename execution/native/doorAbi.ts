@@ -158,3 +158,30 @@ export const p384VerifierAbi = [
   ]),
   FAILED_ERROR,
 ] as const
+
+/** What the attribution verifiers answer. Source: docs/spec/attribution.md#verifiers */
+export const ATTRIBUTION_CODE = { ok: 0, unknownModel: 5, badProof: 32, badOrder: 34, otherWords: 35, malformed: 255 } as const
+
+/** Span verifier, 0x…0a13. */
+export const spanVerifierAbi = [
+  ...parseAbi([
+    'function verifySpan(bytes32 snapshotRoot, bytes opening, uint16 offset, bytes words) view returns (uint16 code, uint32 uploadIndex, uint32 record, address contributor, uint16 qualityBps)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** Longest-match verifier, 0x…0a14. */
+export const longestVerifierAbi = [
+  ...parseAbi([
+    'function verifyLongest(bytes32 suffixRoot, bytes32 snapshotRoot, bytes proof, bytes words) view returns (uint16 code, uint32 length)',
+  ]),
+  FAILED_ERROR,
+] as const
+
+/** Shares verifier, 0x…0a15. */
+export const sharesVerifierAbi = [
+  ...parseAbi([
+    'function attribute(bytes32 modelId, bytes record) view returns (uint16 code, uint16 matchedWords, uint32[] accounts, uint16[] sharesBps, uint16 poolBps)',
+  ]),
+  FAILED_ERROR,
+] as const

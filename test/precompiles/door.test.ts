@@ -24,10 +24,13 @@ import {
   FAILED_ERROR,
   inclusionVerifierAbi,
   ledgerDoorAbi,
+  longestVerifierAbi,
   modelsDoorAbi,
   p384VerifierAbi,
   paramsDoorAbi,
   receiptVerifierAbi,
+  sharesVerifierAbi,
+  spanVerifierAbi,
   workersDoorAbi,
 } from '../../execution/native/doorAbi.ts'
 import { doorCallData, NATIVE_TYPES, nativeGas } from '../../execution/native/native.ts'
@@ -46,6 +49,9 @@ const ABI_OF: Readonly<Record<string, Abi>> = {
   [DOOR.params]: paramsDoorAbi,
   [VERIFIER.receipt]: receiptVerifierAbi,
   [VERIFIER.inclusion]: inclusionVerifierAbi,
+  [VERIFIER.span]: spanVerifierAbi,
+  [VERIFIER.longest]: longestVerifierAbi,
+  [VERIFIER.shares]: sharesVerifierAbi,
   [VERIFIER.p384]: p384VerifierAbi,
 }
 
