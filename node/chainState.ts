@@ -3,15 +3,16 @@
  * kept until one of them is final; only then is anything written.
  */
 import { createAccountFromRLP } from '@ethereumjs/util'
-import { type Hex, hexToBytes } from 'viem'
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { applyBlock, type BlockResult, type Executor } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import { type Block, type Header, nextBaseFeeWei } from '../execution/block.ts'
 import { buildBlock, type OriginStep } from '../execution/buildBlock.ts'
+import { type BlockFees, dataPriceOf } from '../execution/fee.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { paramsAt } from '../execution/ledger/governed.ts'
-import { accounts } from '../execution/ledger/tables.ts'
-import { createMempool, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
+import { accounts, getL1Info } from '../execution/ledger/tables.ts'
+import { createMempool, type Lane, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { createState } from '../execution/state.ts'
 import { decodeTx } from '../execution/tx.ts'
@@ -89,7 +90,25 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
   /** Hash of the block after which the state in memory stands. */
   let standsAt = head.hash
 
-  const nextParams = () => paramsAt(params, { get: store.reader.ledgerRecord }, head.header.number + 1n)
+  let nextParams = paramsAfter(head.header)
+  let fees = feesAfter(head.header)
+
+  /** The parameters that rule the block after this one, and what it takes for gas and bytes, from disk: the state in memory may be in the middle of a block. */
+  function paramsAfter(header: Header): ChainParams {
+    return paramsAt(params, { get: store.reader.ledgerRecord }, header.number + 1n)
+  }
+
+  function feesAfter(header: Header): BlockFees {
+    const next = paramsAfter(header)
+    const l1 = getL1Info({ get: store.reader.ledgerRecord })
+    return { baseFeePerGas: nextBaseFeeWei(header, next), dataPrice: dataPriceOf(l1, next) }
+  }
+
+  function moveTo(next: typeof head): void {
+    head = next
+    nextParams = paramsAfter(head.header)
+    fees = feesAfter(head.header)
+  }
 
   /** As of the head, from disk: the state in memory may be in the middle of a block. */
   const poolAccounts: PoolAccounts = (lane, sender) => {
@@ -131,7 +150,7 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
     executor,
     pool,
     poolAccounts,
-    nextParams,
+    nextParams: () => nextParams,
     head: () => head,
     build: (options) =>
       alone(async () => {
@@ -141,17 +160,13 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
         const built = await buildBlock(executor, {
           ...request,
           parent: head.header,
-          offer: pool.offer(poolAccounts, nextBaseFeeWei(head.header, nextParams())),
+          offer: pool.offer(fees),
           triesMax: 20_000,
           mayGoOn: () => performance.now() < until,
         })
         keep(built)
         const gone = built.rejected.filter(({ rejection }) => !PASSING.has(rejection.code))
-        if (gone.length > 0)
-          pool.prune(
-            poolAccounts,
-            gone.map(({ hash }) => hash),
-          )
+        pool.drop(gone.map(({ hash }) => hash))
         for (const { hash, rejection } of gone) log.debug('transaction dropped from the pool', { hash, code: rejection.code })
         await store.writeProposed(built.block)
         return built
@@ -169,18 +184,15 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
         }
         await store.writeBlock(result, commit)
         candidates.clear()
-        head = headOf(store)
-        pool.prune(
-          poolAccounts,
-          result.transactions.map((tx) => tx.hash),
-        )
+        moveTo(headOf(store))
+        pool.settle(touchedBy(result), poolAccounts)
         for (const listener of blockListeners) listener(result)
         return result
       }),
     adopt: (result) =>
       alone(async () => {
         await store.writeBlock(result, new Uint8Array())
-        head = headOf(store)
+        moveTo(headOf(store))
         standsAt = head.hash
       }),
     submit(raw) {
@@ -188,7 +200,7 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
       if (!decoded.ok) return decoded
       const { tx } = decoded
       if (tx.kind === 'deposit') return invalid('depositNotAccepted')
-      const added = pool.add(tx, poolAccounts, head.header.baseFeePerGas)
+      const added = pool.add(tx, poolAccounts, fees)
       if (!added.ok) return added
       for (const listener of pendingListeners) listener(tx)
       return { ok: true, tx }
@@ -196,6 +208,12 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
     onBlock: (listener) => subscribe(blockListeners, listener),
     onPending: (listener) => subscribe(pendingListeners, listener),
   }
+}
+
+/** Accounts whose nonce or balance the block may have changed. */
+function* touchedBy({ writes }: BlockResult): Generator<{ readonly lane: Lane; readonly sender: Hex }> {
+  for (const { address } of writes.accounts) yield { lane: 'ethereum', sender: bytesToHex(address) }
+  for (const { table, id } of writes.ledgerRecords) if (table === accounts.number) yield { lane: 'native', sender: bytesToHex(id) }
 }
 
 function headOf(store: Store): { header: Header; hash: Hex } {

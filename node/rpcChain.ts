@@ -77,7 +77,7 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
     pendingNonce: (address) => pool.pendingNonce('ethereum', address, poolAccounts('ethereum', address).nonce),
     pendingLedgerNonce: (address) => pool.pendingNonce('native', address, poolAccounts('native', address).nonce),
     poolStatus() {
-      const { pending, queued } = pool.status(poolAccounts)
+      const { pending, queued } = pool.status()
       return { pending, queued }
     },
     subscribe(listener) {

@@ -16,7 +16,7 @@ export type Table<Id, Record> = {
   /** Parameters of the record, for those who print it. */
   readonly record: readonly AbiParameter[]
   readonly id: readonly AbiParameter[]
-  get(ledger: Ledger, id: Id): Record | undefined
+  get(ledger: Pick<Ledger, 'get'>, id: Id): Record | undefined
   put(ledger: Ledger, id: Id, record: Record): void
   delete(ledger: Ledger, id: Id): void
 }
@@ -176,7 +176,7 @@ export function putCounters(ledger: Ledger, counters: Counters): void {
 }
 
 /** What the chain last heard of L1. Genesis writes the first. */
-export function getL1Info(ledger: Ledger): L1Info {
+export function getL1Info(ledger: Pick<Ledger, 'get'>): L1Info {
   const info = l1Table.get(ledger, L1)
   assert(info, 'the ledger has no L1 info')
   return info

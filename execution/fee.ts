@@ -1,0 +1,54 @@
+/**
+ * What a transaction pays besides gas: its bytes in the batch, at the price that L1 asks for them. Both lanes pay it; deposits, which L1 has been
+ * paid for, and calls that are no transactions do not. With both scalars 0 there is no such fee.
+ * Spec: docs/spec/transactions.md#fees. The form of the price is the OP Stack's since Ecotone: two scalars, one for each of L1's base fees.
+ */
+import type { ChainParams } from '../genesis/params.ts'
+import type { L1Info } from './ledger/tables.ts'
+
+/** What bytes cost in one block, and what that follows from. */
+export type DataPrice = {
+  /** L1's base fee and blob base fee at the block's origin, in wei of ETH. */
+  readonly l1BaseFeeWei: bigint
+  readonly l1BlobBaseFeeWei: bigint
+  readonly baseFeeScalar: bigint
+  readonly blobBaseFeeScalar: bigint
+  /** Wei of OPEN for a million bytes. */
+  readonly weiPerMillionBytes: bigint
+}
+
+/** Gas of a byte of call data on L1, by which L1's own base fee is weighed. Source: EIP-2028. */
+export const L1_GAS_PER_BYTE = 16n
+
+const MILLION = 1_000_000n
+
+/** Bytes cost nothing. */
+export const NO_DATA_PRICE: DataPrice = {
+  l1BaseFeeWei: 0n,
+  l1BlobBaseFeeWei: 0n,
+  baseFeeScalar: 0n,
+  blobBaseFeeScalar: 0n,
+  weiPerMillionBytes: 0n,
+}
+
+/** The price in a block with this origin and these parameters: (16 × base fee × scalar + blob base fee × blob scalar) wei for a million bytes. */
+export function dataPriceOf(
+  { baseFee, blobBaseFee }: Pick<L1Info, 'baseFee' | 'blobBaseFee'>,
+  { l1BaseFeeScalar, l1BlobBaseFeeScalar }: Pick<ChainParams, 'l1BaseFeeScalar' | 'l1BlobBaseFeeScalar'>,
+): DataPrice {
+  return {
+    l1BaseFeeWei: baseFee,
+    l1BlobBaseFeeWei: blobBaseFee,
+    baseFeeScalar: l1BaseFeeScalar,
+    blobBaseFeeScalar: l1BlobBaseFeeScalar,
+    weiPerMillionBytes: L1_GAS_PER_BYTE * baseFee * l1BaseFeeScalar + blobBaseFee * l1BlobBaseFeeScalar,
+  }
+}
+
+/** What so many bytes cost, in wei, rounded down. */
+export function dataFeeWei(bytes: number, { weiPerMillionBytes }: DataPrice): bigint {
+  return weiPerMillionBytes === 0n ? 0n : (BigInt(bytes) * weiPerMillionBytes) / MILLION
+}
+
+/** What rules the fees of one block. */
+export type BlockFees = { readonly baseFeePerGas: bigint; readonly dataPrice: DataPrice }
