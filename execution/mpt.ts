@@ -30,7 +30,8 @@ export type Trie = {
 /** `ref`: the hash or, for encodings below 32 bytes, the encoding; undefined while the node is changed. */
 type Leaf = { kind: 'leaf'; path: Uint8Array; value: Uint8Array; ref: Uint8Array | undefined }
 type Extension = { kind: 'extension'; path: Uint8Array; child: Child; ref: Uint8Array | undefined }
-type Branch = { kind: 'branch'; children: (Child | undefined)[]; ref: Uint8Array | undefined }
+/** `value`: of the key that ends here. Keys of one length, or of RLP, never end within another; those of other tries do. */
+type Branch = { kind: 'branch'; children: (Child | undefined)[]; value: Uint8Array | undefined; ref: Uint8Array | undefined }
 type Node = Leaf | Extension | Branch
 /** A node in memory, or a reference to one that is not. */
 type Child = Node | Uint8Array
@@ -55,21 +56,25 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
     if (child === undefined) return { kind: 'leaf', path: path.subarray(at), value, ref: undefined }
     const node = resolve(child)
     if (node.kind === 'branch') {
-      const slot = path[at] ?? 0
-      node.children[slot] = insert(node.children[slot], path, at + 1, value)
       node.ref = undefined
+      const slot = path[at]
+      if (slot === undefined) node.value = value
+      else node.children[slot] = insert(node.children[slot], path, at + 1, value)
       return node
     }
     const shared = commonLength(node.path, path, at)
-    if (shared === node.path.length) {
+    if (shared === node.path.length && (node.kind === 'extension' || at + shared === path.length)) {
       node.ref = undefined
       if (node.kind === 'leaf') node.value = value
       else node.child = insert(node.child, path, at + shared, value)
       return node
     }
-    const branch: Branch = { kind: 'branch', children: new Array(16).fill(undefined), ref: undefined }
-    branch.children[node.path[shared] ?? 0] = shorten(node, shared + 1)
-    branch.children[path[at + shared] ?? 0] = { kind: 'leaf', path: path.subarray(at + shared + 1), value, ref: undefined }
+    const branch: Branch = { kind: 'branch', children: new Array(16).fill(undefined), value: undefined, ref: undefined }
+    const [oldSlot, newSlot] = [node.path[shared], path[at + shared]]
+    if (oldSlot !== undefined) branch.children[oldSlot] = shorten(node, shared + 1)
+    else if (node.kind === 'leaf') branch.value = node.value
+    if (newSlot === undefined) branch.value = value
+    else branch.children[newSlot] = { kind: 'leaf', path: path.subarray(at + shared + 1), value, ref: undefined }
     return shared === 0 ? branch : { kind: 'extension', path: path.slice(at, at + shared), child: branch, ref: undefined }
   }
 
@@ -95,15 +100,28 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
       assert(below !== undefined, 'a branch never loses its last child at once')
       return join(node.path, resolve(below))
     }
-    const slot = path[at] ?? 0
+    const slot = path[at]
+    if (slot === undefined) {
+      if (node.value === undefined) return child
+      node.value = undefined
+      node.ref = undefined
+      return collapse(node)
+    }
     const old = node.children[slot]
     const below = remove(old, path, at + 1)
     if (below === old && !wasChanged(below)) return child
     node.children[slot] = below
     node.ref = undefined
-    if (below !== undefined) return node
+    return below === undefined ? collapse(node) : node
+  }
+
+  /** A branch that lost something: itself, or what stands in its place if one child or its value is all that is left. */
+  function collapse(node: Branch): Child {
     const left = node.children.flatMap((c, i) => (c === undefined ? [] : [i]))
     const only = left[0]
+    if (node.value !== undefined) {
+      return only === undefined ? { kind: 'leaf', path: new Uint8Array(), value: node.value, ref: undefined } : node
+    }
     if (left.length > 1 || only === undefined) return node
     const last = node.children[only]
     assert(last !== undefined)
@@ -125,6 +143,7 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
     const node = resolve(child)
     if (node.kind === 'leaf') visit(Uint8Array.from([...prefix, ...node.path]), node.value)
     if (node.kind === 'extension') visitAll(node.child, [...prefix, ...node.path], visit)
+    if (node.kind === 'branch' && node.value !== undefined) visit(Uint8Array.from(prefix), node.value)
     if (node.kind === 'branch') for (const [slot, c] of node.children.entries()) visitAll(c, [...prefix, slot], visit)
   }
 
@@ -148,7 +167,8 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
         }
         continue
       }
-      const slot = path[at++] ?? 0
+      const slot = path[at++]
+      if (slot === undefined) return node.value
       child = node.children[slot]
       hold = (next) => {
         node.children[slot] = next
@@ -204,7 +224,7 @@ function encodeNode(node: Node, onNode?: (hash: Uint8Array, encoding: Uint8Array
   if (node.kind === 'extension')
     return encodeList([encodeString(compactPath(node.path, false)), encodeReference(referenceOf(node.child, false, onNode))])
   const items = node.children.map((child) => (child === undefined ? EMPTY_STRING : encodeReference(referenceOf(child, false, onNode))))
-  return encodeList([...items, EMPTY_STRING])
+  return encodeList([...items, node.value === undefined ? EMPTY_STRING : encodeString(node.value)])
 }
 
 const EMPTY_STRING = Uint8Array.of(0x80)
@@ -251,7 +271,9 @@ function compactPath(path: Uint8Array, isLeaf: boolean): Uint8Array {
 function decodeNode(encoding: Uint8Array): Node {
   const items = RLP.decode(encoding) as (Uint8Array | Uint8Array[])[]
   if (items.length === 17) {
-    return { kind: 'branch', children: items.slice(0, 16).map(toChild), ref: undefined }
+    const value = items[16]
+    assert(value instanceof Uint8Array)
+    return { kind: 'branch', children: items.slice(0, 16).map(toChild), value: value.length === 0 ? undefined : value, ref: undefined }
   }
   const [compact, second] = items
   assert(compact instanceof Uint8Array && second !== undefined)

@@ -230,7 +230,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
     const ledgerRecords = ledger.takeChanges()
     const ledgerNodes: NewNode[] = []
     const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (node) => ledgerNodes.push(node))
-    writeSlot(hexKey(DOOR.ledger), hexToBytes(LEDGER_ROOT_SLOT), ledgerRoot)
+    if (ledgerRecords.length > 0) writeSlot(hexKey(DOOR.ledger), hexToBytes(LEDGER_ROOT_SLOT), ledgerRoot)
     const trieNodes: NewNode[] = []
     const writtenSlots = sealStorage((node) => trieNodes.push(node))
     const writtenAccounts = sealAccounts()

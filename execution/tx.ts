@@ -54,11 +54,13 @@ function decodeNativeTx(raw: Uint8Array, chainId: number): { ok: true; tx: Nativ
   }
 }
 
-function decodeEthereumTx(raw: Uint8Array, common: Common): { ok: true; tx: EthereumTx } | Rejection {
-  let tx: TypedTransaction
+/** The same for Ethereum's types alone, blob transactions among them: what Ethereum's rules of this fork let through. */
+export function decodeEthereumTx(raw: Uint8Array, common: Common): { readonly ok: true; readonly tx: EthereumTx } | Rejection {
   try {
-    tx = createTxFromRLP(raw, { common, freeze: false })
+    const tx = createTxFromRLP(raw, { common, freeze: false })
     if (!tx.isSigned()) return invalid('badSignature')
+    const flaw = looseness(tx, raw)
+    if (flaw) return invalid('malformedTransaction', { type: raw[0], reason: flaw })
     const least = getMinimumGasLimit(tx)
     if (tx.gasLimit < least) return invalid('gasTooLow', { got: tx.gasLimit, want: least })
     const publicKey = recoverKey(tx)
@@ -76,6 +78,28 @@ function decodeEthereumTx(raw: Uint8Array, common: Common): { ok: true; tx: Ethe
     // The library throws plain errors for everything that the bytes can do wrong; its message is all that says what.
     return invalid('malformedTransaction', { type: raw[0], reason: error instanceof Error ? error.message : String(error) })
   }
+}
+
+/** What the library lets through although Ethereum has one encoding for one transaction, and only lists where it says lists. */
+function looseness(tx: TypedTransaction, raw: Uint8Array): string | undefined {
+  if ('accessList' in tx && !isAccessList(tx.accessList)) return 'access list'
+  if ('authorizationList' in tx && !Array.isArray(tx.authorizationList)) return 'authorization list'
+  if ('blobVersionedHashes' in tx && !tx.blobVersionedHashes.every((hash) => hash.startsWith('0x01'))) return 'versioned hash'
+  return sameBytes(tx.serialize(), raw) ? undefined : 'not its own encoding'
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false
+  return true
+}
+
+function isAccessList(list: unknown): boolean {
+  const isBytes = (item: unknown, length: number) => item instanceof Uint8Array && item.length === length
+  return (
+    Array.isArray(list) &&
+    list.every(([address, slots]) => isBytes(address, 20) && Array.isArray(slots) && slots.every((slot) => isBytes(slot, 32)))
+  )
 }
 
 function recoverKey(tx: TypedTransaction): Uint8Array | undefined {

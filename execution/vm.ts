@@ -6,7 +6,7 @@
  * remembers the message that is about to run; a precompile's is always the latest), and a Common that is not copied for every transaction.
  */
 import { createBlock } from '@ethereumjs/block'
-import { Common, createCustomCommon, Hardfork, Mainnet } from '@ethereumjs/common'
+import { Common, type CommonOpts, createCustomCommon, Hardfork, Mainnet } from '@ethereumjs/common'
 import {
   EVM,
   EVMError,
@@ -25,6 +25,7 @@ import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
 import { keccak256 } from './keccak.ts'
+import { KZG } from './kzg.ts'
 import { paramsAt } from './ledger/governed.ts'
 import { invalid, type Log, type Rejection } from './native/nativeType.ts'
 import type { Precompile } from './precompile.ts'
@@ -42,6 +43,8 @@ export type BlockEnv = {
   /** prevRandao of the L1 origin. */
   readonly mixHash: Hex
   readonly parentBeaconBlockRoot: Hex
+  /** None on our chain, which has no blobs: left out, it is 0. */
+  readonly excessBlobGas?: bigint
 }
 
 /** What an EVM transaction or deposit left behind. */
@@ -88,6 +91,8 @@ export type VmOptions = {
   readonly precompiles: readonly Precompile[]
   /** Hash of one of the last 256 blocks, for BLOCKHASH. */
   readonly blockHash: (number: bigint) => Hex | undefined
+  /** Ethereum's own rules in the place of the chain's, for checks against Ethereum's: these, and base fees are burned. */
+  readonly ethereum?: Common
 }
 
 const commons = new Map<number, Common>()
@@ -96,26 +101,43 @@ const commons = new Map<number, Common>()
 export function commonOf(chainId: number): Common {
   const known = commons.get(chainId)
   if (known) return known
+  const common = createCommon({ chainId, hardfork: Hardfork.Osaka })
+  commons.set(chainId, common)
+  return common
+}
+
+/** What tells one set of Ethereum's rules from another. */
+export type EthereumRules = {
+  readonly chainId: number
+  /** A fork that the library knows, by its name in lowercase. */
+  readonly hardfork: string
+  /** Numbers that differ from the fork's own, by EIP and name. */
+  readonly params?: NonNullable<CommonOpts['params']>
+}
+
+/** Ethereum's rules of a fork with our cryptography. Transactions share the object: it must not be changed. */
+export function createCommon({ chainId, hardfork, params = {} }: EthereumRules): Common {
   const common = createCustomCommon({ name: 'tributary', chainId }, Mainnet, {
-    hardfork: Hardfork.Osaka,
-    customCrypto: { keccak256, ecrecover: ecrecover as NonNullable<Common['customCrypto']['ecrecover']> },
+    hardfork,
+    customCrypto: { keccak256, ecrecover: ecrecover as NonNullable<Common['customCrypto']['ecrecover']>, kzg: KZG },
   })
   common.updateParams(paramsTx)
   const updateParams = Common.prototype.updateParams
   const loaded = new WeakSet<object>([paramsTx])
   common.copy = () => common
-  common.updateParams = (params) => {
-    if (loaded.has(params)) return
-    loaded.add(params)
+  common.updateParams = (more) => {
+    if (loaded.has(more)) return
+    loaded.add(more)
+    updateParams.call(common, more)
     updateParams.call(common, params)
   }
-  commons.set(chainId, common)
+  updateParams.call(common, params)
   return common
 }
 
 /** A VM over the state. */
-export async function createVm({ state, params, precompiles, blockHash }: VmOptions): Promise<Vm> {
-  const common = commonOf(params.chainId)
+export async function createVm({ state, params, precompiles, blockHash, ethereum }: VmOptions): Promise<Vm> {
+  const common = ethereum ?? commonOf(params.chainId)
   const byAddress = new Map(precompiles.map((precompile) => [precompile.address, precompile]))
   let env: BlockEnv | undefined
 
@@ -174,7 +196,7 @@ export async function createVm({ state, params, precompiles, blockHash }: VmOpti
       baseFeePerGas,
       mixHash,
       parentBeaconBlockRoot,
-      excessBlobGas: 0n,
+      excessBlobGas: next.excessBlobGas ?? 0n,
       blobGasUsed: 0n,
     }
     return createBlock({ header }, { common, skipConsensusFormatValidation: true, freeze: false })
@@ -201,7 +223,7 @@ export async function createVm({ state, params, precompiles, blockHash }: VmOpti
         state.revert()
         return toRejection(error, hash)
       }
-      payFeeVault(state, result.totalGasSpent * next.baseFeePerGas)
+      if (!ethereum) payFeeVault(state, result.totalGasSpent * next.baseFeePerGas)
       state.commit()
       return {
         ok: true,

@@ -2,8 +2,8 @@
  * KZG over blobs: commitments, versioned hashes and the cell proofs that an L1 demands since EIP-7594.
  * Source: EIP-4844 (`kzg_to_versioned_hash`), EIP-7594 (`compute_cells_and_kzg_proofs`).
  */
-import nodeEthKzg from '@crate-crypto/node-eth-kzg'
 import { bytesToHex, type Hex } from 'viem'
+import { kzgContext } from '../execution/kzg.ts'
 import { sha256 } from '../execution/sha256.ts'
 
 /** Cell proofs of one blob. Source: EIP-7594, CELLS_PER_EXT_BLOB. */
@@ -30,11 +30,7 @@ export type Sidecar = {
  * process. The work itself runs on threads of the library.
  */
 export function createKzg({ prover = false }: { readonly prover?: boolean } = {}): Kzg {
-  let loaded: nodeEthKzg.DasContextJs | undefined
-  const context = () => {
-    loaded ??= nodeEthKzg.DasContextJs.create({ usePrecomp: prover })
-    return loaded
-  }
+  const context = () => kzgContext({ prover })
   if (prover) context()
   return {
     commit: (blob) => context().asyncBlobToKzgCommitment(blob),

@@ -5,33 +5,32 @@ import { bytesToHex } from 'viem'
 import { expect, test } from 'vitest'
 import { createTrie, EMPTY_ROOT, orderedRoot } from '../../execution/mpt.ts'
 
-/** Few keys with long shared prefixes, short and long values: splits, merges, inline nodes, and deletions back to where nothing was. */
-const key = fc.uint8Array({ minLength: 2, maxLength: 4 }).map((bytes) => bytes.map((byte) => byte & 0x31))
+/** Few keys, some the beginning of others, short and long values: splits, merges, inline nodes, values in branches, and deletions back to where nothing was. */
+const key = fc.uint8Array({ minLength: 1, maxLength: 4 }).map((bytes) => bytes.map((byte) => byte & 0x31))
 const value = fc.oneof(fc.uint8Array({ minLength: 1, maxLength: 3 }), fc.uint8Array({ minLength: 30, maxLength: 80 }))
 const change = fc.record({ key, value: fc.option(value, { nil: undefined }) })
 
 test('same roots as @ethereumjs/mpt after any changes, with the trie read again from its nodes in between', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.array(change, { maxLength: 12 }), { maxLength: 6 }), async (blocks) => {
-      const reference = await createMPT({})
+      const content = new Map<string, { key: Uint8Array; value: Uint8Array }>()
       const nodes = new Map<string, Uint8Array>()
       let root = EMPTY_ROOT
       for (const block of blocks) {
         const trie = createTrie({ root, readNode: (hash) => nodes.get(bytesToHex(hash)) })
         for (const one of block) {
-          // A key that is a prefix of another has no place in our tries: all keys of one trie are of one length.
-          const fixed = new Uint8Array(4)
-          fixed.set(one.key)
           if (one.value) {
-            trie.put(fixed, one.value)
-            await reference.put(fixed, one.value)
-            expect(trie.get(fixed)).toEqual(one.value)
+            trie.put(one.key, one.value)
+            content.set(bytesToHex(one.key), { key: one.key, value: one.value })
           } else {
-            trie.delete(fixed)
-            await reference.del(fixed)
-            expect(trie.get(fixed)).toBeUndefined()
+            trie.delete(one.key)
+            content.delete(bytesToHex(one.key))
           }
+          expect(trie.get(one.key)).toEqual(one.value)
         }
+        // Made anew: the library's deletion forgets the value of a branch that is left with one child.
+        const reference = await createMPT({})
+        for (const { key, value } of content.values()) await reference.put(key, value)
         root = trie.root((hash, encoding) => nodes.set(bytesToHex(hash), encoding))
         expect(bytesToHex(root)).toBe(bytesToHex(reference.root()))
       }
