@@ -38,6 +38,7 @@ export type BenchChain = {
   apply(built: Built): Promise<BlockCost>
   /** Reads nodes of the state that was applied last. */
   readTrieNode(hash: Uint8Array): Uint8Array | undefined
+  readCode(hash: Uint8Array): Uint8Array | undefined
   close(): Promise<void>
 }
 
@@ -105,6 +106,7 @@ export async function createBenchChain(accounts: readonly GenesisAccount[]): Pro
       return { execute, write }
     },
     readTrieNode: follower.store.reader.trieNode,
+    readCode: follower.store.reader.code,
     async close() {
       await builder.store.close()
       await follower.store.close()
