@@ -26,9 +26,10 @@ import { nativeRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
 import { encodeRow, ROW_ELEMENT_BYTES } from './native/row.ts'
 import type { EvmOperation } from './precompile.ts'
+import type { RecoverAll } from './recover.ts'
 import { encodeRlp } from './rlp.ts'
 import type { State, StateRoots, StateWrites } from './state.ts'
-import { decodeTx, type Tx } from './tx.ts'
+import { type ReadTx, readTx, type Tx } from './tx.ts'
 import { type BlockEnv, bloomOf, type Vm } from './vm.ts'
 
 /** Most L1 blocks that one L2 block may move its origin by. Spec: docs/spec/block.md#l1-origin-and-deposits */
@@ -47,7 +48,13 @@ export type BlockResult = {
 }
 
 /** `params` are the genesis file's: what rules a block is in the ledger of its parent (`paramsAt`). */
-export type Executor = { readonly state: State; readonly vm: Vm; readonly params: ChainParams }
+export type Executor = {
+  readonly state: State
+  readonly vm: Vm
+  readonly params: ChainParams
+  /** Recovers the signatures of a block together; without it they are recovered one by one. */
+  readonly recover?: RecoverAll | undefined
+}
 
 /** A difference between a header and what execution gave. */
 export type Mismatch = Rejection & {
@@ -69,12 +76,9 @@ export async function applyBlock(
   const params = paramsAt(executor.params, executor.state.ledger, parent.number + 1n)
   const refused = checkHeader(parent, block.header, params)
   if (refused) return refused
-  const decoded: Tx[] = []
-  for (const [index, raw] of block.transactions.entries()) {
-    const result = decodeTx(raw, executor.vm.common)
-    if (!result.ok) return { ...result, index }
-    decoded.push(result.tx)
-  }
+  const all = await decodeAll(executor, block.transactions)
+  if (!all.ok) return all
+  const decoded = all.transactions
   const bytes = decoded.reduce((sum, tx) => sum + ownPostedBytes(tx), 0)
   if (bytes > params.blockBytesMax) return invalid('blockTooLarge', { bytes, max: params.blockBytesMax })
   const origin = checkDeposits(executor, parent, block.header, decoded)
@@ -156,6 +160,31 @@ export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logsBloom, l
     logs.map((log) => [hexToBytes(log.address), log.topics.map((topic) => hexToBytes(topic)), hexToBytes(log.data)]),
   ])
   return type === 0 ? body : concatBytes([Uint8Array.of(type), body])
+}
+
+/** Decodes a block's transactions; the rejection of one has its index. */
+async function decodeAll(
+  { vm, recover }: Executor,
+  raws: readonly Uint8Array[],
+): Promise<{ readonly ok: true; readonly transactions: readonly Tx[] } | Rejection> {
+  const reads: ReadTx[] = []
+  for (const [index, raw] of raws.entries()) {
+    const read = readTx(raw, vm.common)
+    if (!read.ok) return { ...read, index }
+    reads.push(read)
+  }
+  const signed = recover && reads.map((read) => read.signed())
+  const found = signed && (await recover(signed.flat()))
+  const transactions: Tx[] = []
+  let at = 0
+  for (const [index, read] of reads.entries()) {
+    const count = signed?.[index]?.length ?? 0
+    const result = read.conclude(found?.slice(at, at + count))
+    if (!result.ok) return { ...result, index }
+    at += count
+    transactions.push(result.tx)
+  }
+  return { ok: true, transactions }
 }
 
 /** What a header must be whatever its transactions do. */

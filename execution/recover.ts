@@ -4,15 +4,22 @@
  */
 
 import secp256k1 from 'secp256k1'
-import { bytesToBigInt, bytesToHex, type Hex } from 'viem'
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { keccak256 } from './keccak.ts'
 
-const HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0n
+/** Half the order of the group. */
+const HALF_ORDER = hexToBytes('0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0')
 
 export type Signature = { readonly yParity: 0 | 1; readonly r: Uint8Array; readonly s: Uint8Array }
 
 /** A signature and the 32 bytes that it is over: what whoever recovers signers ahead, in a pool, has to know. */
 export type SignedDigest = { readonly digest: Uint8Array; readonly signature: Signature }
+
+/** Whose signature it is: address, and public key (64 bytes). */
+export type Signatory = { readonly address: Hex; readonly publicKey: Uint8Array }
+
+/** Finds who signed, for many signatures at once and perhaps elsewhere; undefined where nobody can have. Answers come in the order of the calls. */
+export type RecoverAll = (signed: readonly SignedDigest[]) => Promise<readonly (Signatory | undefined)[]>
 
 /** Uncompressed public key without its first byte (64 bytes), or undefined where no key can have made the signature. */
 export function recoverPublicKey(hash: Uint8Array, signature: Signature): Uint8Array | undefined {
@@ -27,16 +34,25 @@ export function recoverPublicKey(hash: Uint8Array, signature: Signature): Uint8A
   }
 }
 
-/** Whether `s` is in the lower half of the order, which leaves one signature of a key on a message. Source: EIP-2. */
+/** Whether 32 bytes `s` are in the lower half of the order, which leaves one signature of a key on a message. Source: EIP-2. */
 export function isLowS(s: Uint8Array): boolean {
-  return bytesToBigInt(s) <= HALF_ORDER
+  for (let i = 0; i < 32; i++) {
+    const above = (s[i] ?? 0) - (HALF_ORDER[i] ?? 0)
+    if (above !== 0) return above < 0
+  }
+  return true
+}
+
+/** Who signed the hash; undefined: nobody, or s above half the order. */
+export function recoverSignatory({ digest, signature }: SignedDigest): Signatory | undefined {
+  if (!isLowS(signature.s)) return undefined
+  const publicKey = recoverPublicKey(digest, signature)
+  return publicKey && { publicKey, address: bytesToHex(keccak256(publicKey).subarray(12)) }
 }
 
 /** Address whose key signed the 32-byte hash, or undefined: no such key, or s above half the order. */
 export function recoverAddress(hash: Uint8Array, signature: Signature): Hex | undefined {
-  if (!isLowS(signature.s)) return undefined
-  const publicKey = recoverPublicKey(hash, signature)
-  return publicKey && bytesToHex(keccak256(publicKey).subarray(12))
+  return recoverSignatory({ digest: hash, signature })?.address
 }
 
 /** A 65-byte signature r ‖ s ‖ v with v 0, 1, 27 or 28, taken apart; undefined if it is none. */

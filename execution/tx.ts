@@ -3,12 +3,13 @@
  * Spec: docs/spec/transactions.md#types
  */
 import type { Common } from '@ethereumjs/common'
-import { createTxFromRLP, getMinimumGasLimit, type TypedTransaction } from '@ethereumjs/tx'
-import type { Hex } from 'viem'
+import { Capability, createTxFromRLP, getMinimumGasLimit, type TypedTransaction } from '@ethereumjs/tx'
+import { type Hex, numberToBytes } from 'viem'
 import { LIMIT, TX_TYPE } from '../genesis/params.ts'
 import { type Deposit, decodeDeposit } from './deposit.ts'
-import { checkSigned, decodeNative, nativeGas, nativeTypeOf, type SignedNative, transactionHash } from './native/native.ts'
+import { checkSigned, decodeNative, nativeGas, nativeTypeOf, type SignedNative, signaturesOf, transactionHash } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
+import { recoverSignatory, type Signatory, type SignedDigest } from './recover.ts'
 
 type Identity = {
   readonly raw: Uint8Array
@@ -24,38 +25,75 @@ export type DepositTx = Identity & { readonly kind: 'deposit'; readonly deposit:
 /** A transaction whose bytes and signature were checked; nothing is said about state. */
 export type Tx = EthereumTx | NativeTx | DepositTx
 
-/** Decodes and checks what needs no state: shape, chain, signature, the type's own bounds. Rejections are all `invalid`. */
+/** A transaction of which its signatures are not checked yet. */
+export type ReadTx<T extends Tx = Tx> = {
+  readonly ok: true
+  /** What is to be recovered. */
+  signed(): readonly SignedDigest[]
+  /** The transaction if all is well. `found`: who made the signatures of `signed`; recovered here, after cheaper checks, if not given. */
+  conclude(found?: readonly (Signatory | undefined)[]): { readonly ok: true; readonly tx: T } | Rejection
+}
+
+/** Decodes and checks what needs no state: shape, chain, signatures, the type's own bounds. Rejections are all `invalid`. */
 export function decodeTx(raw: Uint8Array, common: Common): { readonly ok: true; readonly tx: Tx } | Rejection {
+  const read = readTx(raw, common)
+  return read.ok ? read.conclude() : read
+}
+
+/** `decodeTx` but for the signatures, which are for the caller to recover, many at once perhaps. */
+export function readTx(raw: Uint8Array, common: Common): ReadTx | Rejection {
   const first = raw[0]
   if (first === undefined) return invalid('emptyTransaction')
   if (raw.length > LIMIT.txBytes) return invalid('oversizedTransaction', { bytes: raw.length, max: LIMIT.txBytes })
   if (first === 0x03) return invalid('blobTransaction')
-  if (first === TX_TYPE.deposit) return decodeDepositTx(raw)
-  if (nativeTypeOf(first)) return decodeNativeTx(raw, Number(common.chainId()))
-  if (first === 0x01 || first === 0x02 || first === 0x04 || first >= 0xc0) return decodeEthereumTx(raw, common)
+  if (first === TX_TYPE.deposit) return readDepositTx(raw)
+  if (nativeTypeOf(first)) return readNativeTx(raw, Number(common.chainId()))
+  if (first === 0x01 || first === 0x02 || first === 0x04 || first >= 0xc0) return readEthereumTx(raw, common)
   return invalid('unknownType', { type: first })
 }
 
-function decodeDepositTx(raw: Uint8Array): { ok: true; tx: DepositTx } | Rejection {
+function readDepositTx(raw: Uint8Array): ReadTx | Rejection {
   const deposit = decodeDeposit(raw)
   if (!deposit) return invalid('malformedTransaction', { type: TX_TYPE.deposit })
-  return { ok: true, tx: { kind: 'deposit', raw, hash: transactionHash(raw), sender: deposit.from, type: TX_TYPE.deposit, deposit } }
+  const tx: DepositTx = { kind: 'deposit', raw, hash: transactionHash(raw), sender: deposit.from, type: TX_TYPE.deposit, deposit }
+  return { ok: true, signed: () => [], conclude: () => ({ ok: true, tx }) }
 }
 
-function decodeNativeTx(raw: Uint8Array, chainId: number): { ok: true; tx: NativeTx } | Rejection {
+function readNativeTx(raw: Uint8Array, chainId: number): ReadTx | Rejection {
   const native = decodeNative(raw)
   if (!native) return invalid('malformedTransaction', { type: raw[0] })
   if (native.chainId !== chainId) return invalid('wrongChain', { got: native.chainId, want: chainId })
-  const checked = checkSigned(native)
-  if (!checked.ok) return checked
+  const toTx = (checked: ReturnType<typeof checkSigned>): { ok: true; tx: Tx } | Rejection => {
+    if (!checked.ok) return checked
+    const { sender } = checked
+    return {
+      ok: true,
+      tx: { kind: 'native', raw, hash: transactionHash(raw), sender, type: native.type.byte, native, gas: nativeGas(native) },
+    }
+  }
   return {
     ok: true,
-    tx: { kind: 'native', raw, hash: transactionHash(raw), sender: checked.sender, type: native.type.byte, native, gas: nativeGas(native) },
+    signed: () => signaturesOf(native),
+    conclude: (found) =>
+      toTx(
+        checkSigned(
+          native,
+          found?.map((one) => one?.address),
+        ),
+      ),
   }
 }
 
 /** The same for Ethereum's types alone, blob transactions among them: what Ethereum's rules of this fork let through. */
 export function decodeEthereumTx(raw: Uint8Array, common: Common): { readonly ok: true; readonly tx: EthereumTx } | Rejection {
+  const read = readEthereumTx(raw, common)
+  return read.ok ? read.conclude() : read
+}
+
+function readEthereumTx(raw: Uint8Array, common: Common): ReadTx<EthereumTx> | Rejection {
+  // The library throws plain errors for everything that the bytes can do wrong; its message is all that says what.
+  const malformed = (error: unknown) =>
+    invalid('malformedTransaction', { type: raw[0], reason: error instanceof Error ? error.message : String(error) })
   try {
     const tx = createTxFromRLP(raw, { common, freeze: false })
     if (!tx.isSigned()) return invalid('badSignature')
@@ -63,20 +101,28 @@ export function decodeEthereumTx(raw: Uint8Array, common: Common): { readonly ok
     if (flaw) return invalid('malformedTransaction', { type: raw[0], reason: flaw })
     const least = getMinimumGasLimit(tx)
     if (tx.gasLimit < least) return invalid('gasTooLow', { got: tx.gasLimit, want: least })
-    const publicKey = recoverKey(tx)
-    if (!publicKey) return invalid('badSignature')
-    // The library would recover it anew for each of validation, sender and execution: it keeps it for frozen transactions alone.
-    tx.cache.senderPubKey = publicKey
-    const errors = tx.getValidationErrors()
-    if (errors.length > 0) return invalid('invalidTransaction', { reason: errors.join('; ') })
-    const sender = tx.getSenderAddress().toString().toLowerCase() as Hex
+    const signed = signatureOf(tx)
+    if (!signed) return invalid('badSignature')
     return {
       ok: true,
-      tx: { kind: 'ethereum', raw, hash: transactionHash(raw), sender, type: (raw[0] ?? 0) >= 0xc0 ? 0 : (raw[0] ?? 0), tx },
+      signed: () => [signed],
+      conclude(found = [recoverSignatory(signed)]) {
+        const [signatory] = found
+        if (!signatory) return invalid('badSignature')
+        // The library would recover it anew for each of validation, sender and execution: it keeps it for frozen transactions alone.
+        tx.cache.senderPubKey = signatory.publicKey
+        try {
+          const errors = tx.getValidationErrors()
+          if (errors.length > 0) return invalid('invalidTransaction', { reason: errors.join('; ') })
+        } catch (error) {
+          return malformed(error)
+        }
+        const type = (raw[0] ?? 0) >= 0xc0 ? 0 : (raw[0] ?? 0)
+        return { ok: true, tx: { kind: 'ethereum', raw, hash: transactionHash(raw), sender: signatory.address, type, tx } }
+      },
     }
   } catch (error) {
-    // The library throws plain errors for everything that the bytes can do wrong; its message is all that says what.
-    return invalid('malformedTransaction', { type: raw[0], reason: error instanceof Error ? error.message : String(error) })
+    return malformed(error)
   }
 }
 
@@ -102,10 +148,13 @@ function isAccessList(list: unknown): boolean {
   )
 }
 
-function recoverKey(tx: TypedTransaction): Uint8Array | undefined {
-  try {
-    return tx.getSenderPublicKey()
-  } catch {
-    return undefined // the library throws for a signature that no key made, and for nothing else
-  }
+/** What the sender signed, and how; undefined: nobody's signature looks like that. Source: EIP-155 for legacy transactions' v. */
+function signatureOf(tx: TypedTransaction): SignedDigest | undefined {
+  const { v, r, s } = tx
+  if (v === undefined || r === undefined || s === undefined || r >= 2n ** 256n || s >= 2n ** 256n) return undefined
+  const isPlain = v === 0n || v === 1n || !tx.supports(Capability.EIP155ReplayProtection)
+  const yParity = isPlain ? (v < 2n ? v : v - 27n) : v - (tx.common.chainId() * 2n + 35n)
+  if (yParity !== 0n && yParity !== 1n) return undefined
+  const signature = { yParity: yParity === 1n ? 1 : 0, r: numberToBytes(r, { size: 32 }), s: numberToBytes(s, { size: 32 }) } as const
+  return { digest: tx.getMessageToVerifySignature(), signature }
 }

@@ -14,8 +14,9 @@ import { paramsAt } from '../execution/ledger/governed.ts'
 import { accounts, getL1Info } from '../execution/ledger/tables.ts'
 import { createMempool, type Lane, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
+import type { RecoverAll } from '../execution/recover.ts'
 import { createState } from '../execution/state.ts'
-import { decodeTx } from '../execution/tx.ts'
+import { readTx } from '../execution/tx.ts'
 import { createVm } from '../execution/vm.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import type { ChainParams } from '../genesis/params.ts'
@@ -38,6 +39,9 @@ export type BuildOptions = {
   readonly origin: OriginStep | undefined
 }
 
+/** Whether a transaction came over JSON-RPC or from other nodes. */
+export type TxSource = 'client' | 'peer'
+
 export type ChainState = {
   readonly genesis: Genesis
   readonly genesisHash: Hex
@@ -55,12 +59,12 @@ export type ChainState = {
   decide(hash: Hex, commit: Uint8Array): Promise<BlockResult>
   /** Makes a block that was executed on this state the head, without a certificate: for whoever rebuilds a chain from L1. */
   adopt(result: BlockResult): Promise<void>
-  /** Takes a transaction into the pool. */
-  submit(raw: Uint8Array): { readonly ok: true; readonly tx: PoolTx } | Rejection
+  /** Takes a transaction into the pool: one after another in the order of the calls. */
+  submit(raw: Uint8Array, source?: TxSource): Promise<{ readonly ok: true; readonly tx: PoolTx } | Rejection>
   poolAccounts: PoolAccounts
   /** Calls back after each block that became the head. */
   onBlock(listener: (result: BlockResult) => void): () => void
-  onPending(listener: (tx: PoolTx) => void): () => void
+  onPending(listener: (tx: PoolTx, source: TxSource) => void): () => void
 }
 
 export type ChainStateOptions = {
@@ -68,10 +72,12 @@ export type ChainStateOptions = {
   readonly genesis: Genesis
   readonly mempool: MempoolLimits
   readonly log: Log
+  /** Recovers signatures; without it that is done one by one on this thread. */
+  readonly recover?: RecoverAll
 }
 
 /** Opens the chain in the store, beginning it with genesis if it is empty. Throws StoreError if the store is of another genesis. */
-export async function openChainState({ store, genesis, mempool, log }: ChainStateOptions): Promise<ChainState> {
+export async function openChainState({ store, genesis, mempool, log, recover }: ChainStateOptions): Promise<ChainState> {
   const text = encodeGenesis(genesis)
   const first = createGenesisBlock(genesis)
   if (store.head() === undefined) await store.writeGenesis(text, first)
@@ -80,11 +86,11 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
   const number = store.head() ?? 0n
   const state = createState(store.reader, store.roots(number))
   const vm = await createVm({ state, params, precompiles: createPrecompiles(OPENSSL_CURVES), blockHash: (n) => store.block(n)?.hash })
-  const executor: Executor = { state, vm, params }
+  const executor: Executor = { state, vm, params, recover }
   const pool = createMempool(mempool)
   const candidates = new Map<Hex, BlockResult>()
   const blockListeners = new Set<(result: BlockResult) => void>()
-  const pendingListeners = new Set<(tx: PoolTx) => void>()
+  const pendingListeners = new Set<(tx: PoolTx, source: TxSource) => void>()
   const alone = createQueue()
   let head = headOf(store)
   /** Hash of the block after which the state in memory stands. */
@@ -195,14 +201,16 @@ export async function openChainState({ store, genesis, mempool, log }: ChainStat
         moveTo(headOf(store))
         standsAt = head.hash
       }),
-    submit(raw) {
-      const decoded = decodeTx(raw, vm.common)
+    async submit(raw, source = 'client') {
+      const read = readTx(raw, vm.common)
+      if (!read.ok) return read
+      const decoded = read.conclude(recover && (await recover(read.signed())))
       if (!decoded.ok) return decoded
       const { tx } = decoded
       if (tx.kind === 'deposit') return invalid('depositNotAccepted')
       const added = pool.add(tx, poolAccounts, fees)
       if (!added.ok) return added
-      for (const listener of pendingListeners) listener(tx)
+      for (const listener of pendingListeners) listener(tx, source)
       return { ok: true, tx }
     },
     onBlock: (listener) => subscribe(blockListeners, listener),

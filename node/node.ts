@@ -22,6 +22,7 @@ import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.t
 import type { Log } from './log.ts'
 import { createPeers, type PeersConfig } from './peers.ts'
 import { createPoster } from './poster.ts'
+import { createRecoverPool } from './recoverPool.ts'
 import { createRpcChain, type NetworkView, type SettlementView } from './rpcChain.ts'
 import { createSimulator } from './simulator.ts'
 import { openStore } from './store.ts'
@@ -88,7 +89,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       throw new KeyError(`the key in ${dataDir} is of no validator of this network`)
     const store = await openStore(join(dataDir, 'chain'))
     closers.push(() => store.close())
-    const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain') })
+    const recoverPool = createRecoverPool({ log })
+    closers.push(() => recoverPool.close())
+    const { recover } = recoverPool
+    const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain'), recover })
     const simulator = await createSimulator({ store, params: genesis.params })
     const kzg = createKzg({ prover: options.poster !== undefined && options.posting?.da === 'blob' })
     const l1 = openL1(options, kzg)

@@ -101,8 +101,8 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
 
   const own = new Set<Hex>()
   const isAlone = isValidator && set.validators.length === 1
-  const stopSending = chain.onPending(({ hash, raw }) => {
-    if (isAlone || takeTransactions.isTaking()) return
+  const stopSending = chain.onPending(({ hash, raw }, source) => {
+    if (isAlone || source === 'peer') return
     if (!gossip.sendTransaction(raw)) log.debug('too many transactions wait to be sent', { hash })
     if (own.size < RESEND_TXS_MAX) own.add(hash)
   })
@@ -144,42 +144,31 @@ function readCertified({ store }: ChainState, number: bigint): CertifiedBlock | 
 function createTransactionIntake({ chain, log, onTransactions }: PeersOptions) {
   const { pool, store } = chain
   const inTurn = createQueue()
-  let taking = false
 
   /** What became of one transaction. */
-  function take(raw: Uint8Array): 'taken' | 'passed' | 'worthless' {
+  async function take(raw: Uint8Array): Promise<'taken' | 'passed' | 'worthless'> {
     const hash = transactionHash(raw)
     if (pool.get(hash) || store.transaction(hash)) return 'passed' // before its signature costs us time
-    taking = true
-    try {
-      const result = chain.submit(raw)
-      if (result.ok) return 'taken'
-      return PASSING.has(result.code) ? 'passed' : 'worthless'
-    } finally {
-      taking = false
-    }
+    const result = await chain.submit(raw, 'peer')
+    if (result.ok) return 'taken'
+    return PASSING.has(result.code) ? 'passed' : 'worthless'
   }
 
   async function takeAll(transactions: readonly Uint8Array[], from: string): Promise<Verdict> {
     let taken = 0
-    for (const [i, raw] of transactions.entries()) {
-      if (i > 0 && i % TXS_PER_TURN === 0) await nextTurn()
-      const became = take(raw)
-      if (became === 'taken') taken++
-      if (became !== 'worthless') continue
-      log.debug('gossip of a transaction that can never be valid', { peer: from })
-      if (taken > 0) onTransactions()
-      return 'reject'
+    let worthless = 0
+    for (let at = 0; at < transactions.length && worthless === 0; at += TXS_PER_TURN) {
+      if (at > 0) await nextTurn()
+      const became = await Promise.all(transactions.slice(at, at + TXS_PER_TURN).map(take))
+      taken += became.filter((one) => one === 'taken').length
+      worthless += became.filter((one) => one === 'worthless').length
     }
     if (taken > 0) onTransactions()
-    return taken > 0 ? 'accept' : 'ignore'
+    if (worthless > 0) log.debug('gossip of a transaction that can never be valid', { peer: from })
+    return worthless > 0 ? 'reject' : taken > 0 ? 'accept' : 'ignore'
   }
 
-  return {
-    check: (transactions: readonly Uint8Array[], from: string): Promise<Verdict> => inTurn(() => takeAll(transactions, from)),
-    /** Whether the transaction that the pool just took came from others. */
-    isTaking: () => taking,
-  }
+  return { check: (transactions: readonly Uint8Array[], from: string): Promise<Verdict> => inTurn(() => takeAll(transactions, from)) }
 }
 
 /** Judges news of a block and hands it on. */

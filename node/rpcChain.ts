@@ -68,7 +68,7 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
     transactionPlace: (hash) => store.transaction(hash),
     stateAt: (number) => simulator.at(number),
     async submit(raw) {
-      const result = chain.submit(raw)
+      const result = await chain.submit(raw)
       if (!result.ok) return result
       wake()
       return { ok: true, hash: result.tx.hash }

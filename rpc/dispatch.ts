@@ -1,13 +1,14 @@
 /**
- * From a body's text to its answer: parsing with bounds, batches, methods by name, errors by code. json-rpc-2.0 does the protocol's part.
- * A batch is worked through in order, one call after another, so that no client gets more of the node by asking in one body.
+ * From a body's text to its answer: parsing with bounds, batches, methods by name, errors by code, in the shapes of json-rpc-2.0.
+ * A batch is worked through in order, one call after another, so that no client gets more of the node by asking in one body; calls of methods
+ * that may be `together` begin in order and end in order.
  * Source: JSON-RPC 2.0. Spec: docs/spec/rpc.md#errors, #limits
  */
-import { createJSONRPCErrorResponse, type JSONRPCErrorResponse, type JSONRPCID, type JSONRPCResponse, JSONRPCServer } from 'json-rpc-2.0'
+import { createJSONRPCErrorResponse, type JSONRPCErrorResponse, type JSONRPCID } from 'json-rpc-2.0'
 import { StateUnavailable } from './chain.ts'
 import { ethMethods } from './eth.ts'
 import type { RpcLimits } from './limits.ts'
-import type { Method, MethodContext, MethodTable } from './method.ts'
+import { type Method, type MethodContext, type MethodTable, method } from './method.ts'
 import { netMethods } from './net.ts'
 import { openRpcDocument } from './openRpc.ts'
 import type { Param } from './params.ts'
@@ -35,44 +36,59 @@ export function createDispatcher(
   onDefect: (facts: { readonly method: string; readonly error: unknown }) => void,
 ): Dispatcher {
   const methods: MethodTable = { ...ethMethods(limits), ...netMethods, ...web3Methods, ...txpoolMethods, ...tributaryMethods(limits) }
-  const server = new JSONRPCServer<MethodContext>({ errorListener: () => {} })
-  for (const [name, method] of Object.entries(methods)) {
-    server.addMethod(name, async (params: unknown, context: MethodContext) => {
-      try {
-        return await method.handle(context, decodeParams(method, params))
-      } catch (error) {
-        throw toRpcError(error, (defect) => onDefect({ method: name, error: defect }))
-      }
-    })
-  }
-  server.addMethod('rpc.discover', () => openRpcDocument(methods))
-  server.mapErrorToJSONRPCErrorResponse = (id: JSONRPCID, error: RpcError) =>
-    createJSONRPCErrorResponse(id, error.code, error.message, error.data)
+  const discover = method('What this node can be asked.', [], () => openRpcDocument(methods))
+  const byName = new Map(Object.entries({ ...methods, 'rpc.discover': discover }))
 
-  async function answerCall(call: unknown, context: MethodContext): Promise<string | undefined> {
+  /** The call's answer, at once where its method has it at once. */
+  function answerCall(call: unknown, context: MethodContext): string | undefined | Promise<string | undefined> {
     const request = checkCall(call)
     if (!request.ok) return JSON.stringify(request.answer)
-    const { id, method, params } = request
-    if (!server.hasMethod(method)) {
+    const { id, method: name, params } = request
+    const asked = byName.get(name)
+    if (!asked) {
       return id === undefined
         ? undefined
-        : JSON.stringify(errorAnswer(id, RPC_ERROR.methodNotFound, `the method ${method.slice(0, 100)} does not exist/is not available`))
+        : JSON.stringify(errorAnswer(id, RPC_ERROR.methodNotFound, `the method ${name.slice(0, 100)} does not exist/is not available`))
     }
-    const answer: JSONRPCResponse | null = await server.receive(
-      { jsonrpc: '2.0', method, params, ...(id === undefined ? {} : { id }) },
-      context,
-    )
-    return answer ? JSON.stringify(answer) : undefined
+    const failed = (error: unknown) => {
+      const { code, message, data } = toRpcError(error, (defect) => onDefect({ method: name, error: defect }))
+      return id === undefined ? undefined : JSON.stringify(errorAnswer(id, code, message, data))
+    }
+    const answered = (value: Json) => (id === undefined ? undefined : resultText(id, value))
+    try {
+      const value = asked.handle(context, decodeParams(asked, params))
+      return value instanceof Promise ? value.then(answered).catch(failed) : answered(value)
+    } catch (error) {
+      return failed(error)
+    }
+  }
+
+  /** How many of the calls from this one on may be under way together. */
+  function countTogether(calls: readonly unknown[], from: number): number {
+    let to = from
+    while (to < calls.length && isTogether(calls[to])) to++
+    return to - from
+  }
+
+  function isTogether(call: unknown): boolean {
+    const name = typeof call === 'object' && call !== null && 'method' in call ? call.method : undefined
+    return typeof name === 'string' && byName.get(name)?.together === true
   }
 
   async function answerBatch(calls: readonly unknown[], context: MethodContext): Promise<string | undefined> {
     const answers: string[] = []
     let bytes = 0
-    for (const call of calls) {
-      const answer = bytes > limits.responseBytes ? tooLarge(call, limits) : await answerCall(call, context)
-      if (answer === undefined) continue
-      answers.push(answer)
-      bytes += answer.length
+    for (let at = 0; at < calls.length; ) {
+      const part = calls.slice(at, at + Math.max(1, countTogether(calls, at)))
+      at += part.length
+      const isFull = bytes > limits.responseBytes
+      const said = part.map((call) => (isFull ? tooLarge(call, limits) : answerCall(call, context)))
+      for (const one of said) {
+        const answer = one instanceof Promise ? await one : one
+        if (answer === undefined) continue
+        answers.push(answer)
+        bytes += answer.length
+      }
     }
     return answers.length > 0 ? `[${answers.join(',')}]` : undefined
   }
@@ -93,13 +109,18 @@ export function createDispatcher(
         return refused(RPC_ERROR.invalidRequest, `invalid request: a batch of ${body.length} calls, ${limits.batchCalls} at most`)
       return { ok: true, body, calls: body.length }
     },
-    answer: (body, context) => (Array.isArray(body) ? answerBatch(body, context) : answerCall(body, context)),
+    answer: async (body, context) => (Array.isArray(body) ? answerBatch(body, context) : answerCall(body, context)),
   }
 }
 
 /** An error to nobody in particular, as a body's whole answer. */
 export function errorText(code: number, message: string, data?: Json): string {
   return JSON.stringify(errorAnswer(null, code, message, data))
+}
+
+/** What json-rpc-2.0 makes of a result, written out around it. */
+function resultText(id: JSONRPCID, value: Json): string {
+  return `{"jsonrpc":"2.0","id":${JSON.stringify(id)},"result":${JSON.stringify(value ?? null)}}`
 }
 
 function errorAnswer(id: JSONRPCID, code: number, message: string, data?: Json): JSONRPCErrorResponse {

@@ -2,14 +2,14 @@
  * The `eth_` namespace: what wallets, libraries, Foundry and indexers call.
  * Source: ethereum/execution-apis. Spec: docs/spec/rpc.md#eth
  */
-import { type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
 import type { Chain, ChainBlock, StateAt } from './chain.ts'
 import { BLOB_BASE_FEE_WEI, baseFeeWei, feeHistory, suggestedTipWei } from './fees.ts'
 import { blockToJson, hexOf, receiptsToJson, receiptToJson, transactionToJson } from './format.ts'
 import type { RpcLimits } from './limits.ts'
 import { queryLogs } from './logs.ts'
-import { findBlock, heightOf, latestBlock, type MethodContext, type MethodTable, method, stateAt } from './method.ts'
+import { findBlock, heightOf, latestBlock, type MethodContext, type MethodTable, method, stateAt, together } from './method.ts'
 import * as params from './params.ts'
 import { BadValue, type Json, quantity } from './quantity.ts'
 import { callError, notFound, RPC_ERROR, RpcError, rejectionError } from './rpcError.ts'
@@ -139,14 +139,12 @@ function transactionMethods(): MethodTable {
       return place ? receiptToJson(place.at, place.index) : null
     }),
     eth_pendingTransactions: method('Waiting transactions of the node’s own accounts: none.', [], () => []),
-    eth_sendRawTransaction: method(
-      'Takes a signed transaction of any kind; answers its hash.',
-      [params.data('transaction')],
-      async ({ chain }, raw) => {
-        const answer = await chain.submit(hexToBytes(raw))
+    eth_sendRawTransaction: together(
+      method('Takes a signed transaction of any kind; answers its hash.', [params.bytes('transaction')], async ({ chain }, raw) => {
+        const answer = await chain.submit(raw)
         if (!answer.ok) throw rejectionError(answer)
         return answer.hash
-      },
+      }),
     ),
   }
 }

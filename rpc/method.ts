@@ -26,6 +26,8 @@ export type MethodContext = {
 export type Method = {
   readonly summary: string
   readonly params: readonly Param<unknown>[]
+  /** Calls that follow one another in a batch may be under way together: each begins in its turn. */
+  readonly together?: boolean
   /** May throw `RpcError`, `BadValue`, `StateUnavailable`. */
   handle(context: MethodContext, values: readonly unknown[]): Json | Promise<Json>
 }
@@ -42,6 +44,11 @@ export function method<const P extends readonly Param<unknown>[]>(
   handle: (context: MethodContext, ...values: Values<P>) => Json | Promise<Json>,
 ): Method {
   return { summary, params, handle: (context, values) => handle(context, ...(values as unknown as Values<P>)) }
+}
+
+/** The same method, of which calls that follow one another in a batch are under way together. */
+export function together(one: Method): Method {
+  return { ...one, together: true }
 }
 
 /** Height that a reference means. `pending` is the latest block: blocks are final when they exist, and what waits is no block. */

@@ -64,6 +64,12 @@ export function data(name: string): Param<Hex> {
   }
 }
 
+/** Bytes of any length, as bytes. */
+export function bytes(name: string): Param<Uint8Array> {
+  const hex = data(name)
+  return { ...hex, decode: (json, path) => new Uint8Array(Buffer.from(hex.decode(json, path).slice(2), 'hex')) } // a copy: small buffers share memory
+}
+
 /** A quantity of at most so many bits. */
 export function uint(name: string, bits = 256): Param<bigint> {
   return { name, required: true, schema: QUANTITY_SCHEMA, decode: (json, path) => uintFromJson(json, bits, path) }

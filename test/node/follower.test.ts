@@ -74,7 +74,7 @@ async function makeBlocks(count: number): Promise<CertifiedBlock[]> {
       maxFeePerGas: 10n ** 12n,
       maxPriorityFeePerGas: 1n,
     })
-    expect(chain.submit(hexToBytes(raw))).toMatchObject({ ok: true })
+    expect(await chain.submit(hexToBytes(raw))).toMatchObject({ ok: true })
     const { block, hash } = await chain.build({
       budgetMs: 60_000,
       timestampMs: genesis.timestampMs + 1_000 * (i + 1),

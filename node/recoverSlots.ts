@@ -1,0 +1,54 @@
+/**
+ * The memory that signatures travel in between threads: one place for each in a shared buffer, written by the main thread, answered in place by a
+ * worker (node/recoverWorker.ts). In a place: digest 32 ‖ r 32 ‖ s 32 ‖ yParity 1 ‖ found 1 ‖ public key 64 ‖ address 20.
+ */
+import { bytesToHex } from 'viem'
+import { keccak256 } from '../execution/keccak.ts'
+import { isLowS, recoverPublicKey, type Signatory, type SignedDigest } from '../execution/recover.ts'
+
+/** Signatures that go to a worker at once. */
+export const SLOTS = 256
+
+const SLOT_BYTES = 182
+const AT = { r: 32, s: 64, yParity: 96, found: 97, publicKey: 98, address: 162 } as const
+
+/** Room for `SLOTS` signatures. */
+export function createSlots(): Uint8Array {
+  return new Uint8Array(new SharedArrayBuffer(SLOTS * SLOT_BYTES))
+}
+
+/** Puts a signature into its place; one of another length than 32 and 32 bytes is nobody's, and stays so. */
+export function writeSlot(slots: Uint8Array, place: number, { digest, signature: { r, s, yParity } }: SignedDigest): void {
+  const at = place * SLOT_BYTES
+  const isWhole = digest.length === 32 && r.length === 32 && s.length === 32
+  slots.fill(0, at, at + AT.publicKey)
+  if (!isWhole) return // r = s = 0 is a signature that no key makes
+  slots.set(digest, at)
+  slots.set(r, at + AT.r)
+  slots.set(s, at + AT.s)
+  slots[at + AT.yParity] = yParity
+}
+
+/** Recovers the first `count` places: what a worker does. */
+export function recoverSlots(slots: Uint8Array, count: number): void {
+  for (let at = 0; at < count * SLOT_BYTES; at += SLOT_BYTES) {
+    const r = slots.slice(at + AT.r, at + AT.s) // copies: the addon takes no shared memory
+    const s = slots.slice(at + AT.s, at + AT.yParity)
+    const signature = { r, s, yParity: slots[at + AT.yParity] === 1 ? 1 : 0 } as const
+    const publicKey = isLowS(s) ? recoverPublicKey(slots.slice(at, at + AT.r), signature) : undefined
+    slots[at + AT.found] = publicKey ? 1 : 0
+    if (!publicKey) continue
+    slots.set(publicKey, at + AT.publicKey)
+    slots.set(keccak256(publicKey).subarray(12), at + AT.address)
+  }
+}
+
+/** What was found in a place. */
+export function readSlot(slots: Uint8Array, place: number): Signatory | undefined {
+  const at = place * SLOT_BYTES
+  if (slots[at + AT.found] !== 1) return undefined
+  return {
+    publicKey: slots.slice(at + AT.publicKey, at + AT.address),
+    address: bytesToHex(slots.subarray(at + AT.address, at + SLOT_BYTES)),
+  }
+}

@@ -1,0 +1,12 @@
+/** A thread that recovers signatures: told how many wait in its places (node/recoverSlots.ts), it says when they are answered. */
+import { parentPort, workerData } from 'node:worker_threads'
+import { assert } from '../execution/assert.ts'
+import { recoverSlots } from './recoverSlots.ts'
+
+assert(parentPort, 'this file runs as a worker')
+const port = parentPort
+const slots = workerData as Uint8Array
+port.on('message', (count: number) => {
+  recoverSlots(slots, count)
+  port.postMessage(count)
+})
