@@ -94,5 +94,5 @@ const NOTHING: StateReader = {
   code: () => undefined,
   trieNode: () => undefined,
   ledgerRecord: () => undefined,
-  ledgerNode: () => undefined,
+  ledgerEntry: () => undefined,
 }

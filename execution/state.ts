@@ -13,7 +13,8 @@ import { DOOR } from '../genesis/params.ts'
 import { assert } from './assert.ts'
 import { keccak256 } from './keccak.ts'
 import { createLedger, type JournaledLedger, type LedgerChange, toTreeChanges } from './ledger/ledger.ts'
-import { createLedgerTree, type NewNode, treeKey } from './ledger/tree.ts'
+import { createRootReader } from './ledger/rootReader.ts'
+import { createLedgerTree, type TreeEntry } from './ledger/tree.ts'
 import { createTrie, type Trie } from './mpt.ts'
 import type { EvmOperation } from './precompile.ts'
 
@@ -24,7 +25,8 @@ export type StateReader = {
   code(hash: Uint8Array): Uint8Array | undefined
   trieNode(hash: Uint8Array): Uint8Array | undefined
   ledgerRecord(table: number, id: Uint8Array): Uint8Array | undefined
-  ledgerNode(hash: Uint8Array): Uint8Array | undefined
+  /** Something that the ledger's tree had stored. */
+  ledgerEntry(key: Uint8Array): Uint8Array | undefined
 }
 
 /** Everything that a block wrote, for one atomic batch. `value` undefined: delete. */
@@ -34,8 +36,11 @@ export type StateWrites = {
   readonly codes: readonly { readonly hash: Uint8Array; readonly code: Uint8Array }[]
   readonly trieNodes: readonly NewNode[]
   readonly ledgerRecords: readonly LedgerChange[]
-  readonly ledgerNodes: readonly NewNode[]
+  readonly ledgerEntries: readonly TreeEntry[]
 }
+
+/** A trie node in its stored form. */
+export type NewNode = { readonly hash: Uint8Array; readonly bytes: Uint8Array }
 
 export type StateRoots = { readonly evmRoot: Hex; readonly ledgerRoot: Hex }
 
@@ -76,7 +81,7 @@ type Slot = { readonly address: Uint8Array; readonly hashedSlot: Uint8Array; val
 /** State at committed roots. */
 export function createState(reader: StateReader, start: StateRoots): State {
   const ledger = createLedger(reader.ledgerRecord)
-  const ledgerTree = createLedgerTree(hexToBytes(start.ledgerRoot), reader.ledgerNode)
+  const ledgerTree = createLedgerTree(hexToBytes(start.ledgerRoot), reader.ledgerEntry)
   let roots = start
   let trie = createTrie({ root: hexToBytes(start.evmRoot), readNode: reader.trieNode })
   let storageTries = new Map<string, Trie>()
@@ -228,8 +233,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
   function seal(): ReturnType<State['seal']> {
     assert(undo.depth() === 0, 'sealed inside a checkpoint')
     const ledgerRecords = ledger.takeChanges()
-    const ledgerNodes: NewNode[] = []
-    const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (node) => ledgerNodes.push(node))
+    const ledgerEntries: TreeEntry[] = []
+    const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (entry) => ledgerEntries.push(entry))
     if (ledgerRecords.length > 0) writeSlot(hexKey(DOOR.ledger), hexToBytes(LEDGER_ROOT_SLOT), ledgerRoot)
     const trieNodes: NewNode[] = []
     const writtenSlots = sealStorage((node) => trieNodes.push(node))
@@ -242,7 +247,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
       codes: codes.takeNew(),
       trieNodes,
       ledgerRecords,
-      ledgerNodes,
+      ledgerEntries,
     }
     originals.clear()
     forgetIfLarge()
@@ -441,16 +446,15 @@ function createHasher(): (key: string) => Uint8Array {
 
 /** Reads any committed block's state through its tries: slower than flat records, and never torn by a later block. */
 export function readerAtRoots(
-  nodes: Pick<StateReader, 'trieNode' | 'ledgerNode' | 'code'>,
+  nodes: Pick<StateReader, 'trieNode' | 'ledgerEntry' | 'ledgerRecord' | 'code'>,
   { evmRoot, ledgerRoot }: StateRoots,
 ): StateReader {
   const trie = createTrie({ root: hexToBytes(evmRoot), readNode: nodes.trieNode })
   const storageTries = new Map<string, Trie>()
-  const tree = createLedgerTree(hexToBytes(ledgerRoot), nodes.ledgerNode)
   const account = (address: Uint8Array) => trie.get(keccak256(address))
   return {
     trieNode: nodes.trieNode,
-    ledgerNode: nodes.ledgerNode,
+    ledgerEntry: nodes.ledgerEntry,
     code: nodes.code,
     account,
     slot(address, hashedSlot) {
@@ -465,7 +469,7 @@ export function readerAtRoots(
       const value = storage.get(hashedSlot)
       return value && (RLP.decode(value) as Uint8Array)
     },
-    ledgerRecord: (table, id) => tree.get(treeKey(table, id)),
+    ledgerRecord: createRootReader(hexToBytes(ledgerRoot), nodes),
   }
 }
 

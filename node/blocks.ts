@@ -4,8 +4,8 @@ import type { BlockResult } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import type { Block, Receipt } from '../execution/block.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
+import { createRootReader } from '../execution/ledger/rootReader.ts'
 import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
-import { createLedgerTree, treeKey } from '../execution/ledger/tree.ts'
 import { decodeStoredReceipts } from '../execution/storedReceipts.ts'
 import { decodeTx, type Tx } from '../execution/tx.ts'
 import type { ChainState } from './chainState.ts'
@@ -68,6 +68,5 @@ export function createBlocks(chain: ChainState): Blocks {
 
 /** What L2 knew of L1 after a block. */
 export function l1InfoAfter(store: Store, number: bigint): L1Info {
-  const tree = createLedgerTree(hexToBytes(store.roots(number).ledgerRoot), store.reader.ledgerNode)
-  return getL1Info(createLedger((table, id) => tree.get(treeKey(table, id))))
+  return getL1Info(createLedger(createRootReader(hexToBytes(store.roots(number).ledgerRoot), store.reader)))
 }

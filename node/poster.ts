@@ -257,7 +257,7 @@ function collect({ chain, blocks }: PosterOptions, firstBlock: bigint, lastBlock
 async function ledgerRoots(chain: ChainState, firstBlock: bigint, lane: readonly LaneBlock[]): Promise<Hex[]> {
   const { store, genesis } = chain
   const root = store.roots(firstBlock - 1n).ledgerRoot
-  const run = createLaneRun({ root, readNode: store.reader.ledgerNode, params: genesis.params, lookups: lookupsOf(lane) })
+  const run = createLaneRun({ root, source: store.reader, params: genesis.params, lookups: lookupsOf(lane) })
   const roots: Hex[] = []
   for (const group of groupsOf(laneRows(lane))) {
     const result = run.applyGroup(group)

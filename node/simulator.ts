@@ -9,8 +9,7 @@ import { assert } from '../execution/assert.ts'
 import type { Header } from '../execution/block.ts'
 import { VOID_ROOTS } from '../execution/genesisBlock.ts'
 import { keccak256 } from '../execution/keccak.ts'
-import { createLedgerProof } from '../execution/ledger/proof.ts'
-import { createLedgerTree, treeKey } from '../execution/ledger/tree.ts'
+import { proveRecord } from '../execution/ledger/rootReader.ts'
 import { createState, readerAtRoots, type State, type StateReader } from '../execution/state.ts'
 import { createVm, type EvmCallOutcome, intrinsicGas, type Vm } from '../execution/vm.ts'
 import type { ChainParams } from '../genesis/params.ts'
@@ -38,7 +37,7 @@ export async function createSimulator({ store, params }: { readonly store: Store
     code: (hash) => current.code(hash),
     trieNode: (hash) => current.trieNode(hash),
     ledgerRecord: (table, id) => current.ledgerRecord(table, id),
-    ledgerNode: (hash) => current.ledgerNode(hash),
+    ledgerEntry: (key) => current.ledgerEntry(key),
   }
   const state = createState(switching, store.roots(0n))
   const vm = await createVm({
@@ -91,8 +90,7 @@ export async function createSimulator({ store, params }: { readonly store: Store
           }),
         estimateGas: (request, overrides) => onState(number, (header) => estimate({ state, vm, header }, request, overrides)),
         ledgerRecord: (table, id) => readerOf().ledgerRecord(table, id),
-        ledgerProof: (table, id) =>
-          createLedgerProof(createLedgerTree(hexToBytes(store.roots(number).ledgerRoot), store.reader.ledgerNode), treeKey(table, id)),
+        ledgerProof: (table, id) => proveRecord(hexToBytes(store.roots(number).ledgerRoot), store.reader, { table, id }),
         ledgerRoot: () => store.roots(number).ledgerRoot,
       }
     },

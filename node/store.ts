@@ -25,8 +25,8 @@ const KEY = {
   trieNode: 0x04,
   /** table ‖ id → record */
   ledgerRecord: 0x05,
-  /** node hash → ledger tree node */
-  ledgerNode: 0x06,
+  /** key of the tree's own making → page, root or past record of the ledger (execution/ledger/tree.ts) */
+  ledgerEntry: 0x06,
   /** number u64 → block RLP */
   block: 0x10,
   /** block hash → number u64 */
@@ -51,7 +51,7 @@ const KEY = {
 const KNOWN_ROOTS_MAX = 1_024
 
 /** Version of everything above. A store of another version is refused. */
-const FORMAT_VERSION = 1
+const FORMAT_VERSION = 2
 
 /** The disk holds something that this program did not write, or wrote in another version. */
 export class StoreError extends Error {
@@ -115,7 +115,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     code: (hash) => get(keyOf(KEY.code, hash)),
     trieNode: (hash) => get(keyOf(KEY.trieNode, hash)),
     ledgerRecord: (table, id) => get(keyOf(KEY.ledgerRecord, Uint8Array.of(table), id)),
-    ledgerNode: (hash) => get(keyOf(KEY.ledgerNode, hash)),
+    ledgerEntry: (key) => get(keyOf(KEY.ledgerEntry, key)),
   }
   const readHead = () => {
     const bytes = get(metaKey('head'))
@@ -220,7 +220,7 @@ function batchState(batch: Batch, writes: StateWrites): void {
   for (const { hash, code } of writes.codes) batch.put(keyOf(KEY.code, hash), code)
   for (const { hash, bytes } of writes.trieNodes) batch.put(keyOf(KEY.trieNode, hash), bytes)
   for (const { table, id, record } of writes.ledgerRecords) putOrDelete(batch, keyOf(KEY.ledgerRecord, Uint8Array.of(table), id), record)
-  for (const { hash, bytes } of writes.ledgerNodes) batch.put(keyOf(KEY.ledgerNode, hash), bytes)
+  for (const { key, bytes } of writes.ledgerEntries) batch.put(keyOf(KEY.ledgerEntry, key), bytes)
 }
 
 function putOrDelete(batch: Batch, key: Uint8Array, value: Uint8Array | undefined): void {

@@ -174,7 +174,7 @@ async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Pr
   }
   const wrong = checkExecuted(decoded.batch, results, {
     lastBlockHash: posted.header.lastBlockHash,
-    ledger: { root, readNode: store.reader.ledgerNode, params },
+    ledger: { root, source: store.reader, params },
   })
   return wrong && toDifference(wrong)
 }

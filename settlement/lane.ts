@@ -16,9 +16,10 @@ import {
   type LaneContext,
 } from '../execution/laneRules.ts'
 import { paramsAt } from '../execution/ledger/governed.ts'
-import { createLedger, toTreeChanges } from '../execution/ledger/ledger.ts'
+import { createLedger, type RecordReader, type TakenChange } from '../execution/ledger/ledger.ts'
+import { type LedgerSource, readThrough } from '../execution/ledger/rootReader.ts'
 import type { L1Info } from '../execution/ledger/tables.ts'
-import { createLedgerTree, isLeafHash, type NodeReader, type TreeChange, treeKey } from '../execution/ledger/tree.ts'
+import { createLedgerTree, isPageKey } from '../execution/ledger/tree.ts'
 import { checkSigned, nativeGas, type SignedNative } from '../execution/native/native.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { type BlockRow, encodeRow, ROW_ELEMENT_BYTES, type Row, takeRow } from '../execution/native/row.ts'
@@ -28,9 +29,6 @@ import type { ChainParams } from '../genesis/params.ts'
 
 /** Rows of one group: the unit of the fraud proof. */
 export const GROUP_ROWS = 16
-
-/** New nodes kept in memory before those that the latest root does not have are let go of. */
-const MADE_NODES_MAX = 400_000
 
 /** What the lane takes from an executed block. */
 export type LaneBlock = {
@@ -108,15 +106,13 @@ export function lookupsOf(blocks: readonly LaneBlock[]): LaneLookups {
 /** The ledger before the first row, and what the rows are executed under. */
 export type LaneStart = {
   readonly root: Hex
-  /** Reads the nodes of that root; none of a later one is asked for. */
-  readonly readNode: NodeReader
+  /** Knows that root; later ones may be added to it meanwhile. */
+  readonly source: LedgerSource
   /** The genesis file's. */
   readonly params: ChainParams
   readonly lookups: LaneLookups
   /** The block row that rules the first row, where that is none itself. */
   readonly ruling?: BlockRow
-  /** New nodes that are kept before old ones go; 400,000 unless told. */
-  readonly madeNodesMax?: number
 }
 
 /** A row that no block can have made of the rows before it; `row` counts from the first row of the run. */
@@ -129,9 +125,9 @@ export type LaneRun = {
 }
 
 /** Starts the re-execution of a lane. Nothing is written anywhere but in memory. */
-export function createLaneRun({ root, readNode, params, lookups, ruling, madeNodesMax = MADE_NODES_MAX }: LaneStart): LaneRun {
-  const tree = createPassingTree(root, readNode, madeNodesMax)
-  const ledger = createLedger((table, id) => tree.get(treeKey(table, id)))
+export function createLaneRun({ root, source, params, lookups, ruling }: LaneStart): LaneRun {
+  const tree = createPassingTree(root, source)
+  const ledger = createLedger(tree.read)
   let env = ruling && toEnv(ruling)
   let count = 0
 
@@ -160,7 +156,7 @@ export function createLaneRun({ root, readNode, params, lookups, ruling, madeNod
         if (rejection) return { ok: false, code: 'rowRefused', row: count, rejection }
         count++
       }
-      return { ok: true, ledgerRoot: bytesToHex(tree.commit(toTreeChanges(ledger.takeChanges()))) }
+      return { ok: true, ledgerRoot: bytesToHex(tree.commit(ledger.takeChanges())) }
     },
   }
 }
@@ -260,33 +256,28 @@ function refusal(result: { readonly ok: true } | Rejection): Rejection | undefin
   return result.ok ? undefined : result
 }
 
-/** A tree whose new nodes are kept in memory for as long as its latest root has them. */
-function createPassingTree(root: Hex, readNode: NodeReader, madeNodesMax: number) {
-  let made = new Map<Hex, Uint8Array>()
-  const tree = createLedgerTree(hexToBytes(root), (hash) => made.get(bytesToHex(hash)) ?? readNode(hash))
+/** A ledger tree whose changes are kept in memory: pages for as long as its latest root has them, and the latest records. */
+function createPassingTree(root: Hex, source: LedgerSource) {
+  const made = new Map<Hex, Uint8Array>()
+  const changed = new Map<string, Uint8Array | undefined>()
+  const tree = createLedgerTree(hexToBytes(root), (key) => made.get(bytesToHex(key)) ?? source.ledgerEntry(key))
+  const readUnchanged = readThrough(tree, source)
+  const nameOf = (table: number, id: Uint8Array) => `${table}:${bytesToHex(id)}`
+  const read: RecordReader = (table, id) => {
+    const name = nameOf(table, id)
+    return changed.has(name) ? changed.get(name) : readUnchanged(table, id)
+  }
   return {
-    get: tree.get,
-    commit(changes: readonly TreeChange[]): Uint8Array {
-      const next = tree.commit(changes, ({ hash, bytes }) => made.set(bytesToHex(hash), bytes))
-      if (made.size > madeNodesMax) {
-        made = reachable(next, made)
-        tree.reset(next)
-      }
-      return next
+    read,
+    commit(changes: readonly TakenChange[]): Uint8Array {
+      for (const { table, id, record } of changes) changed.set(nameOf(table, id), record)
+      return tree.commit(
+        changes.map(({ treeKey: key, record }) => ({ key, record })),
+        ({ key, bytes }) => {
+          if (isPageKey(key)) made.set(bytesToHex(key), bytes.slice()) // a view would keep the pages of the whole commit
+        },
+        (key) => made.delete(bytesToHex(key)),
+      )
     },
   }
-}
-
-/** The nodes among `made` that belong to the root. */
-function reachable(root: Uint8Array, made: ReadonlyMap<Hex, Uint8Array>): Map<Hex, Uint8Array> {
-  const kept = new Map<Hex, Uint8Array>()
-  const waiting = [root]
-  for (let hash = waiting.pop(); hash; hash = waiting.pop()) {
-    const key = bytesToHex(hash)
-    const bytes = made.get(key)
-    if (!bytes) continue // ends: what was not made here is the old tree's, and so is all below it
-    kept.set(key, bytes)
-    if (!isLeafHash(hash)) waiting.push(bytes.subarray(0, 32), bytes.subarray(32, 64))
-  }
-  return kept
 }

@@ -1,6 +1,9 @@
 /**
  * The ledger as rules see it: records by table and id, with changes that can be undone and are taken out once a block.
  * Reads are synchronous, so that a native rule is one function without a wait in it.
+ *
+ * A record that was looked at is remembered in the form in which it was asked for. What a table holds is decoded once, and packed once a block, however
+ * often rules get and put it; whoever gets a record may not write into it.
  */
 import { assert } from '../assert.ts'
 import { type TreeChange, treeKey } from './tree.ts'
@@ -11,11 +14,34 @@ export type RecordReader = (table: number, id: Uint8Array) => Uint8Array | undef
 /** One changed record of a block; `record` undefined: deleted. */
 export type LedgerChange = { readonly table: number; readonly id: Uint8Array; readonly record: Uint8Array | undefined }
 
+/** A change with what the tree wants to know of it. */
+export type TakenChange = LedgerChange & {
+  /** sha256(table ‖ id). */
+  readonly treeKey: Uint8Array
+  /** The committed record that this one follows. */
+  readonly before: () => Uint8Array | undefined
+}
+
+/** How a table's ids and records are written. Two ids are one if their packed forms are. */
+export type RecordForm<Id, Record> = {
+  readonly number: number
+  /** Lowercase hex of the packed id; for an id that is not in its usual form it may be something else that no other id has. */
+  name(id: Id): string
+  packId(id: Id): Uint8Array
+  pack(record: Record): Uint8Array
+  /** Asserts: nobody else writes there. */
+  unpack(bytes: Uint8Array): Record
+}
+
 /** What a native rule may do with the ledger. */
 export type Ledger = {
   get(table: number, id: Uint8Array): Uint8Array | undefined
   /** Writes a record, or deletes it (undefined). */
   set(table: number, id: Uint8Array, record: Uint8Array | undefined): void
+  /** Reads a record in its decoded form. */
+  getDecoded<Id, Record>(form: RecordForm<Id, Record>, id: Id): Record | undefined
+  /** Writes a record in its decoded form, or deletes it (undefined). */
+  setDecoded<Id, Record>(form: RecordForm<Id, Record>, id: Id, record: Record | undefined): void
 }
 
 /** A ledger with checkpoints, as the block loop holds it. */
@@ -24,87 +50,208 @@ export type JournaledLedger = Ledger & {
   commit(): void
   revert(): void
   /**
-   * The changes since the last call, in the order of first change. The reader has to know them before the next read: a ledger that has
-   * remembered too many records lets go of all of them here.
+   * The changes since the last call, in the order of first change. The reader has to know them before the next call is over: by then a ledger may have
+   * let go of them.
    */
-  takeChanges(): LedgerChange[]
+  takeChanges(): TakenChange[]
   /** Forgets every change that was not taken, and what was read. */
   discard(): void
 }
 
-/** Records remembered between blocks before the memory is let go of. */
-const CACHED_RECORDS_MAX = 200_000
+/** Records remembered between blocks: those of the last blocks, and as many from before. Some 15 MiB. */
+export const CACHED_RECORDS_MAX = 16_384
 
-type Entry = { readonly table: number; readonly id: Uint8Array; record: Uint8Array | undefined; dirty: boolean }
+/** A record and the forms that it is known in. It is absent if it has none. */
+type Entry = {
+  readonly table: number
+  readonly name: string
+  bytes: Uint8Array | undefined
+  decoded: unknown
+  pack: ((record: never) => Uint8Array) | undefined
+  /** The committed record. UNREAD: nobody asked for it yet, and if it is not dirty its forms are not known either. */
+  committed: Uint8Array | undefined | typeof UNREAD
+  treeKey: Uint8Array | undefined
+  isDirty: boolean
+  /** Whether it stands among the dirty ones: it may since have been undone. */
+  isListed: boolean
+}
+
+const UNREAD = Symbol('unread')
 
 /** A ledger over committed records. */
 export function createLedger(read: RecordReader): JournaledLedger {
-  const entries = new Map<string, Entry>()
-  const undo: { entry: Entry; record: Uint8Array | undefined; dirty: boolean }[] = []
+  const entries = createEntries()
+  const undo: Pick<Entry, 'bytes' | 'decoded' | 'pack' | 'isDirty'>[] = []
+  const undone: Entry[] = []
   const marks: number[] = []
   let dirty: Entry[] = []
 
-  function entryOf(table: number, id: Uint8Array): Entry {
-    const key = keyOf(table, id)
-    const known = entries.get(key)
-    if (known) return known
-    const entry = { table, id, record: read(table, id), dirty: false }
-    entries.set(key, entry)
+  function load(entry: Entry): Entry {
+    if (entry.committed !== UNREAD || entry.isDirty) return entry
+    entry.committed = read(entry.table, bytesOf(entry.name))
+    entry.bytes = entry.committed
     return entry
   }
 
+  function change(entry: Entry, bytes: Uint8Array | undefined, decoded: unknown, pack: Entry['pack']): void {
+    if (marks.length > 0) {
+      undo.push({ bytes: entry.bytes, decoded: entry.decoded, pack: entry.pack, isDirty: entry.isDirty })
+      undone.push(entry)
+    }
+    entry.bytes = bytes
+    entry.decoded = decoded
+    entry.pack = pack
+    entry.isDirty = true
+    if (!entry.isListed) dirty.push(entry)
+    entry.isListed = true
+  }
+
+  function take(entry: Entry): TakenChange {
+    const { table } = entry
+    const id = bytesOf(entry.name)
+    const record = packed(entry)
+    const known = entry.committed
+    entry.bytes = record
+    entry.committed = record
+    entry.treeKey ??= treeKey(table, id)
+    return { table, id, record, treeKey: entry.treeKey, before: () => (known === UNREAD ? read(table, id) : known) }
+  }
+
   return {
-    get: (table, id) => entryOf(table, id).record,
-    set(table, id, record) {
-      const entry = entryOf(table, id)
-      if (marks.length > 0) undo.push({ entry, record: entry.record, dirty: entry.dirty })
-      entry.record = record
-      if (!entry.dirty) dirty.push(entry)
-      entry.dirty = true
+    get: (table, id) => packed(load(entries.find(table, nameOf(id)))),
+    set: (table, id, record) => change(entries.find(table, nameOf(id)), record, undefined, undefined),
+    getDecoded<Id, Record>(form: RecordForm<Id, Record>, id: Id): Record | undefined {
+      const entry = load(entries.findId(form, id))
+      if (entry.decoded === undefined && entry.bytes !== undefined) entry.decoded = form.unpack(entry.bytes)
+      return entry.decoded as Record | undefined
+    },
+    setDecoded(form, id, record) {
+      change(entries.findId(form, id), undefined, record, form.pack)
     },
     checkpoint() {
       marks.push(undo.length)
     },
     commit() {
       assert(marks.pop() !== undefined, 'commit without checkpoint')
-      if (marks.length === 0) undo.length = 0
+      if (marks.length > 0) return
+      undo.length = 0
+      undone.length = 0
     },
     revert() {
       const mark = marks.pop()
       assert(mark !== undefined, 'revert without checkpoint')
       while (undo.length > mark) {
-        const last = undo.pop()
-        if (!last) break
-        last.entry.record = last.record
-        last.entry.dirty = last.dirty
+        const before = undo.pop()
+        const entry = undone.pop()
+        if (entry && before) Object.assign(entry, before)
       }
     },
     takeChanges() {
       assert(marks.length === 0, 'changes taken inside a checkpoint')
-      // An entry stands here twice, or no longer dirty, when its change was undone.
-      const changes = [...new Set(dirty)].filter((entry) => entry.dirty).map(({ table, id, record }) => ({ table, id, record }))
-      for (const entry of dirty) entry.dirty = false
+      const changes: TakenChange[] = []
+      for (const entry of dirty) {
+        if (entry.isDirty) changes.push(take(entry))
+        entry.isDirty = false
+        entry.isListed = false
+      }
       dirty = []
-      if (entries.size > CACHED_RECORDS_MAX) entries.clear()
+      entries.age()
       return changes
     },
     discard() {
       entries.clear()
       undo.length = 0
+      undone.length = 0
       marks.length = 0
       dirty = []
     },
   }
 }
 
-/** Table and id as a Map key, one character a byte. A loop: spreading the bytes into one call takes five times as long. */
-function keyOf(table: number, id: Uint8Array): string {
-  let key = String.fromCharCode(table)
-  for (let i = 0; i < id.length; i++) key += String.fromCharCode(id[i] ?? 0)
-  return key
+/** Entries by table and name: a young generation, and one that goes when the young has grown old. What is asked for is young again. */
+function createEntries() {
+  let young: Map<string, Entry>[] = []
+  let old: Map<string, Entry>[] = []
+  let count = 0
+
+  function known(table: number, name: string): Entry | undefined {
+    const found = young[table]?.get(name)
+    if (found) return found
+    const aged = old[table]?.get(name)
+    return aged && add(aged)
+  }
+
+  function add(entry: Entry): Entry {
+    const own = young[entry.table] ?? new Map<string, Entry>()
+    young[entry.table] = own
+    own.set(entry.name, entry)
+    count++
+    return entry
+  }
+
+  function find(table: number, name: string): Entry {
+    return (
+      known(table, name) ??
+      add({
+        table,
+        name,
+        bytes: undefined,
+        decoded: undefined,
+        pack: undefined,
+        committed: UNREAD,
+        treeKey: undefined,
+        isDirty: false,
+        isListed: false,
+      })
+    )
+  }
+
+  return {
+    find,
+    /** The entry of an id, whatever form it comes in: only names that are hex of a packed id get in. */
+    findId: <Id, Record>(form: RecordForm<Id, Record>, id: Id): Entry =>
+      known(form.number, form.name(id)) ?? find(form.number, nameOf(form.packId(id))),
+    /** Lets the old go if the young are many. Nothing may be dirty. */
+    age(): void {
+      if (count < CACHED_RECORDS_MAX / 2) return
+      old = young
+      young = []
+      count = 0
+    },
+    clear(): void {
+      young = []
+      old = []
+      count = 0
+    },
+  }
+}
+
+function packed(entry: Entry): Uint8Array | undefined {
+  if (entry.bytes === undefined && entry.decoded !== undefined) entry.bytes = entry.pack?.(entry.decoded as never)
+  return entry.bytes
+}
+
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
+
+function nameOf(id: Uint8Array): string {
+  let name = ''
+  for (let i = 0; i < id.length; i++) name += HEX[id[i] ?? 0]
+  return name
+}
+
+function bytesOf(name: string): Uint8Array {
+  const bytes = new Uint8Array(name.length / 2)
+  for (let i = 0; i < bytes.length; i++) bytes[i] = (digitAt(name, 2 * i) << 4) | digitAt(name, 2 * i + 1)
+  return bytes
+}
+
+/** The value of a lowercase hex digit. */
+function digitAt(text: string, at: number): number {
+  const code = text.charCodeAt(at)
+  return code < 58 ? code - 48 : code - 87
 }
 
 /** The changes as the tree takes them. */
-export function toTreeChanges(changes: readonly LedgerChange[]): TreeChange[] {
-  return changes.map(({ table, id, record }) => ({ key: treeKey(table, id), record }))
+export function toTreeChanges(changes: readonly TakenChange[]): TreeChange[] {
+  return changes.map(({ treeKey: key, record, before }) => ({ key, record, before }))
 }

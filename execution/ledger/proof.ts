@@ -3,6 +3,7 @@
  * Spec: docs/spec/ledger.md#proof
  */
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { assert } from '../assert.ts'
 import { sha256 } from '../sha256.ts'
 import { bitOf, EMPTY, innerHash, type LedgerTree, leafHash } from './tree.ts'
 
@@ -16,15 +17,17 @@ export type LedgerProof = {
   readonly siblings: readonly Hex[]
 }
 
-/** The proof for a key at the tree's committed root. */
-export function createLedgerProof(tree: LedgerTree, key: Uint8Array): LedgerProof {
+/** The proof for a key at the tree's committed root; `record` is what stands there at that root. */
+export function createLedgerProof(tree: LedgerTree, key: Uint8Array, record: Uint8Array | undefined): LedgerProof {
   const { leaf, siblings } = tree.path(key)
   const hexKey = bytesToHex(key)
-  const present = leaf !== undefined && bytesToHex(leaf.key) === hexKey
+  const other = leaf && bytesToHex(leaf.key) !== hexKey ? leaf : undefined
+  const valueHash = leaf && !other ? bytesToHex(leaf.valueHash) : undefined
+  assert(valueHash === (record && bytesToHex(sha256(record))), 'the record is not the one of this root')
   return {
     key: hexKey,
-    record: present ? bytesToHex(leaf.record) : undefined,
-    other: leaf === undefined || present ? undefined : { key: bytesToHex(leaf.key), valueHash: bytesToHex(sha256(leaf.record)) },
+    record: record && bytesToHex(record),
+    other: other && { key: bytesToHex(other.key), valueHash: bytesToHex(other.valueHash) },
     siblings: siblings.map((sibling) => bytesToHex(sibling)),
   }
 }

@@ -5,7 +5,7 @@
 import { type AbiParameter, bytesToHex, type Hex, parseAbiParameters } from 'viem'
 import { assert } from '../assert.ts'
 import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, RecordForm } from './ledger.ts'
 
 /** A typed window on one table. */
 export type Table<Id, Record> = {
@@ -35,20 +35,38 @@ function table<const I extends readonly AbiParameter[], const R extends readonly
     assert(value, `record of ${name} is malformed: ${bytesToHex(bytes)}`)
     return value
   }
+  const form: RecordForm<FieldsOf<I>, FieldsOf<R>> = {
+    number,
+    name: nameBy(id),
+    packId: (value) => idFields.pack(value),
+    pack: (content) => recordFields.pack(content),
+    unpack: decode,
+  }
   return {
     number,
     name,
     id,
     record,
-    encodeId: (value) => idFields.pack(value),
+    encodeId: form.packId,
     decode,
-    get: (ledger, value) => {
-      const bytes = ledger.get(number, idFields.pack(value))
-      return bytes && decode(bytes)
-    },
-    put: (ledger, value, content) => ledger.set(number, idFields.pack(value), recordFields.pack(content)),
-    delete: (ledger, value) => ledger.set(number, idFields.pack(value), undefined),
+    get: (ledger, value) => ledger.getDecoded(form, value),
+    put: (ledger, value, content) => ledger.setDecoded(form, value, content),
+    delete: (ledger, value) => ledger.setDecoded(form, value, undefined),
   }
+}
+
+/** What names ids of these parameters: their hex, without packing them first. */
+function nameBy(parameters: readonly AbiParameter[]): (id: object) => string {
+  const parts = parameters.map(({ name = '', type }) => {
+    if (!type.startsWith('uint')) return (id: object) => (id as Readonly<Record<string, Hex>>)[name]?.slice(2) ?? ''
+    const digits = Number(type.slice(4)) / 4
+    return (id: object) => (id as Readonly<Record<string, number | bigint>>)[name]?.toString(16).padStart(digits, '0') ?? ''
+  })
+  const [first, second, ...others] = parts
+  assert(first, 'an id has a part')
+  if (!second) return first
+  if (others.length === 0) return (id) => first(id) + second(id)
+  return (id) => parts.reduce((name, part) => name + part(id), '')
 }
 
 const system = parseAbiParameters('uint8 item')

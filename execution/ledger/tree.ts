@@ -1,114 +1,466 @@
 /**
  * The ledger's tree: a binary sparse Merkle tree in which a leaf sits at its shortest unique prefix.
  *
- * A block's changes are committed in one sorted pass; every touched node is hashed once, level by level in batches. Nodes are stored
- * under their hash and never change, so every root that was ever committed stays readable.
- * Stored form: inner = left(32) ‖ right(32), leaf = key(32) ‖ record; the first bit of the hash says which (1 = leaf).
+ * A block's changes are committed in one sorted pass; every touched node is hashed once, level by level in batches. The tree is stored in pages of
+ * four levels (execution/ledger/page.ts) that are numbered as they are made and never change, so that every root that was ever committed stays
+ * readable, and a database that sorts by key gets them in their order. A page that changed is stored again under a new number.
+ * Stored entries: 0x00 ‖ page number(uint48) → page; 0x01 ‖ root(32) → number of its first page(uint48) ‖ next free number(uint48);
+ * 0x02 ‖ value hash(32) → a record that was replaced or deleted (those that still stand are kept by table and id).
  * Spec: docs/spec/ledger.md#tree
  */
 import { bytesToHex, type Hex } from 'viem'
 import { assert } from '../assert.ts'
-import { sha256, sha256Pairs } from '../sha256.ts'
+import { sha256 } from '../sha256.ts'
+import {
+  childOf,
+  clearNode,
+  clearPage,
+  contentAt,
+  copyHash,
+  copyWords,
+  createPage,
+  decodePage,
+  encodePage,
+  FIRST_PLACE,
+  hashPages,
+  moveLeaf,
+  type Page,
+  putChild,
+  putLeaf,
+  readUint48,
+  storedBytes,
+  writeUint48,
+} from './page.ts'
 
 /** Root of the tree without records, and every empty place in a tree: 32 zero bytes. */
 export const EMPTY: Uint8Array = new Uint8Array(32)
 
-/** Nodes kept in memory between commits before the tree is let go of and read again from its root. */
-const RESIDENT_NODES_MAX = 400_000
+/** Pages kept in memory, 40 MiB: beyond them those that were longest not used are read again when needed. */
+export const RESIDENT_PAGES_MAX = 16_384
+/** Pages out of use that are kept to be used again. */
+const SPARE_PAGES_MAX = 1_024
 
-/** Where committed nodes are read from. */
-export type NodeReader = (hash: Uint8Array) => Uint8Array | undefined
+const ENTRY = { page: 0x00, root: 0x01, past: 0x02 } as const
+
+/** Something that the tree has stored, under a key of its own making. */
+export type TreeEntry = { readonly key: Uint8Array; readonly bytes: Uint8Array }
+
+/** Where stored entries are read from. */
+export type TreeReader = (key: Uint8Array) => Uint8Array | undefined
 
 /** A record to write, or (record undefined) to delete. */
-export type TreeChange = { readonly key: Uint8Array; readonly record: Uint8Array | undefined }
+export type TreeChange = {
+  readonly key: Uint8Array
+  readonly record: Uint8Array | undefined
+  /** The record that stands there until now, asked for if there is one: it is stored for who reads older roots. Without it nothing is. */
+  readonly before?: () => Uint8Array | undefined
+}
 
-/** A node that a commit made, in stored form. */
-export type NewNode = { readonly hash: Uint8Array; readonly bytes: Uint8Array }
+/** A leaf: key of the record and sha256 of its content. */
+export type TreeLeaf = { readonly key: Uint8Array; readonly valueHash: Uint8Array }
 
 export type LedgerTree = {
   root(): Uint8Array
-  /** Applies the changes and returns the new root; `onNode` gets each new node. Of two changes of one key the later wins. */
-  commit(changes: readonly TreeChange[], onNode: (node: NewNode) => void): Uint8Array
-  /** The record under the key, or undefined. */
-  get(key: Uint8Array): Uint8Array | undefined
+  /**
+   * Applies the changes and returns the new root. `onEntry` gets what is to be stored before the next commit is over, `onStale` the key of each page
+   * that the new root has no more. Of two changes of one key the later wins.
+   */
+  commit(changes: readonly TreeChange[], onEntry: (entry: TreeEntry) => void, onStale?: (key: Uint8Array) => void): Uint8Array
+  /** sha256 of the record under the key, or undefined. */
+  valueHash(key: Uint8Array): Uint8Array | undefined
   /** What is found on the way to the key: the leaf there (perhaps another key's) and the siblings from its level up to the root. */
-  path(key: Uint8Array): { leaf: { key: Uint8Array; record: Uint8Array } | undefined; siblings: Uint8Array[] }
+  path(key: Uint8Array): { leaf: TreeLeaf | undefined; siblings: Uint8Array[] }
   /** Forgets everything that was not committed and stands at this root. */
   reset(root: Uint8Array): void
+  /** Pages in memory. */
+  residentPages(): number
 }
 
-type Leaf = { kind: 'leaf'; key: Uint8Array; record: Uint8Array; hash: Uint8Array | undefined }
-type Inner = { kind: 'inner'; left: Node; right: Node; hash: Uint8Array | undefined }
-/** A committed node that is not in memory. */
-type Stub = { kind: 'stub'; hash: Uint8Array }
-type Node = Leaf | Inner | Stub | undefined
+/** A page that a commit changed, and the node above it. */
+type Touched = { readonly page: Page; readonly parent: Page | undefined; readonly node: number }
 
-/** A tree at a committed root. */
-export function createLedgerTree(root: Uint8Array, readNode: NodeReader): LedgerTree {
-  let top: Node = stubOf(root)
-  let residentNodes = 0
+/** A tree at a committed root. Throws where the root is not stored. */
+export function createLedgerTree(root: Uint8Array, readEntry: TreeReader, residentPagesMax = RESIDENT_PAGES_MAX): LedgerTree {
+  const pages = createPages(readEntry, residentPagesMax)
+  let rootHash = EMPTY
+  let topId = 0
+  reset(root)
 
-  function load(node: Leaf | Inner | Stub): Leaf | Inner {
-    if (node.kind !== 'stub') return node
-    const bytes = readNode(node.hash)
-    assert(bytes, `ledger node ${bytesToHex(node.hash)} is missing`)
-    if (isLeafHash(node.hash)) return { kind: 'leaf', key: bytes.slice(0, 32), record: bytes.slice(32), hash: node.hash }
-    return { kind: 'inner', left: stubOf(bytes.slice(0, 32)), right: stubOf(bytes.slice(32, 64)), hash: node.hash }
+  function reset(newRoot: Uint8Array): void {
+    const stored = readEntry(entryKey(ENTRY.root, newRoot))
+    assert(stored || newRoot.every((byte) => byte === 0), `ledger root ${bytesToHex(newRoot)} is missing`)
+    rootHash = newRoot
+    topId = stored ? readUint48(stored, 0) : 0
+    pages.restart(stored ? readUint48(stored, 6) : 1)
   }
 
-  /** Changes are sorted, distinct, and share the node's prefix of `depth` bits. */
-  function update(node: Node, depth: number, changes: readonly TreeChange[]): Node {
-    if (changes.length === 0) return node
-    if (node === undefined) return build(depth, changes.flatMap(toLeaf))
-    const loaded = load(node)
-    if (node.kind === 'stub') residentNodes++
-    if (loaded.kind === 'leaf') return build(depth, mergeLeaf(loaded, changes))
-    const split = firstWithBit(changes, depth)
-    const left = update(loaded.left, depth + 1, changes.slice(0, split))
-    const right = update(loaded.right, depth + 1, changes.slice(split))
-    if (left === undefined && (right === undefined || isLeaf(right))) return right
-    if (right === undefined && isLeaf(left)) return left
-    return { kind: 'inner', left, right, hash: undefined }
-  }
-
-  function walk(key: Uint8Array, onSibling: (hash: Node) => void): Leaf | undefined {
-    let node = top
-    for (let depth = 0; node !== undefined; depth++) {
-      const loaded: Leaf | Inner = load(node)
-      if (loaded.kind === 'leaf') return loaded
-      const right = bitOf(key, depth)
-      onSibling(right ? loaded.left : loaded.right)
-      node = right ? loaded.right : loaded.left
+  function walk(key: Uint8Array, onStep: (page: Page, sibling: number) => void): { page: Page; node: number } | undefined {
+    if (topId === 0) return undefined
+    let page = pages.read(topId)
+    let node = 1
+    for (let depth = 0; ; ) {
+      if (((page.leaves >>> node) & 1) === 1) return { page, node }
+      if (((page.inners >>> node) & 1) === 0) return undefined
+      if (node >= FIRST_PLACE) {
+        page = pages.read(childOf(page, node))
+        node = 1
+        continue
+      }
+      node = 2 * node + bitAt(key, 0, depth++)
+      onStep(page, node ^ 1)
     }
-    return undefined
   }
 
   return {
-    root: () => hashOf(top),
-    commit(changes, onNode) {
-      top = update(top, 0, sortDistinct(changes))
-      residentNodes += hashDirty(top, onNode)
-      const newRoot = hashOf(top)
-      if (residentNodes > RESIDENT_NODES_MAX) {
-        top = stubOf(newRoot)
-        residentNodes = 0
-      }
-      return newRoot
+    root: () => rootHash,
+    commit(changes, onEntry, onStale) {
+      pages.trim()
+      const committed = commitChanges({ pages, topId, sorted: sortChanges(changes), onEntry, onStale })
+      if (!committed) return rootHash
+      topId = committed.topId
+      rootHash = committed.root
+      const entry = new Uint8Array(12)
+      writeUint48(entry, 0, topId)
+      writeUint48(entry, 6, pages.seal())
+      onEntry({ key: entryKey(ENTRY.root, rootHash), bytes: entry })
+      return rootHash
     },
-    get(key) {
-      const leaf = walk(key, () => {})
-      return leaf && compareKeys(leaf.key, key) === 0 ? leaf.record : undefined
+    valueHash(key) {
+      pages.trim()
+      const found = walk(key, () => {})
+      if (!found) return undefined
+      const leaf = leafAt(found.page, found.node)
+      return compareKeys(leaf.key, key) === 0 ? leaf.valueHash : undefined
     },
     path(key) {
+      pages.trim()
       const siblings: Uint8Array[] = []
-      const leaf = walk(key, (node) => siblings.push(hashOf(node)))
-      return { leaf: leaf && { key: leaf.key, record: leaf.record }, siblings: siblings.reverse() }
+      const found = walk(key, (page, sibling) => {
+        hashPages([page])
+        siblings.push(page.bytes.slice(sibling * 32, sibling * 32 + 32))
+      })
+      return { leaf: found && leafAt(found.page, found.node), siblings: siblings.reverse() }
     },
-    reset(newRoot) {
-      top = stubOf(newRoot)
-      residentNodes = 0
+    reset,
+    residentPages: pages.count,
+  }
+}
+
+type Commit = {
+  readonly pages: Pages
+  readonly topId: number
+  readonly sorted: SortedChanges
+  readonly onEntry: (entry: TreeEntry) => void
+  readonly onStale: ((key: Uint8Array) => void) | undefined
+}
+
+/** Applies sorted changes to the pages, hashes and stores them. Undefined: nothing changed. */
+function commitChanges(commit: Commit): { root: Uint8Array; topId: number } | undefined {
+  const { pages, sorted, onEntry } = commit
+  if (sorted.count === 0) return undefined
+  const top = commit.topId === 0 ? pages.make() : pages.read(commit.topId)
+  const levels: Touched[][] = []
+  const isChanged = createUpdate(commit, levels)(top)
+  if (!isChanged) {
+    if (commit.topId === 0) pages.drop(top)
+    return undefined
+  }
+  if (commit.topId !== 0) commit.onStale?.(pageKey(commit.topId))
+  if (((top.leaves | top.inners) & 2) === 0) {
+    pages.drop(top)
+    return { root: EMPTY, topId: 0 }
+  }
+  if (commit.topId !== 0) pages.renew(top)
+  levels[0] = [{ page: top, parent: undefined, node: 0 }]
+  for (const level of levels.toReversed()) {
+    hashPages(level.map(({ page }) => page))
+    for (const { page, parent, node } of level) if (parent) copyHash(page, parent, node)
+  }
+  storePages(levels.flat(), onEntry)
+  return { root: top.bytes.slice(32, 64), topId: top.id }
+}
+
+function storePages(touched: readonly Touched[], onEntry: (entry: TreeEntry) => void): void {
+  const bytes = new Uint8Array(touched.reduce((sum, { page }) => sum + storedBytes(page), 0))
+  let from = 0
+  for (const { page } of touched) {
+    const to = encodePage(page, bytes, from)
+    onEntry({ key: pageKey(page.id), bytes: bytes.subarray(from, to) })
+    from = to
+  }
+}
+
+/** What applies sorted changes to the tree below a page and fills `levels` with the pages below it that changed, by their level. */
+function createUpdate({ pages, sorted, onEntry, onStale }: Commit, levels: Touched[][]): (top: Page) => boolean {
+  /** The leaf that has to make room for others. One at a time: what is put in its place is new all the way down. */
+  const moved = new Int32Array(16)
+  const movedKey = new Uint8Array(moved.buffer, 0, 32)
+
+  /** Applies changes `from` to `to`, which share the node's prefix of `depth` bits. False: the node is what it was. */
+  function apply(page: Page, node: number, depth: number, from: number, to: number): boolean {
+    if (from === to) return false
+    if (((page.inners >>> node) & 1) === 0) return applyAtEnd(page, node, depth, from, to)
+    if (node >= FIRST_PLACE) return applyBelow(page, node, depth, from, to)
+    const split = sorted.firstWithBit(depth, from, to)
+    const isLeftChanged = apply(page, 2 * node, depth + 1, from, split)
+    const isRightChanged = apply(page, 2 * node + 1, depth + 1, split, to)
+    if (isLeftChanged || isRightChanged) join(page, node)
+    return isLeftChanged || isRightChanged
+  }
+
+  /** An inner node of which at most a leaf is left is that leaf. */
+  function join(page: Page, node: number): void {
+    const inners = (page.inners >>> (2 * node)) & 3
+    const leaves = (page.leaves >>> (2 * node)) & 3
+    if (inners === 0 && leaves !== 3) {
+      if (leaves === 0) clearNode(page, node)
+      else moveLeaf(page, leaves === 1 ? 2 * node : 2 * node + 1, page, node)
+    } else page.unhashed |= 1 << node
+  }
+
+  function applyBelow(page: Page, node: number, depth: number, from: number, to: number): boolean {
+    const child = pages.read(childOf(page, node))
+    if (!apply(child, 1, depth, from, to)) return false
+    onStale?.(pageKey(child.id))
+    if ((child.inners & 2) !== 0) {
+      pages.renew(child)
+      touch(child, page, node, depth)
+      return true
+    }
+    clearNode(page, node)
+    if ((child.leaves & 2) !== 0) moveLeaf(child, 1, page, node)
+    pages.drop(child)
+    return true
+  }
+
+  function touch(child: Page, page: Page, node: number, depth: number): void {
+    putChild(page, node, child.id)
+    const level = levels[depth >> 2] ?? []
+    levels[depth >> 2] = level
+    level.push({ page: child, parent: page, node })
+  }
+
+  /** Where a leaf or nothing stands. */
+  function applyAtEnd(page: Page, node: number, depth: number, from: number, to: number): boolean {
+    const isLeaf = ((page.leaves >>> node) & 1) === 1
+    const at = contentAt(node)
+    const same = isLeaf ? sorted.indexOfKey(page.bytes, at * 4, from, to) : -1
+    const isMoved = isLeaf && same === -1
+    if ((!isLeaf || isMoved) && sorted.written(from, to) === 0) return false
+    if (isMoved) copyWords(page.words, at, moved, 0, 16)
+    if (same !== -1) {
+      const isEqual = sorted.hasValue(same, page.words, at + 8)
+      if (isEqual && sorted.written(from, to) === 1) return false
+      if (!isEqual) keepPast(sorted.changeAt(same), page.bytes.slice(at * 4 + 32, at * 4 + 64))
+    }
+    place(page, node, depth, from, to, isMoved)
+    return true
+  }
+
+  function keepPast({ before }: TreeChange, valueHash: Uint8Array): void {
+    const record = before?.()
+    if (record) onEntry({ key: entryKey(ENTRY.past, valueHash), bytes: record })
+  }
+
+  /** Fills a node's place with the records of these changes, and with the leaf that was moved. */
+  function place(page: Page, node: number, depth: number, from: number, to: number, withMoved: boolean): void {
+    clearNode(page, node)
+    const count = sorted.written(from, to) + (withMoved ? 1 : 0)
+    if (count === 0) return
+    if (count === 1) {
+      if (withMoved) putLeaf(page, node, moved, 0)
+      else putLeaf(page, node, sorted.words, sorted.firstWritten(from) * 16)
+      return
+    }
+    if (node >= FIRST_PLACE) {
+      const child = pages.make()
+      place(child, 1, depth, from, to, withMoved)
+      touch(child, page, node, depth)
+      return
+    }
+    const split = sorted.firstWithBit(depth, from, to)
+    const isRight = bitAt(movedKey, 0, depth) === 1
+    place(page, 2 * node, depth + 1, from, split, withMoved && !isRight)
+    place(page, 2 * node + 1, depth + 1, split, to, withMoved && isRight)
+    page.inners |= 1 << node
+    page.unhashed |= 1 << node
+  }
+
+  return (top) => apply(top, 1, 0, 0, sorted.count)
+}
+
+/** The pages in memory, by number. */
+type Pages = {
+  read(id: number): Page
+  /** A new page with the next number. */
+  make(): Page
+  /** Gives a page that changed the next number. */
+  renew(page: Page): void
+  drop(page: Page): void
+  /** Ends a commit; returns the next number. What the last two commits made stays in memory: it may not be stored yet. */
+  seal(): number
+  /** Forgets pages beyond the most that are kept. Nobody may hold one. */
+  trim(): void
+  /** Forgets all pages. */
+  restart(nextId: number): void
+  count(): number
+}
+
+function createPages(readEntry: TreeReader, residentMax: number): Pages {
+  const byId = new Map<number, Page>()
+  const spare: Page[] = []
+  let nextId = 1
+  let lastCommitFrom = 1
+  let keptFrom = 1
+  let trimAt = residentMax
+
+  function add(page: Page, id: number): Page {
+    page.id = id
+    page.used = true
+    byId.set(id, page)
+    return page
+  }
+
+  function release(page: Page): void {
+    byId.delete(page.id)
+    if (spare.length >= SPARE_PAGES_MAX) return
+    clearPage(page)
+    spare.push(page)
+  }
+
+  return {
+    read(id) {
+      const known = byId.get(id)
+      if (known) {
+        known.used = true
+        return known
+      }
+      const stored = readEntry(pageKey(id))
+      assert(stored, `ledger page ${id} is missing`)
+      const page = spare.pop() ?? createPage()
+      decodePage(stored, page)
+      return add(page, id)
+    },
+    make: () => add(spare.pop() ?? createPage(), nextId++),
+    renew(page) {
+      byId.delete(page.id)
+      add(page, nextId++)
+    },
+    drop: release,
+    seal() {
+      keptFrom = lastCommitFrom
+      lastCommitFrom = nextId
+      trimAt = residentMax + (residentMax >> 5) // more than before may be forgotten now
+      return nextId
+    },
+    trim() {
+      if (byId.size <= trimAt) return
+      // Each page gets a second chance: the oldest is forgotten if nobody came by since it was the oldest before.
+      let tries = 2 * byId.size
+      for (const [id, page] of byId) {
+        if (byId.size <= residentMax || tries-- === 0) break
+        if (id < keptFrom && !page.used) release(page)
+        else {
+          page.used = false
+          byId.delete(id)
+          byId.set(id, page)
+        }
+      }
+      trimAt = Math.max(residentMax, byId.size) + (residentMax >> 5)
+    },
+    restart(next) {
+      byId.clear()
+      trimAt = residentMax
+      nextId = next
+      lastCommitFrom = next
+      keptFrom = next
+    },
+    count: () => byId.size,
+  }
+}
+
+/** Changes by ascending key, each key once. */
+type SortedChanges = {
+  readonly count: number
+  /** Key and value hash of each change, sixteen words. */
+  readonly words: Int32Array
+  changeAt(index: number): TreeChange
+  /** How many changes from `from` up to `to` write a record. */
+  written(from: number, to: number): number
+  /** The first change from `from` on that writes a record. */
+  firstWritten(from: number): number
+  /** The first change that has bit `depth` set; they share the bits before it. */
+  firstWithBit(depth: number, from: number, to: number): number
+  /** The change of the key that stands at `at`, or -1. */
+  indexOfKey(bytes: Uint8Array, at: number, from: number, to: number): number
+  /** Whether the change writes the value whose hash is the eight words at `at`. */
+  hasValue(index: number, words: Int32Array, at: number): boolean
+}
+
+function sortChanges(changes: readonly TreeChange[]): SortedChanges {
+  const distinct = sortDistinct(changes)
+  const count = distinct.length
+  const words = new Int32Array(count * 16)
+  const bytes = new Uint8Array(words.buffer)
+  const writtenBefore = new Uint32Array(count + 1)
+  for (const [i, { key, record }] of distinct.entries()) {
+    bytes.set(key, i * 64)
+    if (record) bytes.set(sha256(record), i * 64 + 32)
+    writtenBefore[i + 1] = (writtenBefore[i] ?? 0) + (record ? 1 : 0)
+  }
+  const written = (from: number, to: number) => (writtenBefore[to] ?? 0) - (writtenBefore[from] ?? 0)
+  return {
+    count,
+    words,
+    written,
+    changeAt(index) {
+      const change = distinct[index]
+      assert(change)
+      return change
+    },
+    firstWritten(from) {
+      let at = from
+      while (at < count && written(at, at + 1) === 0) at++
+      return at
+    },
+    firstWithBit(depth, from, to) {
+      let low = from
+      let high = to
+      while (low < high) {
+        const middle = (low + high) >> 1
+        if (bitAt(bytes, middle * 64, depth) === 1) high = middle
+        else low = middle + 1
+      }
+      return low
+    },
+    indexOfKey(other, at, from, to) {
+      for (let i = from; i < to; i++) if (equalBytes(bytes, i * 64, other, at)) return i // few: they share the prefix of a leaf
+      return -1
+    },
+    hasValue(index, other, at) {
+      if (written(index, index + 1) === 0) return false
+      for (let i = 0; i < 8; i++) if (words[index * 16 + 8 + i] !== other[at + i]) return false
+      return true
     },
   }
+}
+
+function sortDistinct(changes: readonly TreeChange[]): TreeChange[] {
+  // Most keys differ within their first six bytes, which are one number.
+  const prefixes = Float64Array.from(changes, ({ key }) => readUint48(key, 0))
+  const order = Uint32Array.from(changes, (_, i) => i).sort((a, b) => {
+    const difference = (prefixes[a] ?? 0) - (prefixes[b] ?? 0)
+    return difference !== 0 ? difference : compareKeys(changes[a]?.key ?? EMPTY, changes[b]?.key ?? EMPTY) || a - b
+  })
+  const distinct: TreeChange[] = []
+  for (const index of order) {
+    const change = changes[index]
+    const last = distinct.at(-1)
+    if (!change) continue
+    if (last && compareKeys(last.key, change.key) === 0) distinct.pop()
+    distinct.push(change)
+  }
+  return distinct
 }
 
 /** Key of a record: sha256(table ‖ id). */
@@ -117,6 +469,16 @@ export function treeKey(table: number, id: Uint8Array): Uint8Array {
   preimage[0] = table
   preimage.set(id, 1)
   return sha256(preimage)
+}
+
+/** Key under which a record stands stored that is no longer the latest of its table and id. */
+export function pastKey(valueHash: Uint8Array): Uint8Array {
+  return entryKey(ENTRY.past, valueHash)
+}
+
+/** Whether a stored entry is a page. */
+export function isPageKey(key: Uint8Array): boolean {
+  return key[0] === ENTRY.page
 }
 
 /** Hash of a leaf. */
@@ -131,12 +493,7 @@ export function innerHash(left: Uint8Array, right: Uint8Array): Uint8Array {
 
 /** Bit `depth` of a key, 0 being the highest bit of the first byte. */
 export function bitOf(key: Uint8Array, depth: number): boolean {
-  return (((key[depth >> 3] ?? 0) >> (7 - (depth & 7))) & 1) === 1
-}
-
-/** Whether a hash is a leaf's. */
-export function isLeafHash(hash: Uint8Array): boolean {
-  return ((hash[0] ?? 0) & 0x80) !== 0
+  return bitAt(key, 0, depth) === 1
 }
 
 /** Hex of a tree's root. */
@@ -144,91 +501,33 @@ export function rootHex(tree: LedgerTree): Hex {
   return bytesToHex(tree.root())
 }
 
-function build(depth: number, leaves: readonly Leaf[]): Node {
-  if (leaves.length <= 1) return leaves[0]
-  const split = firstWithBit(leaves, depth)
-  return { kind: 'inner', left: build(depth + 1, leaves.slice(0, split)), right: build(depth + 1, leaves.slice(split)), hash: undefined }
+function leafAt(page: Page, node: number): TreeLeaf {
+  const at = contentAt(node) * 4
+  return { key: page.bytes.slice(at, at + 32), valueHash: page.bytes.slice(at + 32, at + 64) }
 }
 
-function mergeLeaf(leaf: Leaf, changes: readonly TreeChange[]): Leaf[] {
-  const at = changes.findIndex((change) => compareKeys(change.key, leaf.key) >= 0)
-  const before = at === -1 ? changes : changes.slice(0, at)
-  const after = at === -1 ? [] : changes.slice(at)
-  const replaced = after[0] !== undefined && compareKeys(after[0].key, leaf.key) === 0
-  return [...before.flatMap(toLeaf), ...(replaced ? [] : [leaf]), ...after.flatMap(toLeaf)]
+/** Bit `depth` of the key that starts at `at`. */
+function bitAt(bytes: Uint8Array, at: number, depth: number): number {
+  return ((bytes[at + (depth >> 3)] ?? 0) >> (7 - (depth & 7))) & 1
 }
 
-function toLeaf(change: TreeChange): Leaf[] {
-  return change.record === undefined ? [] : [{ kind: 'leaf', key: change.key, record: change.record, hash: undefined }]
+function pageKey(id: number): Uint8Array {
+  const key = new Uint8Array(7)
+  key[0] = ENTRY.page
+  writeUint48(key, 1, id)
+  return key
 }
 
-/** Hashes every dirty node, children first, a level at a time. Returns how many there were. */
-function hashDirty(top: Node, onNode: (node: NewNode) => void): number {
-  const levels: (Leaf | Inner)[][] = []
-  collectDirty(top, levels)
-  let count = 0
-  for (const level of levels) {
-    const pairs = new Uint8Array(level.length * 64)
-    for (const [i, node] of level.entries()) {
-      pairs.set(node.kind === 'leaf' ? node.key : hashOf(node.left), i * 64)
-      pairs.set(node.kind === 'leaf' ? sha256(node.record) : hashOf(node.right), i * 64 + 32)
-    }
-    const hashes = new Uint8Array(level.length * 32)
-    sha256Pairs(pairs, hashes)
-    for (const [i, node] of level.entries()) {
-      node.hash = marked(hashes.slice(i * 32, i * 32 + 32), node.kind === 'leaf')
-      onNode({ hash: node.hash, bytes: node.kind === 'leaf' ? concat2(node.key, node.record) : pairs.slice(i * 64, i * 64 + 64) })
-    }
-    count += level.length
-  }
-  return count
+function entryKey(kind: number, hash: Uint8Array): Uint8Array {
+  const key = new Uint8Array(33)
+  key[0] = kind
+  key.set(hash, 1)
+  return key
 }
 
-/** Sorts dirty nodes by their height above the dirty leaves and clean nodes below them; returns the node's height plus one. */
-function collectDirty(node: Node, levels: (Leaf | Inner)[][]): number {
-  if (node === undefined || node.kind === 'stub' || node.hash !== undefined) return 0
-  const height = node.kind === 'leaf' ? 0 : Math.max(collectDirty(node.left, levels), collectDirty(node.right, levels))
-  const level = levels[height] ?? []
-  levels[height] = level
-  level.push(node)
-  return height + 1
-}
-
-function hashOf(node: Node): Uint8Array {
-  if (node === undefined) return EMPTY
-  assert(node.hash, 'node was not hashed')
-  return node.hash
-}
-
-function stubOf(hash: Uint8Array): Node {
-  return hash.every((byte) => byte === 0) ? undefined : { kind: 'stub', hash }
-}
-
-function isLeaf(node: Leaf | Inner | Stub | undefined): boolean {
-  return node !== undefined && (node.kind === 'leaf' || (node.kind === 'stub' && isLeafHash(node.hash)))
-}
-
-function sortDistinct(changes: readonly TreeChange[]): TreeChange[] {
-  const sorted = changes
-    .map((change, order) => ({ change, order }))
-    .sort((a, b) => compareKeys(a.change.key, b.change.key) || a.order - b.order)
-  return sorted.flatMap(({ change }, i) => {
-    const next = sorted[i + 1]
-    return next && compareKeys(next.change.key, change.key) === 0 ? [] : [change]
-  })
-}
-
-/** Index of the first item whose key has bit `depth` set; the items are sorted and share the bits before it. */
-function firstWithBit(items: readonly { readonly key: Uint8Array }[], depth: number): number {
-  let low = 0
-  let high = items.length
-  while (low < high) {
-    const middle = (low + high) >> 1
-    const item = items[middle]
-    if (item && bitOf(item.key, depth)) high = middle
-    else low = middle + 1
-  }
-  return low
+function equalBytes(a: Uint8Array, at: number, b: Uint8Array, otherAt: number): boolean {
+  for (let i = 0; i < 32; i++) if (a[at + i] !== b[otherAt + i]) return false
+  return true
 }
 
 function compareKeys(a: Uint8Array, b: Uint8Array): number {
@@ -247,12 +546,8 @@ function marked(hash: Uint8Array, leaf: boolean): Uint8Array {
 
 function pair(left: Uint8Array, right: Uint8Array): Uint8Array {
   assert(left.length === 32 && right.length === 32)
-  return concat2(left, right)
-}
-
-function concat2(a: Uint8Array, b: Uint8Array): Uint8Array {
-  const out = new Uint8Array(a.length + b.length)
-  out.set(a)
-  out.set(b, a.length)
+  const out = new Uint8Array(64)
+  out.set(left)
+  out.set(right, 32)
   return out
 }

@@ -60,11 +60,11 @@ function change(number: number, round: number): Change {
 
 async function createTrees(first: readonly Change[]): Promise<Tree[]> {
   const ledgerNodes: Nodes = new Map()
-  const ledger = createLedgerTree(EMPTY, (hash) => ledgerNodes.get(nameOf(hash)))
+  const ledger = createLedgerTree(EMPTY, (key) => ledgerNodes.get(nameOf(key)))
   const commitToLedger = (changes: readonly Change[]) => {
     ledger.commit(
       changes.map(({ id, record }) => ({ key: treeKey(TABLE, id), record })),
-      ({ hash, bytes }) => ledgerNodes.set(nameOf(hash), bytes),
+      ({ key, bytes }) => ledgerNodes.set(nameOf(key), bytes),
     )
   }
   commitToLedger(first)

@@ -70,14 +70,14 @@ test('the block of the change is ruled by what was before it, the next one by th
 
   const blocks = [changed, next].map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
   const lookups = lookupsOf(blocks)
-  const readNode = chain.store.reader.ledgerNode
-  const executed = executeLane({ root: rootBefore, readNode, params, lookups }, laneRows(blocks))
+  const source = chain.store.reader
+  const executed = executeLane({ root: rootBefore, source, params, lookups }, laneRows(blocks))
   expect(executed.ok && executed.roots.at(-1)).toBe(next.roots.ledgerRoot)
   // Whoever starts behind the change, in its block, has but the ledger to say what rules there.
   const rows = laneRows(blocks.slice(0, 1))
   const firstNative = rows.findIndex(({ row }) => row.kind === 'native')
   const [ruling] = rows
-  const head = executeLane({ root: rootBefore, readNode, params, lookups }, rows.slice(0, firstNative))
+  const head = executeLane({ root: rootBefore, source, params, lookups }, rows.slice(0, firstNative))
   expect(ruling?.row.kind === 'block' && head.ok).toBe(true)
 })
 

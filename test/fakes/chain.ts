@@ -8,9 +8,8 @@ import { bytesToHex, encodeErrorResult, type Hex, hexToBytes, keccak256, pad, pa
 import { privateKeyToAccount } from 'viem/accounts'
 import { encodeBlock, hashHeader } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
-import { createLedgerProof } from '../../execution/ledger/proof.ts'
+import { proveRecord } from '../../execution/ledger/rootReader.ts'
 import { accounts } from '../../execution/ledger/tables.ts'
-import { createLedgerTree, treeKey } from '../../execution/ledger/tree.ts'
 import { datanetCreate } from '../../execution/native/datanetCreate.ts'
 import { invalid, type Rejection } from '../../execution/native/nativeType.ts'
 import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
@@ -306,8 +305,7 @@ function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate }: Scri
       return result.ok ? { ok: true, gas: result.gasUsed } : result
     },
     ledgerRecord: (table, id) => reader.ledgerRecord(table, id),
-    ledgerProof: (table, id) =>
-      createLedgerProof(createLedgerTree(hexToBytes(at.ledgerRoot), test.store.reader.ledgerNode), treeKey(table, id)),
+    ledgerProof: (table, id) => proveRecord(hexToBytes(at.ledgerRoot), test.store.reader, { table, id }),
     ledgerRoot: () => at.ledgerRoot,
   }
 }

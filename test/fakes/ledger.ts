@@ -4,7 +4,7 @@
  */
 import type { AbiParameter, Hex } from 'viem'
 import { compileFields } from '../../execution/fields.ts'
-import { createLedger, type JournaledLedger, type LedgerChange } from '../../execution/ledger/ledger.ts'
+import { createLedger, type JournaledLedger, type TakenChange } from '../../execution/ledger/ledger.ts'
 import {
   accounts,
   countersTable,
@@ -61,7 +61,7 @@ export function createMemoryLedger(): MemoryLedger {
   const committed = new Map<string, LedgerRecord>()
   const ledger = createLedger((table, id) => committed.get(keyOf(table, id))?.record)
 
-  function takeChanges(): LedgerChange[] {
+  function takeChanges(): TakenChange[] {
     const changes = ledger.takeChanges()
     for (const { table, id, record } of changes) {
       if (record) committed.set(keyOf(table, id), { table, id, record })

@@ -15,6 +15,7 @@ export function createMemoryStore(): MemoryStore {
   const slots = new Map<string, Uint8Array>()
   const codes = new Map<string, Uint8Array>()
   const nodes = new Map<string, Uint8Array>()
+  const entries = new Map<string, Uint8Array>()
   const records = new Map<string, { table: number; id: Uint8Array; record: Uint8Array }>()
   const slotKey = (address: Uint8Array, hashedSlot: Uint8Array) => bytesToHex(address) + bytesToHex(hashedSlot)
   function put<V>(map: Map<string, V>, key: string, value: V | undefined): void {
@@ -30,13 +31,14 @@ export function createMemoryStore(): MemoryStore {
       code: (hash) => codes.get(bytesToHex(hash)),
       trieNode: (hash) => nodes.get(bytesToHex(hash)),
       ledgerRecord: (table, id) => records.get(`${table}:${bytesToHex(id)}`)?.record,
-      ledgerNode: (hash) => nodes.get(bytesToHex(hash)),
+      ledgerEntry: (key) => entries.get(bytesToHex(key)),
     },
     write(writes) {
       for (const { address, value } of writes.accounts) put(accounts, bytesToHex(address), value)
       for (const { address, hashedSlot, value } of writes.slots) put(slots, slotKey(address, hashedSlot), value)
       for (const { hash, code } of writes.codes) codes.set(bytesToHex(hash), code)
-      for (const { hash, bytes } of [...writes.trieNodes, ...writes.ledgerNodes]) nodes.set(bytesToHex(hash), bytes)
+      for (const { hash, bytes } of writes.trieNodes) nodes.set(bytesToHex(hash), bytes)
+      for (const { key, bytes } of writes.ledgerEntries) entries.set(bytesToHex(key), bytes)
       for (const { table, id, record } of writes.ledgerRecords) put(records, `${table}:${bytesToHex(id)}`, record && { table, id, record })
     },
   }

@@ -193,11 +193,11 @@ test('what a rule wrote before it failed is undone with the frame', () => {
   const { one, ledger } = stepNamed('register a worker')
   const poor = { ...one, fields: { ...one.fields, stake: 5n }, valueWei: 5n } // found out after the stake was taken
   let writes = 0
-  const set: JournaledLedger['set'] = (...record) => {
+  const setDecoded: JournaledLedger['setDecoded'] = (...record) => {
     writes++
-    ledger.set(...record)
+    ledger.setDecoded(...record)
   }
-  const { result, operations } = callStep(ledger, poor, { ledger: { get: ledger.get, set } })
+  const { result, operations } = callStep(ledger, poor, { ledger: { ...ledger, setDecoded } })
   expect([codeOf(result), operations, ledger.takeChanges()]).toEqual(['stakeTooLow', [], []])
   expect(writes).toBeGreaterThan(0)
 })
@@ -382,8 +382,9 @@ test('whatever the bytes and whoever calls, a door answers, within its gas, and 
     fc.property(fc.oneof(hostileCalls, bentCalls), circumstances, steps, ({ precompile, data }, how, count) => {
       const ledger = worldAfter(count)
       const isQuiet = how.isStatic || how.isDelegated
-      const set: JournaledLedger['set'] = isQuiet ? () => expect.unreachable('nothing may be written here') : ledger.set
-      const { result, operations } = callIn(ledger, precompile, data, { ...how, ledger: { get: ledger.get, set } })
+      const quiet = () => expect.unreachable('nothing may be written here')
+      const guarded = isQuiet ? { ...ledger, set: quiet, setDecoded: quiet } : ledger
+      const { result, operations } = callIn(ledger, precompile, data, { ...how, ledger: guarded })
       if (result.kind !== 'outOfGas') expect(result.gasUsed).toBeLessThanOrEqual(how.gasLimit)
       expect(operations.length).toBeLessThanOrEqual(result.kind === 'return' ? 1 : 0)
       if (operations.length === 0) expect(ledger.takeChanges()).toEqual([])

@@ -85,7 +85,7 @@ async function derive(follower: Follower, { posted, payload }: PostedStory, l1: 
     follower.parent = built.block.header
     results.push(built)
   }
-  const ledger = { root: follower.ledgerRoot, readNode: store.reader.ledgerNode, params }
+  const ledger = { root: follower.ledgerRoot, source: store.reader, params }
   const different = checkExecuted(decoded.batch, results, { lastBlockHash: header.lastBlockHash, ledger })
   if (different) return different
   follower.ledgerRoot = results.at(-1)?.roots.ledgerRoot ?? follower.ledgerRoot

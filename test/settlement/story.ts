@@ -155,9 +155,8 @@ export function toBatch(
 ): { batch: Batch; parent: BatchParent } {
   const own = blocks.slice(first - 1, last).map(toLaneBlock)
   const rows = laneRows(own)
-  const { ledgerNode } = chain.store.reader
   const root = ledgerRoots[first - 1] ?? '0x'
-  const executed = executeLane({ root, readNode: ledgerNode, params: chain.genesis.params, lookups: lookupsOf(own) }, rows)
+  const executed = executeLane({ root, source: chain.store.reader, params: chain.genesis.params, lookups: lookupsOf(own) }, rows)
   if (!executed.ok) throw new Error(`the lane was refused: ${executed.rejection.code}`)
   const before = blocks[first - 2]?.block.header
   const parent = {

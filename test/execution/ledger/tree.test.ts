@@ -4,7 +4,16 @@ import fc from 'fast-check'
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { expect, test } from 'vitest'
 import { createLedgerProof, type LedgerProof, verifyLedgerProof } from '../../../execution/ledger/proof.ts'
-import { createLedgerTree, EMPTY, rootHex, type TreeChange, treeKey } from '../../../execution/ledger/tree.ts'
+import {
+  createLedgerTree,
+  EMPTY,
+  isPageKey,
+  pastKey,
+  rootHex,
+  type TreeChange,
+  type TreeEntry,
+  treeKey,
+} from '../../../execution/ledger/tree.ts'
 
 type Records = ReadonlyMap<Hex, Uint8Array>
 
@@ -29,14 +38,16 @@ function rootByDefinition(records: Records): Hex {
   return bytesToHex(rootOf(set, 0))
 }
 
-/** A tree in memory whose nodes are in `nodes` as they were stored. */
-function createStoredTree(nodes = new Map<Hex, Uint8Array>(), root: Uint8Array = EMPTY) {
-  const tree = createLedgerTree(root, (hash) => nodes.get(bytesToHex(hash)))
+type Entries = Map<Hex, Uint8Array>
+
+/** A tree whose entries are in `entries` as they were stored. Few pages stay in memory, so that most are read again. */
+function createStoredTree(entries: Entries = new Map(), root: Uint8Array = EMPTY) {
+  const tree = createLedgerTree(root, (key) => entries.get(bytesToHex(key)), 4)
   const commit = (changes: readonly TreeChange[]) => {
-    tree.commit(changes, ({ hash, bytes }) => nodes.set(bytesToHex(hash), bytes))
+    tree.commit(changes, ({ key, bytes }) => entries.set(bytesToHex(key), bytes))
     return rootHex(tree)
   }
-  return { tree, nodes, commit }
+  return { tree, entries, commit }
 }
 
 // Keys of four kinds, so that many of them collide and others share long prefixes: 4 bits, 28 bits, 68 bits, and anything.
@@ -62,17 +73,17 @@ test('after each block the root is the definition of the set of records, whateve
     fc.property(blocks, (list) => {
       const kept = createStoredTree()
       const records = new Map<Hex, Uint8Array>()
-      let reopened = createStoredTree(kept.nodes)
+      let reopened = createStoredTree(new Map())
       for (const changes of list) {
         applyTo(records, changes)
         const root = kept.commit(changes)
         expect(root).toBe(rootByDefinition(records))
         expect(reopened.commit(changes)).toBe(root)
-        reopened = createStoredTree(kept.nodes, hexToBytes(root))
+        reopened = createStoredTree(new Map(kept.entries), hexToBytes(root))
         for (const { key } of changes) {
           const want = records.get(bytesToHex(key))
-          expect(kept.tree.get(key)).toEqual(want)
-          expect(reopened.tree.get(key)).toEqual(want)
+          expect(kept.tree.valueHash(key)).toEqual(want && sha(want))
+          expect(reopened.tree.valueHash(key)).toEqual(want && sha(want))
         }
       }
     }),
@@ -80,27 +91,82 @@ test('after each block the root is the definition of the set of records, whateve
   )
 })
 
-test('a node is stored under the hash of what it holds, and every committed root stays readable', () => {
+test('every committed root stays readable, with its records and its proofs, and those that are stale are what no later root reads', () => {
   fc.assert(
-    fc.property(blocks, (list) => {
-      const { nodes, commit } = createStoredTree()
+    fc.property(blocks, keyBytes, (list, stranger) => {
+      const { tree, entries } = createStoredTree()
+      const live: Entries = new Map()
       const records = new Map<Hex, Uint8Array>()
       const past = list.map((changes) => {
+        const before = new Map(records)
         applyTo(records, changes)
-        return { root: commit(changes), records: new Map(records) }
+        tree.commit(
+          changes.map((one) => ({ ...one, before: () => before.get(bytesToHex(one.key)) })),
+          ({ key, bytes }) => {
+            entries.set(bytesToHex(key), bytes)
+            live.set(bytesToHex(key), bytes)
+          },
+          (key) => live.delete(bytesToHex(key)),
+        )
+        return { root: rootHex(tree), records: new Map(records) }
       })
-      for (const [hash, bytes] of nodes) {
-        const isLeaf = (hexToBytes(hash)[0] ?? 0) >= 0x80
-        expect(hash).toBe(bytesToHex(isLeaf ? mark(sha(bytes.slice(0, 32), sha(bytes.slice(32))), 1) : mark(sha(bytes), 0)))
-      }
-      for (const then of past) {
-        const { tree } = createStoredTree(nodes, hexToBytes(then.root))
-        for (const [key, bytes] of then.records) expect(tree.get(hexToBytes(key))).toEqual(bytes)
+      for (const [then, { root, records: thatTime }] of past.entries()) {
+        const kept = then === past.length - 1 ? live : entries
+        const old = createStoredTree(kept, hexToBytes(root)).tree
+        for (const [key, bytes] of thatTime) {
+          expect(old.valueHash(hexToBytes(key))).toEqual(sha(bytes))
+          const isLatest = equal(records.get(key), bytes)
+          expect(isLatest || equal(entries.get(bytesToHex(pastKey(sha(bytes)))), bytes)).toBe(true)
+        }
+        for (const key of [...records.keys(), bytesToHex(stranger)]) {
+          const proof = createLedgerProof(old, hexToBytes(key), thatTime.get(key))
+          expect(verifyLedgerProof(root, proof)).toBe(true)
+        }
       }
     }),
-    { numRuns: 50 },
+    { numRuns: 100 },
   )
 })
+
+function equal(a: Uint8Array | undefined, b: Uint8Array): boolean {
+  return a !== undefined && bytesToHex(a) === bytesToHex(b)
+}
+
+test('changes that change nothing store nothing', () => {
+  fc.assert(
+    fc.property(fc.array(change, { maxLength: 25 }), fc.array(keyBytes), (changes, strangers) => {
+      const { tree, commit } = createStoredTree()
+      const records = new Map<Hex, Uint8Array>()
+      applyTo(records, changes)
+      const root = commit(changes)
+      const same = [...records].map(([key, bytes]) => ({ key: hexToBytes(key), record: bytes }))
+      const absent = strangers.filter((key) => !records.has(bytesToHex(key))).map((key) => ({ key, record: undefined }))
+      const stored: TreeEntry[] = []
+      tree.commit([...same, ...absent], (entry) => stored.push(entry))
+      expect([rootHex(tree), stored]).toEqual([root, []])
+    }),
+  )
+})
+
+test('memory holds no more pages than it may, once they are stored', () => {
+  const entries: Entries = new Map()
+  const tree = createLedgerTree(EMPTY, (key) => entries.get(bytesToHex(key)), 16)
+  const commit = (from: number, count: number) =>
+    tree.commit(
+      Array.from({ length: count }, (_, i) => ({ key: treeKey(1, word(from + i)), record: word(i) })),
+      ({ key, bytes }) => entries.set(bytesToHex(key), bytes),
+    )
+  commit(0, 5_000)
+  expect(tree.residentPages()).toBeGreaterThan(500)
+  for (let i = 0; i < 20; i++) commit(i * 7, 3)
+  expect(tree.residentPages()).toBeLessThan(64)
+  for (let i = 0; i < 5_000; i += 97) expect(tree.valueHash(treeKey(1, word(i)))).toBeDefined()
+  expect(tree.residentPages()).toBeLessThan(64)
+})
+
+function word(n: number): Uint8Array {
+  return Uint8Array.of(n >> 24, n >> 16, n >> 8, n)
+}
 
 test('the order of changes, and how they are spread over blocks, does not matter to the root', () => {
   const distinct = fc.uniqueArray(change, { maxLength: 40, selector: ({ key }) => bytesToHex(key) })
@@ -165,17 +231,18 @@ test('the roots of the smallest sets are these bytes', () => {
   `)
 })
 
-test('reset forgets what was not stored, and a missing node stops us', () => {
-  const { tree, nodes, commit } = createStoredTree()
+test('reset forgets what was not stored; a missing page or root stops us', () => {
+  const { tree, entries, commit } = createStoredTree()
   const records = Array.from({ length: 8 }, (_, n) => ({ key: treeKey(2, Uint8Array.of(n)), record: Uint8Array.of(n) }))
   const root = commit(records)
   tree.commit([{ key: treeKey(2, Uint8Array.of(9)), record: Uint8Array.of(9) }], () => {})
   tree.reset(hexToBytes(root))
   expect(rootHex(tree)).toBe(root)
-  expect(tree.get(treeKey(2, Uint8Array.of(9)))).toBeUndefined()
-  nodes.clear()
+  expect(tree.valueHash(treeKey(2, Uint8Array.of(9)))).toBeUndefined()
+  for (const key of entries.keys()) if (isPageKey(hexToBytes(key))) entries.delete(key)
   tree.reset(hexToBytes(root))
-  expect(() => tree.get(treeKey(2, Uint8Array.of(1)))).toThrow(/is missing/)
+  expect(() => tree.valueHash(treeKey(2, Uint8Array.of(1)))).toThrow(/is missing/)
+  expect(() => tree.reset(sha(Uint8Array.of(1)))).toThrow(/is missing/)
 })
 
 const proofCase = fc.tuple(fc.array(change, { maxLength: 30 }), keyBytes)
@@ -185,9 +252,11 @@ test('every key has a proof of its record, or of its absence', () => {
     fc.property(proofCase, ([changes, stranger]) => {
       const { tree, commit } = createStoredTree()
       const root = commit(changes)
+      const records = new Map<Hex, Uint8Array>()
+      applyTo(records, changes)
       for (const key of [...changes.map((one) => one.key), stranger]) {
-        const proof = createLedgerProof(tree, key)
-        const found = tree.get(key)
+        const found = records.get(bytesToHex(key))
+        const proof = createLedgerProof(tree, key, found)
         expect(proof.key).toBe(bytesToHex(key))
         expect(proof.record).toBe(found && bytesToHex(found))
         expect(verifyLedgerProof(root, proof)).toBe(true)
@@ -239,13 +308,15 @@ test('a proof changed anywhere but in its key fails; one for another key says no
     fc.property(proofCase, ([changes, stranger]) => {
       const { tree, commit } = createStoredTree()
       const root = commit(changes)
+      const records = new Map<Hex, Uint8Array>()
+      applyTo(records, changes)
       for (const key of [...changes.slice(0, 3).map((one) => one.key), stranger]) {
-        const proof = createLedgerProof(tree, key)
+        const proof = createLedgerProof(tree, key, records.get(bytesToHex(key)))
         for (const mutation of mutationsOf(proof)) expect(verifyLedgerProof(root, mutation), JSON.stringify(mutation)).toBe(false)
         for (const flipped of flips(proof.key)) {
           if (!verifyLedgerProof(root, { ...proof, key: flipped })) continue
           expect(proof.record).toBeUndefined()
-          expect(tree.get(hexToBytes(flipped))).toBeUndefined()
+          expect(tree.valueHash(hexToBytes(flipped))).toBeUndefined()
         }
         expect(verifyLedgerProof(bytesToHex(sha(key)), proof)).toBe(false)
       }
@@ -258,7 +329,7 @@ test('a record that is there cannot be shown as absent by writing its key in cap
   const { tree, commit } = createStoredTree()
   const key = treeKey(1, Uint8Array.of(1))
   const root = commit([{ key, record: Uint8Array.of(1) }])
-  const { siblings } = createLedgerProof(tree, key)
+  const { siblings } = createLedgerProof(tree, key, Uint8Array.of(1))
   const lower = bytesToHex(key)
   const upper = `0x${lower.slice(2).toUpperCase()}` as const
   const valueHash = bytesToHex(sha(Uint8Array.of(1)))
@@ -272,6 +343,6 @@ test('two keys with 247 bits in common are as good as any', () => {
   const { tree, commit } = createStoredTree()
   const root = commit(records)
   expect(root).toBe(rootByDefinition(new Map(records.map((one) => [bytesToHex(one.key), one.record]))))
-  expect(createLedgerProof(tree, key(1)).siblings).toHaveLength(248)
-  for (const n of [0, 1, 2]) expect(verifyLedgerProof(root, createLedgerProof(tree, key(n)))).toBe(true)
+  expect(createLedgerProof(tree, key(1), Uint8Array.of(1)).siblings).toHaveLength(248)
+  for (const n of [0, 1, 2]) expect(verifyLedgerProof(root, createLedgerProof(tree, key(n), records[n]?.record))).toBe(true)
 })
