@@ -5,8 +5,8 @@
  * In memory a page is 2 KiB of words. Node i (1 is the first, 2i and 2i + 1 are below i, 16 to 31 are the places) has its hash at word 8i, so that
  * two siblings are the 64 bytes that their parent is the hash of. Place p has its content at word 256 + 16p: key and value hash of a leaf (of one that
  * stands higher, too: it is the only thing above its places, and has the first of them), or the number of the page that goes on there.
- * Stored form: leaves uint32 ‖ children uint16 (one bit a node, node 1 being bit 1, and place 0 bit 0), then key(32) ‖ value hash(32) of each leaf and
- * hash(32) ‖ page number(uint48) of each child, by ascending node. All other hashes follow from these.
+ * Stored form: leaves uint32 ‖ children uint32 (one bit a node, node 1 being bit 1, and place 0 bit 0), then key(32) ‖ value hash(32) of each leaf and
+ * hash(32) ‖ page number(uint64) of each child, by ascending node. All other hashes follow from these.
  * Spec: docs/spec/ledger.md#pages
  */
 import { sha256Pairs } from '../sha256.ts'
@@ -34,9 +34,10 @@ export const FIRST_PLACE = 16
 
 const WORDS = 512
 const LEVELS = 4
-const HEADER_BYTES = 6
+// Whole words, so that words can be copied.
+const HEADER_BYTES = 8
 const LEAF_BYTES = 64
-const CHILD_BYTES = 38
+const CHILD_BYTES = 40
 
 /** A page without nodes. */
 export function createPage(): Page {
@@ -148,21 +149,21 @@ export function storedBytes(page: Page): number {
   return HEADER_BYTES + bitCount(page.leaves) * LEAF_BYTES + bitCount(page.inners >>> FIRST_PLACE) * CHILD_BYTES
 }
 
-/** Writes the stored form to `out` and returns where it ends. All hashes have to be made. */
+/** Writes the stored form to `out`, from a whole word on, and returns where it ends. All hashes have to be made. */
 export function encodePage(page: Page, out: Uint8Array, from: number): number {
+  const words = new Int32Array(out.buffer, out.byteOffset, out.byteLength >> 2)
   const children = page.inners >>> FIRST_PLACE
-  for (let i = 0; i < 4; i++) out[from + i] = page.leaves >>> (24 - 8 * i)
-  out[from + 4] = children >>> 8
-  out[from + 5] = children
+  writeUint32(out, from, page.leaves)
+  writeUint32(out, from + 4, children)
   let at = from + HEADER_BYTES
   for (let bits = page.leaves; bits !== 0; bits &= bits - 1) {
-    copyBytes(page.bytes, contentAt(lowestBit(bits)) * 4, out, at, LEAF_BYTES)
+    copyWords(page.words, contentAt(lowestBit(bits)), words, at >> 2, LEAF_BYTES >> 2)
     at += LEAF_BYTES
   }
   for (let bits = children; bits !== 0; bits &= bits - 1) {
     const node = FIRST_PLACE + lowestBit(bits)
-    copyBytes(page.bytes, node * 32, out, at, 32)
-    writeUint48(out, at + 32, childOf(page, node))
+    copyWords(page.words, node * 8, words, at >> 2, 8)
+    writeUint48(out, at + 34, childOf(page, node))
     at += CHILD_BYTES
   }
   return at
@@ -170,42 +171,54 @@ export function encodePage(page: Page, out: Uint8Array, from: number): number {
 
 /** Reads the stored form into a cleared page. The hashes that follow from what is stored are not made yet. */
 export function decodePage(stored: Uint8Array, page: Page): void {
-  page.leaves = ((stored[0] ?? 0) << 24) | ((stored[1] ?? 0) << 16) | ((stored[2] ?? 0) << 8) | (stored[3] ?? 0)
-  const children = ((stored[4] ?? 0) << 8) | (stored[5] ?? 0)
+  // What a database hands over may start anywhere.
+  const words = stored.byteOffset % 4 === 0 ? new Int32Array(stored.buffer, stored.byteOffset, stored.length >> 2) : toWords(stored)
+  page.leaves = readUint32(stored, 0)
+  const children = readUint32(stored, 4)
   let at = HEADER_BYTES
   for (let bits = page.leaves; bits !== 0; bits &= bits - 1) {
-    copyBytes(stored, at, page.bytes, contentAt(lowestBit(bits)) * 4, LEAF_BYTES)
+    copyWords(words, at >> 2, page.words, contentAt(lowestBit(bits)), LEAF_BYTES >> 2)
     at += LEAF_BYTES
   }
   for (let bits = children; bits !== 0; bits &= bits - 1) {
     const node = FIRST_PLACE + lowestBit(bits)
-    copyBytes(stored, at, page.bytes, node * 32, 32)
-    putChild(page, node, readUint48(stored, at + 32))
+    copyWords(words, at >> 2, page.words, node * 8, 8)
+    putChild(page, node, readUint48(stored, at + 34))
     at += CHILD_BYTES
   }
   for (let node = 31; node > 1; node--) if ((((page.leaves | page.inners) >>> node) & 1) === 1) page.inners |= 1 << (node >> 1)
   page.unhashed = page.leaves | (page.inners & ((1 << FIRST_PLACE) - 1))
 }
 
+/** Writes a number below 2^48, big-endian. */
 export function writeUint48(out: Uint8Array, at: number, value: number): void {
   const high = Math.floor(value / 2 ** 32)
   out[at] = high >>> 8
   out[at + 1] = high
-  for (let i = 0; i < 4; i++) out[at + 2 + i] = value >>> (24 - 8 * i)
+  writeUint32(out, at + 2, value | 0)
 }
 
+/** Reads what `writeUint48` wrote. */
 export function readUint48(bytes: Uint8Array, at: number): number {
-  let value = 0
-  for (let i = at; i < at + 6; i++) value = value * 256 + (bytes[i] ?? 0)
-  return value
+  return ((bytes[at] ?? 0) * 256 + (bytes[at + 1] ?? 0)) * 2 ** 32 + (readUint32(bytes, at + 2) >>> 0)
 }
 
-/** A loop: a view of each piece would cost more than these few words. */
+function writeUint32(out: Uint8Array, at: number, value: number): void {
+  for (let i = 0; i < 4; i++) out[at + i] = value >>> (24 - 8 * i)
+}
+
+function readUint32(bytes: Uint8Array, at: number): number {
+  return ((bytes[at] ?? 0) << 24) | ((bytes[at + 1] ?? 0) << 16) | ((bytes[at + 2] ?? 0) << 8) | (bytes[at + 3] ?? 0)
+}
+
+function toWords(bytes: Uint8Array): Int32Array {
+  const words = new Int32Array(bytes.length >> 2)
+  new Uint8Array(words.buffer).set(bytes)
+  return words
+}
+
+/** Copies words. A loop: a view of each piece would cost more than these few. */
 export function copyWords(from: Int32Array, at: number, to: Int32Array, toAt: number, count: number): void {
-  for (let i = 0; i < count; i++) to[toAt + i] = from[at + i] ?? 0
-}
-
-function copyBytes(from: Uint8Array, at: number, to: Uint8Array, toAt: number, count: number): void {
   for (let i = 0; i < count; i++) to[toAt + i] = from[at + i] ?? 0
 }
 
