@@ -6,7 +6,7 @@
 import { checkGoverned, GOVERNED, type GovernedName } from '../../genesis/governed.ts'
 import type { ChainParams } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
-import type { Ledger } from './ledger.ts'
+import type { Ledger, LedgerReader } from './ledger.ts'
 import { paramsTable } from './tables.ts'
 
 const RECORD_ID = { item: 1 }
@@ -16,7 +16,7 @@ const made = new WeakMap<Uint8Array, { readonly genesis: ChainParams; readonly p
 const idBytes = paramsTable.encodeId(RECORD_ID)
 
 /** The parameters that rule a block: the genesis file's, with what the ledger says of the governable ones. */
-export function paramsAt(genesis: ChainParams, ledger: Pick<Ledger, 'get'>, blockNumber: bigint): ChainParams {
+export function paramsAt(genesis: ChainParams, ledger: LedgerReader, blockNumber: bigint): ChainParams {
   const bytes = ledger.get(paramsTable.number, idBytes)
   if (!bytes) return genesis
   let known = made.get(bytes)

@@ -33,6 +33,9 @@ export type RecordForm<Id, Record> = {
   unpack(bytes: Uint8Array): Record
 }
 
+/** What those have who only read; who reads often remembers what was decoded. */
+export type LedgerReader = Pick<Ledger, 'get'> & Partial<Pick<Ledger, 'getDecoded'>>
+
 /** What a native rule may do with the ledger. */
 export type Ledger = {
   get(table: number, id: Uint8Array): Uint8Array | undefined

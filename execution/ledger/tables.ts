@@ -5,7 +5,7 @@
 import { type AbiParameter, bytesToHex, type Hex, parseAbiParameters } from 'viem'
 import { assert } from '../assert.ts'
 import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
-import type { Ledger, RecordForm } from './ledger.ts'
+import type { Ledger, LedgerReader, RecordForm } from './ledger.ts'
 
 /** A typed window on one table. */
 export type Table<Id, Record> = {
@@ -16,7 +16,7 @@ export type Table<Id, Record> = {
   /** Parameters of the record, for those who print it. */
   readonly record: readonly AbiParameter[]
   readonly id: readonly AbiParameter[]
-  get(ledger: Pick<Ledger, 'get'>, id: Id): Record | undefined
+  get(ledger: LedgerReader, id: Id): Record | undefined
   put(ledger: Ledger, id: Id, record: Record): void
   delete(ledger: Ledger, id: Id): void
 }
@@ -49,7 +49,11 @@ function table<const I extends readonly AbiParameter[], const R extends readonly
     record,
     encodeId: form.packId,
     decode,
-    get: (ledger, value) => ledger.getDecoded(form, value),
+    get(ledger, value) {
+      if (ledger.getDecoded) return ledger.getDecoded(form, value)
+      const bytes = ledger.get(number, form.packId(value))
+      return bytes && decode(bytes)
+    },
     put: (ledger, value, content) => ledger.setDecoded(form, value, content),
     delete: (ledger, value) => ledger.setDecoded(form, value, undefined),
   }
@@ -194,7 +198,7 @@ export function putCounters(ledger: Ledger, counters: Counters): void {
 }
 
 /** What the chain last heard of L1. Genesis writes the first. */
-export function getL1Info(ledger: Pick<Ledger, 'get'>): L1Info {
+export function getL1Info(ledger: LedgerReader): L1Info {
   const info = l1Table.get(ledger, L1)
   assert(info, 'the ledger has no L1 info')
   return info
