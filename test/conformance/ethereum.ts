@@ -39,7 +39,7 @@ async function createEthereum({ without, ...rules }: Rules) {
       code: (hash) => store.reader.code(hash),
       trieNode: (hash) => store.reader.trieNode(hash),
       ledgerRecord: () => undefined,
-      ledgerNode: () => undefined,
+      ledgerEntry: () => undefined,
     },
     EMPTY_ROOTS,
   )
