@@ -1,7 +1,8 @@
 /**
  * Inference requests and receipts: what a client asks and pays for, and what a worker's hot key says that it did.
  * Packed form: the members big-endian at their own widths, 188 and 281 bytes. Signed as EIP-712 of 0x…0a10. A window's receipts are
- * committed by a Merkle tree: leaf keccak256(0x00 ‖ receiptId), node keccak256(0x01 ‖ left ‖ right), an odd last node is promoted.
+ * committed with both signatures, so that a forged one can be shown: leaf keccak256(0x00 ‖ signedId), signedId keccak256(receiptId ‖ requestSig ‖
+ * receiptSig), in the tree of execution/merkle.ts.
  * Spec: docs/spec/receipts.md
  */
 import { bytesToHex, concatBytes, type Hex, hexToBytes, parseAbiParameters, stringToBytes } from 'viem'
@@ -9,6 +10,7 @@ import { VERIFIER } from '../genesis/params.ts'
 import { assert } from './assert.ts'
 import { compileFields, type Fields, type FieldsOf } from './fields.ts'
 import { keccak256 } from './keccak.ts'
+import { rootOf, runPath, runRoot, tagged, treeLevels } from './merkle.ts'
 import { domainSeparator, typedDataDigest } from './typedData.ts'
 
 /** Members of an `InferenceRequest`, as Solidity parameters. */
@@ -90,20 +92,19 @@ export function outputCommit(salt: Uint8Array, output: Uint8Array): Hex {
   return commit(0x12, salt, output)
 }
 
-/** Root over a window's receipt ids, in the order of their sequence numbers. There is at least one. */
-export function receiptsRoot(receiptIds: readonly Hex[]): Hex {
-  const root = treeLevels(receiptIds).at(-1)?.[0]
-  assert(root, 'a window has at least one receipt')
-  return bytesToHex(root)
+/** Name of a receipt together with the signatures that make it worth something, 65 bytes each. */
+export function signedId(receipt: Hex, requestSig: Uint8Array, receiptSig: Uint8Array): Hex {
+  return bytesToHex(keccak256(concatBytes([hexToBytes(receipt), requestSig, receiptSig])))
+}
+
+/** Root over a window's signed ids, in the order of their sequence numbers. There is at least one. */
+export function receiptsRoot(signedIds: readonly Hex[]): Hex {
+  return bytesToHex(rootOf(treeLevels(signedIds.map(leafOf))))
 }
 
 /** Siblings from the leaf of receipt `index` up to the root; a promoted node has none. */
-export function receiptPath(receiptIds: readonly Hex[], index: number): Hex[] {
-  assert(index >= 0 && index < receiptIds.length, 'no such receipt in the window')
-  return treeLevels(receiptIds).flatMap((level, height) => {
-    const sibling = level[Math.floor(index / 2 ** height) ^ 1]
-    return sibling ? [bytesToHex(sibling)] : []
-  })
+export function receiptPath(signedIds: readonly Hex[], index: number): Hex[] {
+  return runPath(treeLevels(signedIds.map(leafOf)), index).map((hash) => bytesToHex(hash))
 }
 
 /** A receipt's place in a window, as anybody may claim it. */
@@ -112,22 +113,14 @@ export type Inclusion = {
   readonly index: number
   /** Receipts in the window, which rules the tree's shape. */
   readonly count: number
-  readonly receiptId: Hex
+  readonly signedId: Hex
   readonly path: readonly Hex[]
 }
 
 /** Whether the receipt is leaf `index` of the tree of `count` leaves under `root`. Hashes are 32 bytes; index and count fit 32 bits. */
-export function verifyInclusion({ root, index, count, receiptId, path }: Inclusion): boolean {
-  if (index >= count) return false
-  let hash = leafOf(receiptId)
-  let used = 0
-  for (let place = index, width = count; width > 1; place = Math.floor(place / 2), width = Math.ceil(width / 2)) {
-    if (place === width - 1 && place % 2 === 0) continue // the odd last node of its level is promoted
-    const sibling = path[used++]
-    if (sibling === undefined) return false
-    hash = place % 2 === 0 ? nodeOf(hash, hexToBytes(sibling)) : nodeOf(hexToBytes(sibling), hash)
-  }
-  return used === path.length && bytesToHex(hash) === root
+export function verifyInclusion({ root, index, count, signedId: id, path }: Inclusion): boolean {
+  const hash = runRoot({ leaves: [leafOf(id)], first: index, width: count, path: path.map((one) => hexToBytes(one)) })
+  return hash !== undefined && bytesToHex(hash) === root
 }
 
 function structHash<T>(typeHash: Uint8Array, fields: Fields<T>, value: T): Uint8Array {
@@ -139,27 +132,6 @@ function commit(tag: number, salt: Uint8Array, payload: Uint8Array): Hex {
   return bytesToHex(keccak256(concatBytes([Uint8Array.of(tag), salt, payload])))
 }
 
-/** Every level of the tree, leaves first. */
-function treeLevels(receiptIds: readonly Hex[]): Uint8Array[][] {
-  let level = receiptIds.map(leafOf)
-  const levels = [level]
-  while (level.length > 1) {
-    const above: Uint8Array[] = []
-    for (let i = 0; i < level.length; i += 2) {
-      const left = level[i]
-      const right = level[i + 1]
-      if (left) above.push(right ? nodeOf(left, right) : left)
-    }
-    level = above
-    levels.push(level)
-  }
-  return levels
-}
-
 function leafOf(id: Hex): Uint8Array {
-  return keccak256(concatBytes([Uint8Array.of(0x00), hexToBytes(id)]))
-}
-
-function nodeOf(left: Uint8Array, right: Uint8Array): Uint8Array {
-  return keccak256(concatBytes([Uint8Array.of(0x01), left, right]))
+  return tagged(0x00, hexToBytes(id))
 }

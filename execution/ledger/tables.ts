@@ -142,7 +142,7 @@ export const credits = table(
   'credits',
   parseAbiParameters('address worker, uint32 creditIndex'),
   parseAbiParameters(
-    'bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, uint96 fee, uint96 toContributors, uint32 epoch, uint64 atSec, bytes32 entriesHash',
+    'bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, uint96 fee, uint96 toContributors, uint32 epoch, uint64 atSec, bytes32 entriesHash, bytes32 drawsHash, address hotKey, uint16 protocolBps',
   ),
 )
 export const earnings = table(0x09, 'earnings', parseAbiParameters('uint32 account, uint32 epoch'), parseAbiParameters('uint96 amount'))

@@ -33,6 +33,7 @@ const parameters = parseAbiParameters(
   `address worker, bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, ((${REQUEST_MEMBERS}) request, bytes signature, uint96 amount)[] draws, uint32[] accounts, uint48[] amountsGwei`,
 )
 const entryFields = compileFields(parseAbiParameters('uint32[] accounts, uint48[] amountsGwei'))
+const drawnFields = compileFields(parseAbiParameters('(address client, uint96 amount)[] drawn'), { drawn: 'Drawn' })
 
 type CreditFields = FieldsOf<typeof parameters>
 type Worker = NonNullable<ReturnType<typeof tables.workers.get>>
@@ -82,6 +83,11 @@ export const attributionCredit = defineNative({
 /** Hash of a credit's entries as they stand in its row, by which a proof against them is tied to the credit's record. */
 export function entriesHash(entries: { readonly accounts: readonly number[]; readonly amountsGwei: readonly number[] }): Hex {
   return bytesToHex(keccak256(entryFields.pack(entries)))
+}
+
+/** Hash of what a window drew from whom, in the order of its draws. */
+export function drawsHash(drawn: readonly { readonly client: Hex; readonly amount: bigint }[]): Hex {
+  return bytesToHex(keccak256(drawnFields.pack({ drawn })))
 }
 
 /** The parts of a fee, which add up to it exactly. In wei. Spec: docs/spec/transactions.md#0x56-attributioncredit */
@@ -203,12 +209,15 @@ type Paid = {
   readonly epoch: number
 }
 
-function recordCredit(ledger: Ledger, { timeSec }: NativeContext, { fields, worker, feeWei, entriesWei, epoch }: Paid): Applied {
+function recordCredit(ledger: Ledger, { timeSec, params }: NativeContext, { fields, worker, feeWei, entriesWei, epoch }: Paid): Applied {
   const { worker: address, modelId, firstSeq, count, receiptsRoot, attributionRoot, promptTokens, outputTokens } = fields
   const creditIndex = worker.credits
   const window = { modelId, firstSeq, count, receiptsRoot, attributionRoot, promptTokens, outputTokens }
   const money = { fee: feeWei, toContributors: entriesWei, epoch, atSec: timeSec, entriesHash: entriesHash(fields) }
-  tables.credits.put(ledger, { worker: address, creditIndex }, { ...window, ...money })
+  // What a dispute needs to know of the time of the credit: who was drawn from, by which key receipts were signed, what the protocol took.
+  const drawn = fields.draws.map(({ request, amount }) => ({ client: request.client, amount }))
+  const evidence = { drawsHash: drawsHash(drawn), hotKey: worker.hotKey, protocolBps: params.protocolBps }
+  tables.credits.put(ledger, { worker: address, creditIndex }, { ...window, ...money, ...evidence })
   tables.workers.put(ledger, { worker: address }, { ...worker, lastSeq: firstSeq + BigInt(count) - 1n, credits: creditIndex + 1 })
   const counters = tables.getCounters(ledger)
   tables.putCounters(ledger, { ...counters, credits: counters.credits + 1n })

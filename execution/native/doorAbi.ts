@@ -84,7 +84,7 @@ export const creditsDoorAbi = [
   ...parseAbi([
     'struct InferenceRequest { address client; address worker; bytes32 modelId; bytes32 promptCommit; bytes32 paramsHash; uint64 seed; uint32 maxOutputTokens; uint96 maxFee; uint96 cumulativeMaxFee; uint64 nonce; uint64 deadline; }',
     'struct Draw { InferenceRequest request; bytes signature; uint96 amount; }',
-    'struct Credit { bytes32 modelId; uint64 firstSeq; uint32 count; bytes32 receiptsRoot; bytes32 attributionRoot; uint64 promptTokens; uint64 outputTokens; uint96 fee; uint96 toContributors; uint32 epoch; uint64 atSec; bytes32 entriesHash; }',
+    'struct Credit { bytes32 modelId; uint64 firstSeq; uint32 count; bytes32 receiptsRoot; bytes32 attributionRoot; uint64 promptTokens; uint64 outputTokens; uint96 fee; uint96 toContributors; uint32 epoch; uint64 atSec; bytes32 entriesHash; bytes32 drawsHash; address hotKey; uint16 protocolBps; }',
     'function credit(address worker, bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, Draw[] draws, uint32[] accounts, uint48[] amountsGwei)',
     'function claim(uint32[] epochs)',
     'function getCredit(address worker, uint32 creditIndex) view returns (Credit record)',
@@ -145,7 +145,7 @@ export const receiptVerifierAbi = [
 /** Inclusion verifier, 0x…0a11. */
 export const inclusionVerifierAbi = [
   ...parseAbi([
-    'function verifyInclusion(bytes32 root, uint32 index, uint32 count, bytes32 receiptId, bytes32[] path) view returns (bool included)',
+    'function verifyInclusion(bytes32 root, uint32 index, uint32 count, bytes32 signedId, bytes32[] path) view returns (bool included)',
   ]),
   FAILED_ERROR,
 ] as const

@@ -222,12 +222,12 @@ test('each receipt of a window has a path, which shows it at its place and nothi
   for (let count = 1; count <= 17; count++) {
     const ids = Array.from({ length: count }, (_, n) => idOf(n))
     const root = receiptsRoot(ids)
-    for (const [index, receiptId] of ids.entries()) {
+    for (const [index, signedId] of ids.entries()) {
       const path = receiptPath(ids, index)
-      const claim = { root, index, count, receiptId, path }
+      const claim = { root, index, count, signedId, path }
       expect(verifyInclusion(claim)).toBe(true)
       for (let other = 0; other <= count + 1; other++) if (other !== index) expect(verifyInclusion({ ...claim, index: other })).toBe(false)
-      expect(verifyInclusion({ ...claim, receiptId: idOf(count) })).toBe(false)
+      expect(verifyInclusion({ ...claim, signedId: idOf(count) })).toBe(false)
       expect(verifyInclusion({ ...claim, root: idOf(count) })).toBe(false)
       expect(verifyInclusion({ ...claim, path: [...path, idOf(0)] })).toBe(false)
       expect(verifyInclusion({ ...claim, count: 0 })).toBe(false)
@@ -244,7 +244,7 @@ test('an inner node cannot pass for a receipt', () => {
   const root = receiptsRoot(ids)
   const right = node(leaf(idOf(2)), leaf(idOf(3)))
   const left = node(leaf(idOf(0)), leaf(idOf(1)))
-  expect(verifyInclusion({ root, index: 0, count: 2, receiptId: left, path: [right] })).toBe(false)
+  expect(verifyInclusion({ root, index: 0, count: 2, signedId: left, path: [right] })).toBe(false)
 })
 
 test('the widest window an index can name is checked in 32 steps', () => {
@@ -252,5 +252,5 @@ test('the widest window an index can name is checked in 32 steps', () => {
   const index = 0x9abcdef0
   let root = leaf(idOf(99))
   for (const [level, sibling] of path.entries()) root = (BigInt(index) >> BigInt(level)) & 1n ? node(sibling, root) : node(root, sibling)
-  expect(verifyInclusion({ root, index, count: 0xffffffff, receiptId: idOf(99), path })).toBe(true)
+  expect(verifyInclusion({ root, index, count: 0xffffffff, signedId: idOf(99), path })).toBe(true)
 })

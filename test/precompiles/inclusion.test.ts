@@ -9,9 +9,9 @@ import { callIn, createEmptyLedger } from './frame.ts'
 const idOf = (i: number): Hex => keccak256(toHex(`receipt ${i}`))
 const COUNTS = [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
-function ask({ root, index, count, receiptId, path }: Inclusion): { readonly included: boolean; readonly gasUsed: bigint } {
+function ask({ root, index, count, signedId, path }: Inclusion): { readonly included: boolean; readonly gasUsed: bigint } {
   const data = hexToBytes(
-    encodeFunctionData({ abi: inclusionVerifierAbi, functionName: 'verifyInclusion', args: [root, index, count, receiptId, path] }),
+    encodeFunctionData({ abi: inclusionVerifierAbi, functionName: 'verifyInclusion', args: [root, index, count, signedId, path] }),
   )
   const { result } = callIn(createEmptyLedger(), inclusionVerifier, data, { isStatic: true })
   if (result.kind !== 'return') throw new Error(`the verifier answered ${result.kind}`)
@@ -24,7 +24,7 @@ function ask({ root, index, count, receiptId, path }: Inclusion): { readonly inc
 /** Every true claim about windows of 1 to 9 receipts. */
 const CLAIMS: readonly Inclusion[] = COUNTS.flatMap((count) => {
   const ids = Array.from({ length: count }, (_, i) => idOf(i))
-  return ids.map((receiptId, index) => ({ root: receiptsRoot(ids), index, count, receiptId, path: receiptPath(ids, index) }))
+  return ids.map((signedId, index) => ({ root: receiptsRoot(ids), index, count, signedId, path: receiptPath(ids, index) }))
 })
 
 /** The tree as the spec draws it, made by hand for three leaves: the third is promoted. */
@@ -33,8 +33,8 @@ test('the tree of three is the one of the spec', () => {
   const node = (left: Hex, right: Hex) => keccak256(`0x01${left.slice(2)}${right.slice(2)}`)
   const root = node(node(leaf(0), leaf(1)), leaf(2))
   const path = [node(leaf(0), leaf(1))]
-  expect(ask({ root, index: 2, count: 3, receiptId: idOf(2), path }).included).toBe(true)
-  expect(ask({ root, index: 1, count: 3, receiptId: idOf(1), path: [leaf(0), leaf(2)] }).included).toBe(true)
+  expect(ask({ root, index: 2, count: 3, signedId: idOf(2), path }).included).toBe(true)
+  expect(ask({ root, index: 1, count: 3, signedId: idOf(1), path: [leaf(0), leaf(2)] }).included).toBe(true)
 })
 
 test('every place of windows of 1 to 9 receipts is proven', () => {
@@ -45,11 +45,11 @@ test('every place of windows of 1 to 9 receipts is proven', () => {
 test('no change of a true claim is true', () => {
   const flip = (hex: Hex): Hex => `0x${hex.slice(2, -2)}${(Number.parseInt(hex.slice(-2), 16) ^ 1).toString(16).padStart(2, '0')}`
   for (const claim of CLAIMS) {
-    const { root, index, count, receiptId, path } = claim
+    const { root, index, count, signedId, path } = claim
     const wrong: readonly Inclusion[] = [
       { ...claim, root: flip(root) },
-      { ...claim, receiptId: flip(receiptId) },
-      { ...claim, receiptId: idOf(99) },
+      { ...claim, signedId: flip(signedId) },
+      { ...claim, signedId: idOf(99) },
       { ...claim, index: count },
       { ...claim, index: 0xffffffff },
       { ...claim, count: 0 },
@@ -71,7 +71,7 @@ test('no change of a true claim is true', () => {
 test('gas is 300, 60 a node, and 30 a word of call data and answer', () => {
   const gas = [0, 1, 4, 100].map((nodes) => {
     const path = Array.from({ length: nodes }, (_, i) => idOf(i))
-    return ask({ root: idOf(0), index: 0, count: 1, receiptId: idOf(1), path }).gasUsed
+    return ask({ root: idOf(0), index: 0, count: 1, signedId: idOf(1), path }).gasUsed
   })
   // A selector and six words come in beside the nodes, one word goes out.
   expect(gas).toEqual([0n, 1n, 4n, 100n].map((nodes) => 300n + 60n * nodes + 30n * (7n + nodes + 1n)))

@@ -327,6 +327,10 @@ for (const [who, sender] of Object.entries({ worker: WORKER, 'hot key': HOT_KEY 
       numberToHex(600, { size: 6 }),
       numberToHex(300, { size: 6 }),
     ])
+    const packedDraws = concatHex([
+      '0x0002',
+      ...[CLIENT, numberToHex(2_000n * GWEI, { size: 12 }), SECOND_CLIENT, numberToHex(1_250n * GWEI, { size: 12 })],
+    ])
     expect(readChanges(ledger.takeChanges())).toEqual({
       [`accounts ${CLIENT}`]: { ...before.clients[0], prepaid: FUNDS - 2_000n * GWEI },
       [`accounts ${SECOND_CLIENT}`]: { ...before.clients[1], prepaid: FUNDS - 1_250n * GWEI },
@@ -340,7 +344,8 @@ for (const [who, sender] of Object.entries({ worker: WORKER, 'hot key': HOT_KEY 
       [`credits ${WORKER}/0`]: {
         ...{ modelId: MODEL_ID, firstSeq: 1n, count: 3, receiptsRoot: word('31'), attributionRoot: word('32') },
         ...{ promptTokens: 100n, outputTokens: 50n, fee: FEE, toContributors: 900n * GWEI },
-        ...{ epoch: EPOCH, atSec: NOW, entriesHash: keccak256(packedEntries) },
+        ...{ epoch: EPOCH, atSec: NOW, entriesHash: keccak256(packedEntries), drawsHash: keccak256(packedDraws) },
+        ...{ hotKey: HOT_KEY, protocolBps: TEST_PARAMS.protocolBps },
       },
       [`workers ${WORKER}`]: { ...before.worker, lastSeq: 3n, credits: 1 },
     })
