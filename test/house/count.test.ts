@@ -61,3 +61,10 @@ test('a run without a report or without a passing test is a failure', () => {
   expect(closingLine({ report: undefined, failedSteps: 0, testsFailed: true })).toEqual({ line: '0 passed, 1 failed', ok: false })
   expect(closingLine({ report: report({}), failedSteps: 0, testsFailed: false })).toEqual({ line: '0 passed, 1 failed', ok: false })
 })
+
+test('cases of vectors are counted with the tests; a run of them that broke off is one failure', () => {
+  const run = { report: report({ numPassedTests: 2 }), failedSteps: 0, testsFailed: false }
+  expect(closingLine({ ...run, cases: { passed: 100, failed: 0 }, casesFailed: false })).toEqual({ line: '102 passed, 0 failed', ok: true })
+  expect(closingLine({ ...run, cases: { passed: 98, failed: 2 }, casesFailed: true })).toEqual({ line: '100 passed, 2 failed', ok: false })
+  expect(closingLine({ ...run, cases: undefined, casesFailed: true })).toEqual({ line: '2 passed, 1 failed', ok: false })
+})
