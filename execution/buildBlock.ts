@@ -25,8 +25,8 @@ export type BuildRequest = {
   readonly offer: Iterable<Tx>
   /** Transactions tried at most, so that a pool of rejects cannot hold a block up. */
   readonly triesMax: number
-  /** Asked before each offered transaction: false ends the block there. Whoever builds against a clock has one. */
-  mayGoOn?(): boolean
+  /** Asked before each offered transaction: false ends the block there. Whoever builds against a clock has one, and may do something else meanwhile. */
+  mayGoOn?(): boolean | Promise<boolean>
 }
 
 /** The block has no room left for the transaction; another one may have. */
@@ -60,7 +60,8 @@ export async function buildBlock(executor: Executor, request: BuildRequest): Pro
   const rejected: { hash: Hex; rejection: Rejection }[] = []
   let tries = 0
   for (const tx of offer) {
-    if (tries++ >= triesMax || request.mayGoOn?.() === false) break
+    const goesOn = request.mayGoOn?.()
+    if (tries++ >= triesMax || (goesOn instanceof Promise ? await goesOn : goesOn) === false) break
     const outcome = await run.apply(tx)
     if (!outcome.ok && !FULL.has(outcome.code)) rejected.push({ hash: tx.hash, rejection: outcome })
   }

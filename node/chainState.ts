@@ -2,6 +2,7 @@
  * The chain as this process executes it: store, state and pool, one thing at a time. Blocks are built or checked ahead of their decision and
  * kept until one of them is final; only then is anything written.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createAccountFromRLP } from '@ethereumjs/util'
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { applyBlock, type BlockResult, type Executor } from '../execution/applyBlock.ts'
@@ -28,6 +29,8 @@ import { StoreError } from './store.ts'
 
 /** Blocks kept executed and undecided: a height seldom has more than one. */
 const CANDIDATES_MAX = 4
+/** Longest that building keeps everything else waiting, but for one transaction. */
+const TURN_MS = 10
 /** Rejections after which a transaction may still run later: it stays in the pool. */
 const PASSING = new Set(['nonceTooHigh', 'feeTooLow', 'blockGasExceeded', 'blockBytesExceeded'])
 
@@ -162,13 +165,12 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
       alone(async () => {
         backToHead()
         const { budgetMs, ...request } = options
-        const until = performance.now() + budgetMs
         const built = await buildBlock(executor, {
           ...request,
           parent: head.header,
           offer: pool.offer(fees),
           triesMax: 20_000,
-          mayGoOn: () => performance.now() < until,
+          mayGoOn: inTurns(budgetMs),
         })
         keep(built)
         const gone = built.rejected.filter(({ rejection }) => !PASSING.has(rejection.code))
@@ -190,7 +192,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
         }
         await store.writeBlock(result, commit)
         candidates.clear()
-        moveTo(headOf(store))
+        moveTo({ header: result.block.header, hash })
         pool.settle(touchedBy(result), poolAccounts)
         for (const listener of blockListeners) listener(result)
         return result
@@ -198,7 +200,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     adopt: (result) =>
       alone(async () => {
         await store.writeBlock(result, new Uint8Array())
-        moveTo(headOf(store))
+        moveTo({ header: result.block.header, hash: result.hash })
         standsAt = head.hash
       }),
     async submit(raw, source = 'client') {
@@ -228,6 +230,20 @@ function headOf(store: Store): { header: Header; hash: Hex } {
   const stored = store.block(store.head() ?? 0n)
   assert(stored, 'the store has no head')
   return { header: stored.block.header, hash: stored.hash }
+}
+
+/** Says for so long that one may go on, and gives the event loop a turn every few milliseconds: clients are answered while a block is built. */
+function inTurns(budgetMs: number): () => boolean | Promise<boolean> {
+  const until = performance.now() + budgetMs
+  let turnEnds = performance.now() + TURN_MS
+  return () => {
+    const now = performance.now()
+    if (now < turnEnds || now >= until) return now < until
+    return nextTurn().then(() => {
+      turnEnds = performance.now() + TURN_MS
+      return performance.now() < until
+    })
+  }
 }
 
 /** Runs one piece of work at a time, in the order of the calls. */

@@ -65,7 +65,10 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
       const number = store.blockNumber(hash)
       return number === undefined ? undefined : read(number)
     },
-    transactionPlace: (hash) => store.transaction(hash),
+    transaction(hash) {
+      const place = store.transaction(hash)
+      return place && blocks.transaction(place.blockNumber, place.index)
+    },
     stateAt: (number) => simulator.at(number),
     async submit(raw) {
       const result = await chain.submit(raw)

@@ -67,6 +67,8 @@ export type Store = {
   /** Number of the last committed block; undefined in an empty store. */
   head(): bigint | undefined
   block(number: bigint): StoredBlock | undefined
+  /** RLP of a block. */
+  blockBytes(number: bigint): Uint8Array | undefined
   blockNumber(hash: Hex): bigint | undefined
   roots(number: bigint): StateRoots
   receipts(number: bigint): Uint8Array | undefined
@@ -138,6 +140,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     reader,
     head: () => head,
     block: blockAt,
+    blockBytes: (number) => get(keyOf(KEY.block, u64(number))),
     blockNumber(hash) {
       const bytes = get(keyOf(KEY.blockNumber, hexToBytes(hash)))
       return bytes && BigInt(bytesToHex(bytes))

@@ -3,7 +3,7 @@
  * Every read is of committed blocks, so that two answers to one request agree.
  */
 import type { Hex } from 'viem'
-import type { Block, Receipt } from '../execution/block.ts'
+import type { Block, Header, Receipt } from '../execution/block.ts'
 import type { LedgerProof } from '../execution/ledger/proof.ts'
 import type { Log, Rejection } from '../execution/native/nativeType.ts'
 import type { Tx } from '../execution/tx.ts'
@@ -22,7 +22,16 @@ export type ChainBlock = {
   readonly receipts: readonly Receipt[]
 }
 
-export type TransactionPlace = { readonly blockNumber: bigint; readonly index: number }
+/** A transaction in its block, with what it left behind. */
+export type PlacedTransaction = {
+  readonly blockHash: Hex
+  readonly header: Header
+  readonly index: number
+  readonly tx: Tx
+  readonly receipt: Receipt
+  /** Logs of the block's transactions before this one. */
+  readonly logsBefore: number
+}
 
 /** A call to simulate. Absent members take Ethereum's defaults; `to` absent creates. */
 export type CallRequest = {
@@ -110,7 +119,8 @@ export type Chain = {
   /** Undefined: no such block. */
   blockByNumber(number: bigint): ChainBlock | undefined
   blockByHash(hash: Hex): ChainBlock | undefined
-  transactionPlace(hash: Hex): TransactionPlace | undefined
+  /** A transaction of a committed block, without the rest of the block. */
+  transaction(hash: Hex): PlacedTransaction | undefined
   stateAt(number: bigint): StateAt
   /** Takes a transaction into the pool. */
   submit(raw: Uint8Array): Promise<{ readonly ok: true; readonly hash: Hex } | Rejection>

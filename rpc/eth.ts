@@ -118,14 +118,13 @@ function transactionMethods(): MethodTable {
   const number = params.someBlock('block')
   return {
     eth_getTransactionByHash: method('A transaction of a block or of the pool, or null.', [hash], ({ chain }, wanted) => {
-      const place = findTransaction(chain, wanted)
-      if (place) return transactionIn(place.at, place.index)
+      const placed = chain.transaction(wanted)
+      if (placed) return transactionToJson(placed.tx, placed)
       const waiting = chain.pendingTransaction(wanted)
       return waiting ? transactionToJson(waiting, undefined) : null
     }),
     eth_getRawTransactionByHash: method('Bytes of a transaction, or null.', [hash], ({ chain }, wanted) => {
-      const place = findTransaction(chain, wanted)
-      const tx = place ? place.at.transactions[place.index] : chain.pendingTransaction(wanted)
+      const tx = chain.transaction(wanted)?.tx ?? chain.pendingTransaction(wanted)
       return tx ? hexOf(tx.raw) : null
     }),
     eth_getTransactionByBlockHashAndIndex: method('A transaction of a block, or null.', [hash, index], ({ chain }, wanted, i) =>
@@ -135,8 +134,8 @@ function transactionMethods(): MethodTable {
       transactionIn(findBlock(chain, ref), i),
     ),
     eth_getTransactionReceipt: method('What a transaction left behind, or null.', [hash], ({ chain }, wanted) => {
-      const place = findTransaction(chain, wanted)
-      return place ? receiptToJson(place.at, place.index) : null
+      const placed = chain.transaction(wanted)
+      return placed ? receiptToJson(placed) : null
     }),
     eth_pendingTransactions: method('Waiting transactions of the node’s own accounts: none.', [], () => []),
     eth_sendRawTransaction: together(
@@ -261,13 +260,7 @@ function toBlock(at: ChainBlock | undefined, full: boolean | undefined): Json {
   return at ? blockToJson(at, full ?? false) : null
 }
 
-function findTransaction(chain: Chain, hash: Hex): { readonly at: ChainBlock; readonly index: number } | undefined {
-  const place = chain.transactionPlace(hash)
-  const at = place && chain.blockByNumber(place.blockNumber)
-  return at && { at, index: place.index }
-}
-
 function transactionIn(at: ChainBlock | undefined, index: number): Json {
   const tx = at?.transactions[index]
-  return at && tx ? transactionToJson(tx, { at, index }) : null
+  return at && tx ? transactionToJson(tx, { blockHash: at.hash, header: at.block.header, index }) : null
 }

@@ -9,11 +9,11 @@ import { assert } from '../execution/assert.ts'
 import type { Header, Receipt } from '../execution/block.ts'
 import { doorCallData } from '../execution/native/native.ts'
 import type { DepositTx, EthereumTx, NativeTx, Tx } from '../execution/tx.ts'
-import type { ChainBlock } from './chain.ts'
+import type { ChainBlock, PlacedTransaction } from './chain.ts'
 import { fieldsToJson, type Json, quantity } from './quantity.ts'
 
 /** Where a transaction stands. */
-export type Place = { readonly at: ChainBlock; readonly index: number }
+export type Place = Pick<PlacedTransaction, 'blockHash' | 'header' | 'index'>
 
 type Members = Record<string, Json>
 
@@ -28,7 +28,9 @@ export function blockToJson(at: ChainBlock, full: boolean): Members {
   return {
     ...headerToJson(at),
     size: quantity(size),
-    transactions: full ? transactions.map((tx, index) => transactionToJson(tx, { at, index })) : transactions.map((tx) => tx.hash),
+    transactions: full
+      ? transactions.map((tx, index) => transactionToJson(tx, { blockHash: at.hash, header: at.block.header, index }))
+      : transactions.map((tx) => tx.hash),
     uncles: [],
     withdrawals: [],
   }
@@ -36,9 +38,9 @@ export function blockToJson(at: ChainBlock, full: boolean): Members {
 
 /** A transaction in its block, or (place undefined) in the pool. */
 export function transactionToJson(tx: Tx, place: Place | undefined): Members {
-  const header = place?.at.block.header
+  const header = place?.header
   const shared = {
-    blockHash: place?.at.hash ?? null,
+    blockHash: place?.blockHash ?? null,
     blockNumber: header ? quantity(header.number) : null,
     blockTimestamp: header ? quantity(header.timestamp) : null,
     transactionIndex: place ? quantity(place.index) : null,
@@ -51,37 +53,34 @@ export function transactionToJson(tx: Tx, place: Place | undefined): Members {
   return { ...shared, ...depositMembers(tx) }
 }
 
-/** The receipt of a block's transaction. */
-export function receiptToJson(at: ChainBlock, index: number): Members {
-  return receiptOf(at, index, logsBefore(at, index))
-}
-
 /** All receipts of a block. */
 export function receiptsToJson(at: ChainBlock): Members[] {
-  let logs = 0
+  let logsBefore = 0
   return at.receipts.map((receipt, index) => {
-    const json = receiptOf(at, index, logs)
-    logs += receipt.logs.length
+    const tx = at.transactions[index]
+    assert(tx, 'a block has a transaction for each receipt')
+    const json = receiptToJson({ blockHash: at.hash, header: at.block.header, index, tx, receipt, logsBefore })
+    logsBefore += receipt.logs.length
     return json
   })
 }
 
 /** What a log needs to know of where it stands. `logIndex` counts over the block. */
-export type LogPlace = Place & { readonly logIndex: number }
+export type LogPlace = Place & { readonly transactionHash: Hex; readonly logIndex: number }
 
 /** A log of a block. */
-export function logToJson(log: Receipt['logs'][number], { at, index, logIndex }: LogPlace): Members {
-  const { number, timestamp } = at.block.header
-  const tx = at.transactions[index]
-  assert(tx, 'a block has a transaction for each receipt')
+export function logToJson(
+  log: Receipt['logs'][number],
+  { blockHash, header: { number, timestamp }, transactionHash, index, logIndex }: LogPlace,
+): Members {
   return {
     address: log.address,
     topics: log.topics,
     data: log.data,
     blockNumber: quantity(number),
-    blockHash: at.hash,
+    blockHash,
     blockTimestamp: quantity(timestamp),
-    transactionHash: tx.hash,
+    transactionHash,
     transactionIndex: quantity(index),
     logIndex: quantity(logIndex),
     removed: false,
@@ -214,22 +213,20 @@ function depositMembers({ deposit }: DepositTx): Members {
   }
 }
 
-function receiptOf(at: ChainBlock, index: number, logsBeforeIt: number): Members {
-  const receipt = at.receipts[index]
-  const tx = at.transactions[index]
-  assert(receipt && tx, 'a block has a receipt for each transaction')
-  const { header } = at.block
+/** The receipt of a transaction. */
+export function receiptToJson({ blockHash, header, index, tx, receipt, logsBefore }: PlacedTransaction): Members {
+  const place = { blockHash, header, index, transactionHash: tx.hash }
   return {
     transactionHash: tx.hash,
     transactionIndex: quantity(index),
-    blockHash: at.hash,
+    blockHash,
     blockNumber: quantity(header.number),
     from: tx.sender,
     to: recipientOf(tx) ?? null,
     cumulativeGasUsed: quantity(receipt.cumulativeGasUsed),
     gasUsed: quantity(receipt.gasUsed),
     contractAddress: receipt.contractAddress ?? null,
-    logs: receipt.logs.map((log, i) => logToJson(log, { at, index, logIndex: logsBeforeIt + i })),
+    logs: receipt.logs.map((log, i) => logToJson(log, { ...place, logIndex: logsBefore + i })),
     logsBloom: hexOf(receipt.logsBloom),
     type: quantity(receipt.type),
     effectiveGasPrice: quantity(effectiveGasPriceWei(tx, header.baseFeePerGas)),
@@ -242,11 +239,4 @@ function recipientOf(tx: Tx): Hex | undefined {
   if (tx.kind === 'native') return tx.native.type.door
   if (tx.kind === 'deposit') return tx.deposit.to
   return tx.tx.to && hexOf(tx.tx.to.bytes)
-}
-
-/** Logs of the block's transactions before this one. */
-function logsBefore(at: ChainBlock, index: number): number {
-  let logs = 0
-  for (const receipt of at.receipts.slice(0, index)) logs += receipt.logs.length
-  return logs
 }

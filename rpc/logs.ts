@@ -2,6 +2,7 @@
  * Queries for logs: which blocks may hold some (by bloom, through the chain), which logs match, and how far one query may go.
  * Source of the matching: ethereum/execution-apis, eth_getLogs. Spec: docs/spec/rpc.md#logs
  */
+import { assert } from '../execution/assert.ts'
 import type { Log } from '../execution/native/nativeType.ts'
 import type { Chain, ChainBlock } from './chain.ts'
 import { type LogPlace, logToJson } from './format.ts'
@@ -31,7 +32,11 @@ export function* logsOf(
   let logIndex = 0
   for (const [index, receipt] of at.receipts.entries()) {
     for (const log of receipt.logs) {
-      if (matchesLog(filter, log)) yield { log, place: { at, index, logIndex } }
+      if (matchesLog(filter, log)) {
+        const transactionHash = at.transactions[index]?.hash
+        assert(transactionHash, 'a block has a transaction for each receipt')
+        yield { log, place: { blockHash: at.hash, header: at.block.header, index, transactionHash, logIndex } }
+      }
       logIndex++
     }
   }

@@ -121,9 +121,13 @@ export async function createFakeChain(): Promise<FakeChain> {
     heads,
     blockByNumber: (number) => blocks[Number(number)],
     blockByHash: (hash) => blocks.find((at) => at.hash === hash),
-    transactionPlace(hash) {
+    transaction(hash) {
       const at = blocks.find(({ transactions }) => transactions.some((tx) => tx.hash === hash))
-      return at && { blockNumber: at.block.header.number, index: at.transactions.findIndex((tx) => tx.hash === hash) }
+      const index = at?.transactions.findIndex((tx) => tx.hash === hash) ?? 0
+      const [tx, receipt] = [at?.transactions[index], at?.receipts[index]]
+      if (!at || !tx || !receipt) return undefined
+      const logsBefore = at.receipts.slice(0, index).reduce((sum, { logs }) => sum + logs.length, 0)
+      return { blockHash: at.hash, header: at.block.header, index, tx, receipt, logsBefore }
     },
     stateAt,
     async submit(raw) {
