@@ -20,6 +20,8 @@ export type PrecompileCall = {
   readonly params: ChainParams
   readonly blockNumber: bigint
   readonly timeSec: bigint
+  /** Code of an account, empty if it has none. */
+  codeOf(address: Hex): Uint8Array
   /** Tells the native lane of an operation that succeeded; forgotten if the frame reverts. */
   recordOperation(operation: EvmOperation): void
 }

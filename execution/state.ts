@@ -55,6 +55,8 @@ export type State = {
   account(address: Hex): Account
   putAccount(address: Hex, account: Account): void
   putCode(address: Hex, code: Uint8Array): void
+  /** Code of an account, empty if it has none. */
+  code(address: Hex): Uint8Array
   putSlot(address: Hex, slot: Hex, value: Uint8Array): void
   slot(address: Hex, slot: Hex): Uint8Array
   recordOperation(operation: EvmOperation): void
@@ -182,6 +184,10 @@ export function createState(reader: StateReader, start: StateRoots): State {
     return made
   }
 
+  function readCode(addressKey: string): Uint8Array {
+    return codes.read(readAccount(addressKey)?.codeHash ?? KECCAK256_NULL)
+  }
+
   function writeCode(addressKey: string, code: Uint8Array): void {
     writeAccount(addressKey, withFields(readAccount(addressKey), { codeHash: codes.write(code) }))
   }
@@ -281,8 +287,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
       },
       modifyAccountFields: async (address, fields) => writeAccount(keyOf(address), withFields(readAccount(keyOf(address)), fields)),
       putCode: async (address, code) => writeCode(keyOf(address), code),
-      getCode: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL),
-      getCodeSize: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL).length,
+      getCode: async (address) => readCode(keyOf(address)),
+      getCodeSize: async (address) => readCode(keyOf(address)).length,
       getStorage: async (address, slot) => slotOf(keyOf(address), slot).value,
       putStorage: async (address, slot, value) => writeSlot(keyOf(address), slot, value),
       clearStorage: async (address) => wipeStorage(keyOf(address)),
@@ -319,6 +325,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
     account: (address) => copyAccount(readAccount(hexKey(address)) ?? new Account()),
     putAccount: (address, account) => writeAccount(hexKey(address), account),
     putCode: (address, code) => writeCode(hexKey(address), code),
+    code: (address) => readCode(hexKey(address)),
     putSlot: (address, slot, value) => writeSlot(hexKey(address), hexToBytes(slot), value),
     slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).value,
     seal,

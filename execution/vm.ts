@@ -155,6 +155,7 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       params: paramsAt(params, state.ledger, env.number),
       blockNumber: env.number,
       timeSec: env.timestamp,
+      codeOf: (address) => state.code(address),
       recordOperation: (operation) => state.recordOperation(operation),
     })
     if (result.kind === 'outOfGas') return failed(EVMError.errorMessages.OUT_OF_GAS, input.gasLimit)

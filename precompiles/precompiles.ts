@@ -8,6 +8,7 @@ import { creditsDoor } from './0a04-credits.ts'
 import { paramsDoor } from './0a05-params.ts'
 import { receiptVerifier } from './0a10-receipt.ts'
 import { inclusionVerifier } from './0a11-inclusion.ts'
+import { createAttestationVerifier } from './0a12-attestation.ts'
 import { spanVerifier } from './0a13-span.ts'
 import { longestVerifier } from './0a14-longest.ts'
 import { sharesVerifier } from './0a15-shares.ts'
@@ -25,6 +26,7 @@ export function createPrecompiles(curves: Curves): readonly Precompile[] {
     paramsDoor,
     receiptVerifier,
     inclusionVerifier,
+    createAttestationVerifier(curves),
     spanVerifier,
     longestVerifier,
     sharesVerifier,

@@ -150,6 +150,40 @@ export const inclusionVerifierAbi = [
   FAILED_ERROR,
 ] as const
 
+/**
+ * What the attestation verifier answers, in order of precedence: the first that applies. `nonceStale` is never its answer: it is kept for contracts that
+ * compare `reportData` with a nonce of theirs. Source: docs/spec/receipts.md#attestation
+ */
+export const ATTESTATION_CODE = {
+  malformed: 255,
+  unknownKind: 54,
+  quoteFormat: 48,
+  collateralFormat: 55,
+  collateralSig: 56,
+  collateralStale: 57,
+  certChain: 50,
+  revoked: 52,
+  quoteSig: 49,
+  qeIdentity: 58,
+  wrongCollateral: 59,
+  moduleIdentity: 60,
+  tdAttributes: 61,
+  tcbOutOfDate: 51,
+  nonceStale: 53,
+  ok: 0,
+} as const
+
+/** One of them. */
+export type AttestationCode = (typeof ATTESTATION_CODE)[keyof typeof ATTESTATION_CODE]
+
+/** Attestation verifier, 0x…0a12. What it answers beside the code is zeros unless the code is `ok` or `tcbOutOfDate`. */
+export const attestationVerifierAbi = [
+  ...parseAbi([
+    'function attest(uint8 kind, bytes evidence, bytes32 collateralId) view returns (uint16 code, bytes32 measurement, bytes32[2] reportData, uint64 validUntil)',
+  ]),
+  FAILED_ERROR,
+] as const
+
 /** P-384 verifier, 0x…0a16. Numbers are 48 bytes, big-endian; anything else is no signature. */
 export const p384VerifierAbi = [
   ...parseAbi([

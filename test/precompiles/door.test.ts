@@ -19,6 +19,7 @@ import { expect, test } from 'vitest'
 import type { JournaledLedger } from '../../execution/ledger/ledger.ts'
 import { credits, datanets, getAccount, getSupply, models, reviews, uploads, workers } from '../../execution/ledger/tables.ts'
 import {
+  attestationVerifierAbi,
   creditsDoorAbi,
   datanetsDoorAbi,
   FAILED_ERROR,
@@ -49,6 +50,7 @@ const ABI_OF: Readonly<Record<string, Abi>> = {
   [DOOR.params]: paramsDoorAbi,
   [VERIFIER.receipt]: receiptVerifierAbi,
   [VERIFIER.inclusion]: inclusionVerifierAbi,
+  [VERIFIER.attestation]: attestationVerifierAbi,
   [VERIFIER.span]: spanVerifierAbi,
   [VERIFIER.longest]: longestVerifierAbi,
   [VERIFIER.shares]: sharesVerifierAbi,

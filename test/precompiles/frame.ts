@@ -54,6 +54,7 @@ export function callIn(
     params: PARAMS,
     blockNumber: 7n,
     timeSec: 1_000n,
+    codeOf: () => new Uint8Array(),
     recordOperation: (operation) => operations.push(operation),
     ...overrides,
   }
