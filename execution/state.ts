@@ -184,10 +184,6 @@ export function createState(reader: StateReader, start: StateRoots): State {
     return made
   }
 
-  function readCode(addressKey: string): Uint8Array {
-    return codes.read(readAccount(addressKey)?.codeHash ?? KECCAK256_NULL)
-  }
-
   function writeCode(addressKey: string, code: Uint8Array): void {
     writeAccount(addressKey, withFields(readAccount(addressKey), { codeHash: codes.write(code) }))
   }
@@ -264,7 +260,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
     for (const map of [accounts, slots, originals, dirtySlots]) map.clear()
     for (const set of [dirtyAccounts, wiped]) set.clear()
     undo.clear()
-    operations.take()
+    operations.takeOperations()
     codes.takeNew()
     ledger.discard()
     ledgerTree.reset(hexToBytes(to.ledgerRoot))
@@ -287,8 +283,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
       },
       modifyAccountFields: async (address, fields) => writeAccount(keyOf(address), withFields(readAccount(keyOf(address)), fields)),
       putCode: async (address, code) => writeCode(keyOf(address), code),
-      getCode: async (address) => readCode(keyOf(address)),
-      getCodeSize: async (address) => readCode(keyOf(address)).length,
+      getCode: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL),
+      getCodeSize: async (address) => codes.read(readAccount(keyOf(address))?.codeHash ?? KECCAK256_NULL).length,
       getStorage: async (address, slot) => slotOf(keyOf(address), slot).value,
       putStorage: async (address, slot, value) => writeSlot(keyOf(address), slot, value),
       clearStorage: async (address) => wipeStorage(keyOf(address)),
@@ -319,13 +315,11 @@ export function createState(reader: StateReader, start: StateRoots): State {
     ledger,
     manager: createManager(),
     ...journal,
-    recordOperation: operations.record,
-    operations: operations.waiting,
-    takeOperations: operations.take,
+    ...operations,
     account: (address) => copyAccount(readAccount(hexKey(address)) ?? new Account()),
     putAccount: (address, account) => writeAccount(hexKey(address), account),
     putCode: (address, code) => writeCode(hexKey(address), code),
-    code: (address) => readCode(hexKey(address)),
+    code: (address) => codes.read(readAccount(hexKey(address))?.codeHash ?? KECCAK256_NULL),
     putSlot: (address, slot, value) => writeSlot(hexKey(address), hexToBytes(slot), value),
     slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).value,
     seal,
@@ -392,12 +386,12 @@ function joinJournals(journals: readonly Journal[]): Journal {
 function createOperationLog(undo: UndoLog) {
   let operations: EvmOperation[] = []
   return {
-    record(operation: EvmOperation): void {
+    recordOperation(operation: EvmOperation): void {
       operations.push(operation)
       undo.push(() => operations.pop())
     },
-    waiting: (): readonly EvmOperation[] => operations,
-    take(): EvmOperation[] {
+    operations: (): readonly EvmOperation[] => operations,
+    takeOperations(): EvmOperation[] {
       assert(undo.depth() === 0, 'operations taken inside a checkpoint')
       const taken = operations
       operations = []
