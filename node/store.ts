@@ -27,8 +27,8 @@ const KEY = {
   ledgerRecord: 0x05,
   /** key of the tree's own making → page, root or past record of the ledger (execution/ledger/tree.ts) */
   ledgerEntry: 0x06,
-  /** number u64 → block RLP */
-  block: 0x10,
+  /** number u64 → block hash */
+  blockHash: 0x10,
   /** block hash → number u64 */
   blockNumber: 0x11,
   /** number u64 → receipts (execution/storedReceipts.ts) */
@@ -39,16 +39,21 @@ const KEY = {
   commit: 0x14,
   /** number u64 → door operations of EVM origin */
   operations: 0x15,
-  /** number u64 → ledger root */
-  ledgerRoot: 0x16,
-  /** block hash → RLP of a block that is proposed and not decided */
+  /** number u64 → state root ‖ ledger root */
+  roots: 0x16,
+  /** block hash → block RLP, of a block of the chain or one that is proposed */
+  block: 0x17,
+  /** hash of a block that is proposed and not decided → nothing */
   proposed: 0x30,
   /** name → a single value */
   meta: 0x40,
 } as const
 
-/** Roots of blocks kept in memory. */
-const KNOWN_ROOTS_MAX = 1_024
+/**
+ * Memory of the database: blocks that were read, and twice the buffer of what was written. What does not fit is in the system's memory for files. Large
+ * files keep their number below what is held open.
+ */
+const DB_MEMORY = { cacheSize: 16 << 20, writeBufferSize: 8 << 20, maxFileSize: 8 << 20 }
 
 /** Version of everything above. A store of another version is refused. */
 const FORMAT_VERSION = 2
@@ -96,44 +101,52 @@ export async function openStore(directory: string, { durable = true }: { readonl
   const db = new Level<Uint8Array, Uint8Array>(directory, {
     keyEncoding: 'view',
     valueEncoding: 'view',
-    cacheSize: 64 << 20,
-    writeBufferSize: 16 << 20,
+    ...DB_MEMORY,
   })
   try {
     await db.open()
   } catch (error) {
     throw new StoreError(`the store in ${directory} cannot be opened (is another node using it?)`, { cause: error })
   }
-  const get = (key: Uint8Array): Uint8Array | undefined => db.getSync(key)
-  const metaKey = (name: string) => concatBytes([Uint8Array.of(KEY.meta), new TextEncoder().encode(name)])
-  const version = get(metaKey('format'))
+  const get = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array | undefined => db.getSync(readKey(kind, parts))
+  const getMeta = (name: string) => get(KEY.meta, new TextEncoder().encode(name))
+  const version = getMeta('format')
   if (version !== undefined && version[0] !== FORMAT_VERSION) {
     await db.close()
     throw new StoreError(`the store in ${directory} has format ${version[0]}, this program knows ${FORMAT_VERSION}`)
   }
   const reader: StateReader = {
-    account: (address) => get(keyOf(KEY.account, address)),
-    slot: (address, hashedSlot) => get(keyOf(KEY.slot, address, hashedSlot)),
-    code: (hash) => get(keyOf(KEY.code, hash)),
-    trieNode: (hash) => get(keyOf(KEY.trieNode, hash)),
-    ledgerRecord: (table, id) => get(keyOf(KEY.ledgerRecord, Uint8Array.of(table), id)),
-    ledgerEntry: (key) => get(keyOf(KEY.ledgerEntry, key)),
+    account: (address) => get(KEY.account, address),
+    slot: (address, hashedSlot) => get(KEY.slot, address, hashedSlot),
+    code: (hash) => get(KEY.code, hash),
+    trieNode: (hash) => get(KEY.trieNode, hash),
+    ledgerRecord: (table, id) => get(KEY.ledgerRecord, tableByte(table), id),
+    ledgerEntry: (key) => get(KEY.ledgerEntry, key),
   }
-  const readHead = () => {
-    const bytes = get(metaKey('head'))
-    return bytes && BigInt(bytesToHex(bytes))
+  const headBytes = getMeta('head')
+  let head = headBytes && BigInt(bytesToHex(headBytes))
+  /** The head as it was written, which is asked for after every block. */
+  let latest: StoredBlock | undefined
+  /** Hashes of proposed blocks that were not decided yet: few, since each block that is written ends them. */
+  const proposals = new Set<Hex>()
+  for await (const key of db.keys({ gte: Uint8Array.of(KEY.proposed), lt: Uint8Array.of(KEY.proposed + 1) })) {
+    proposals.add(bytesToHex(key.subarray(1)))
   }
-  let head = readHead()
-  /** Roots of blocks that were asked for. They never change, and the block is long. */
-  const knownRoots = new Map<bigint, StateRoots>()
+
+  function rootsOf(number: bigint): StateRoots | undefined {
+    const bytes = get(KEY.roots, u64(number))
+    return bytes && { evmRoot: bytesToHex(bytes.subarray(0, 32)), ledgerRoot: bytesToHex(bytes.subarray(32)) }
+  }
 
   function blockAt(number: bigint): StoredBlock | undefined {
-    const bytes = get(keyOf(KEY.block, u64(number)))
-    if (!bytes) return undefined
-    const block = decodeBlock(bytes)
-    const ledgerRoot = get(keyOf(KEY.ledgerRoot, u64(number)))
-    assert(block && ledgerRoot, `stored block ${number} is damaged`)
-    return { block, hash: hashHeader(block.header), ledgerRoot: bytesToHex(ledgerRoot) }
+    if (number === latest?.block.header.number) return latest
+    const hash = get(KEY.blockHash, u64(number))
+    if (!hash) return undefined
+    const bytes = get(KEY.block, hash)
+    const block = bytes && decodeBlock(bytes)
+    const roots = rootsOf(number)
+    assert(block && roots, `stored block ${number} is damaged`)
+    return { block, hash: bytesToHex(hash), ledgerRoot: roots.ledgerRoot }
   }
 
   return {
@@ -142,46 +155,35 @@ export async function openStore(directory: string, { durable = true }: { readonl
     block: blockAt,
     blockBytes: (number) => get(keyOf(KEY.block, u64(number))),
     blockNumber(hash) {
-      const bytes = get(keyOf(KEY.blockNumber, hexToBytes(hash)))
+      const bytes = get(KEY.blockNumber, hexToBytes(hash))
       return bytes && BigInt(bytesToHex(bytes))
     },
-    roots(number) {
-      const known = knownRoots.get(number)
-      if (known) return known
-      const stored = blockAt(number)
-      if (!stored) return VOID_ROOTS
-      const roots = { evmRoot: stored.block.header.stateRoot, ledgerRoot: stored.ledgerRoot }
-      if (knownRoots.size >= KNOWN_ROOTS_MAX) knownRoots.clear()
-      knownRoots.set(number, roots)
-      return roots
-    },
-    receipts: (number) => get(keyOf(KEY.receipts, u64(number))),
+    roots: (number) => rootsOf(number) ?? VOID_ROOTS,
+    receipts: (number) => get(KEY.receipts, u64(number)),
     operations(number) {
-      const bytes = get(keyOf(KEY.operations, u64(number)))
+      const bytes = get(KEY.operations, u64(number))
       return bytes ? decodeOperations(bytes) : []
     },
-    commit: (number) => get(keyOf(KEY.commit, u64(number))),
+    commit: (number) => get(KEY.commit, u64(number)),
     transaction(hash) {
-      const bytes = get(keyOf(KEY.transaction, hexToBytes(hash)))
+      const bytes = get(KEY.transaction, hexToBytes(hash))
       if (!bytes) return undefined
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       return { blockNumber: view.getBigUint64(0), index: view.getUint32(8) }
     },
     genesis() {
-      const bytes = get(metaKey('genesis'))
+      const bytes = getMeta('genesis')
       return bytes && new TextDecoder().decode(bytes)
     },
     async writeGenesis(text, { block, hash, roots, writes }) {
       assert(head === undefined, 'the store has a chain already')
       const batch = db.batch()
       batchState(batch, writes)
-      batch.put(keyOf(KEY.block, u64(0n)), encodeBlock(block))
-      batch.put(keyOf(KEY.blockNumber, hexToBytes(hash)), u64(0n))
+      batch.put(keyOf(KEY.block, hexToBytes(hash)), encodeBlock(block))
+      batchPlace(batch, { block, hash, roots })
       batch.put(keyOf(KEY.receipts, u64(0n)), encodeStoredReceipts([]))
-      batch.put(keyOf(KEY.ledgerRoot, u64(0n)), hexToBytes(roots.ledgerRoot))
       batch.put(metaKey('genesis'), new TextEncoder().encode(text))
       batch.put(metaKey('format'), Uint8Array.of(FORMAT_VERSION))
-      batch.put(metaKey('head'), u64(0n))
       await batch.write({ sync: durable })
       head = 0n
     },
@@ -190,26 +192,35 @@ export async function openStore(directory: string, { durable = true }: { readonl
       assert(head !== undefined && number === head + 1n, `block ${number} does not follow ${head}`)
       const batch = db.batch()
       batchState(batch, writes)
-      batch.put(keyOf(KEY.block, u64(number)), encodeBlock(block))
-      batch.put(keyOf(KEY.blockNumber, hexToBytes(hash)), u64(number))
+      if (!proposals.has(hash)) batch.put(keyOf(KEY.block, hexToBytes(hash)), encodeBlock(block))
+      batchPlace(batch, { block, hash, roots })
       batch.put(keyOf(KEY.receipts, u64(number)), encodeStoredReceipts(receipts))
-      batch.put(keyOf(KEY.ledgerRoot, u64(number)), hexToBytes(roots.ledgerRoot))
       if (commit.length > 0) batch.put(keyOf(KEY.commit, u64(number)), commit)
       if (operations.length > 0) batch.put(keyOf(KEY.operations, u64(number)), encodeOperations(operations))
-      for (const [index, tx] of transactions.entries()) {
-        batch.put(keyOf(KEY.transaction, hexToBytes(tx.hash)), concatBytes([u64(number), numberToBytes(index, { size: 4 })]))
+      for (const [index, tx] of transactions.entries()) batch.put(keyOf(KEY.transaction, hexToBytes(tx.hash)), txPlace(number, index))
+      const decided = [...proposals]
+      for (const proposed of decided) {
+        batch.del(keyOf(KEY.proposed, hexToBytes(proposed)))
+        if (proposed !== hash) batch.del(keyOf(KEY.block, hexToBytes(proposed)))
       }
-      for await (const key of db.keys({ gte: Uint8Array.of(KEY.proposed), lt: Uint8Array.of(KEY.proposed + 1) })) batch.del(key)
-      batch.put(metaKey('head'), u64(number))
       await batch.write({ sync: durable })
+      for (const proposed of decided) proposals.delete(proposed)
       head = number
+      latest = { block, hash, ledgerRoot: roots.ledgerRoot }
     },
-    writeProposed: (block) => db.put(keyOf(KEY.proposed, hexToBytes(hashHeader(block.header))), encodeBlock(block), { sync: durable }),
+    async writeProposed(block) {
+      const hash = hashHeader(block.header)
+      const batch = db.batch()
+      batch.put(keyOf(KEY.proposed, hexToBytes(hash)), new Uint8Array())
+      batch.put(keyOf(KEY.block, hexToBytes(hash)), encodeBlock(block))
+      await batch.write({ sync: durable })
+      proposals.add(hash)
+    },
     proposed(hash) {
-      const bytes = get(keyOf(KEY.proposed, hexToBytes(hash)))
+      const bytes = proposals.has(hash) ? get(KEY.block, hexToBytes(hash)) : undefined
       return bytes && decodeBlock(bytes)
     },
-    meta: (name) => get(metaKey(name)),
+    meta: getMeta,
     writeMeta: (name, value) => (value ? db.put(metaKey(name), value, { sync: durable }) : db.del(metaKey(name), { sync: durable })),
     close: () => db.close(),
   }
@@ -222,7 +233,7 @@ function batchState(batch: Batch, writes: StateWrites): void {
   for (const { address, hashedSlot, value } of writes.slots) putOrDelete(batch, keyOf(KEY.slot, address, hashedSlot), value)
   for (const { hash, code } of writes.codes) batch.put(keyOf(KEY.code, hash), code)
   for (const { hash, bytes } of writes.trieNodes) batch.put(keyOf(KEY.trieNode, hash), bytes)
-  for (const { table, id, record } of writes.ledgerRecords) putOrDelete(batch, keyOf(KEY.ledgerRecord, Uint8Array.of(table), id), record)
+  for (const { table, id, record } of writes.ledgerRecords) putOrDelete(batch, keyOf(KEY.ledgerRecord, tableByte(table), id), record)
   for (const { key, bytes } of writes.ledgerEntries) batch.put(keyOf(KEY.ledgerEntry, key), bytes)
 }
 
@@ -231,17 +242,60 @@ function putOrDelete(batch: Batch, key: Uint8Array, value: Uint8Array | undefine
   else batch.del(key)
 }
 
+/** Which block stands at a number, the way back, its roots; and that it is the head. */
+function batchPlace(batch: Batch, { block, hash, roots }: Pick<BlockResult, 'block' | 'hash' | 'roots'>): void {
+  const number = u64(block.header.number)
+  batch.put(keyOf(KEY.blockHash, number), hexToBytes(hash))
+  batch.put(keyOf(KEY.blockNumber, hexToBytes(hash)), number)
+  batch.put(keyOf(KEY.roots, number), concatBytes([hexToBytes(roots.evmRoot), hexToBytes(roots.ledgerRoot)]))
+  batch.put(metaKey('head'), number)
+}
+
+function txPlace(blockNumber: bigint, index: number): Uint8Array {
+  const bytes = Buffer.allocUnsafe(12)
+  bytes.writeBigUInt64BE(blockNumber)
+  bytes.writeUInt32BE(index, 8)
+  return bytes
+}
+
+function metaKey(name: string): Uint8Array {
+  return keyOf(KEY.meta, new TextEncoder().encode(name))
+}
+
+/** A key in memory that native code reads where it is: of a small array of its own it would first have to make a copy, which costs more than the rest. */
 function keyOf(kind: number, ...parts: readonly Uint8Array[]): Uint8Array {
   let length = 1
   for (const part of parts) length += part.length
-  const key = new Uint8Array(length)
+  return writeKey(Buffer.allocUnsafe(length), kind, parts)
+}
+
+/** Longest keys that are read through one array that serves all of them: reads are over when they return. */
+const READ_KEY_BYTES = 128
+const readKeyBytes = Buffer.alloc(READ_KEY_BYTES)
+
+function readKey(kind: number, parts: readonly Uint8Array[]): Uint8Array {
+  let length = 1
+  for (const part of parts) length += part.length
+  return length > READ_KEY_BYTES ? keyOf(kind, ...parts) : writeKey(readKeyBytes.subarray(0, length), kind, parts)
+}
+
+function writeKey(key: Uint8Array, kind: number, parts: readonly Uint8Array[]): Uint8Array {
   key[0] = kind
   let at = 1
   for (const part of parts) {
-    key.set(part, at)
+    for (let i = 0; i < part.length; i++) key[at + i] = part[i] ?? 0
     at += part.length
   }
   return key
+}
+
+/** Table numbers as they stand in keys. */
+const TABLE_BYTES = Array.from({ length: 256 }, (_, table) => Uint8Array.of(table))
+
+function tableByte(table: number): Uint8Array {
+  const byte = TABLE_BYTES[table]
+  assert(byte, `there is no table ${table}`)
+  return byte
 }
 
 function u64(value: bigint): Uint8Array {
