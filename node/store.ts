@@ -153,7 +153,10 @@ export async function openStore(directory: string, { durable = true }: { readonl
     reader,
     head: () => head,
     block: blockAt,
-    blockBytes: (number) => get(keyOf(KEY.block, u64(number))),
+    blockBytes(number) {
+      const hash = get(KEY.blockHash, u64(number))
+      return hash && get(KEY.block, hash)
+    },
     blockNumber(hash) {
       const bytes = get(KEY.blockNumber, hexToBytes(hash))
       return bytes && BigInt(bytesToHex(bytes))
