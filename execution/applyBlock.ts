@@ -19,12 +19,13 @@ import {
   timestampMs,
 } from './block.ts'
 import { countedGas, parseL1Info } from './deposit.ts'
+import { type DataPrice, dataPriceIn } from './fee.ts'
 import { paramsAt } from './ledger/governed.ts'
 import { getL1Info, type L1Info } from './ledger/tables.ts'
 import { orderedRoot } from './mpt.ts'
-import { nativeRowBytes } from './native/native.ts'
+import { nativeRowBytes, operationRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
-import { encodeRow, ROW_ELEMENT_BYTES } from './native/row.ts'
+import { ROW_ELEMENT_BYTES } from './native/row.ts'
 import type { EvmOperation } from './precompile.ts'
 import type { RecoverAll } from './recover.ts'
 import { encodeRlp } from './rlp.ts'
@@ -117,6 +118,7 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
   const operations: { txIndex: number; operation: EvmOperation }[] = []
   let gasUsed = 0n
   let bytesUsed = 0
+  let dataPrice: DataPrice | undefined // after the deposits, which tell of the origin
   assert(state.takeOperations().length === 0, 'operations of another block are left')
   return {
     gasUsed: () => gasUsed,
@@ -125,8 +127,9 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
       const own = ownPostedBytes(tx)
       const full = (bytes: number) => invalid('blockBytesExceeded', { bytes, left: params.blockBytesMax - bytesUsed })
       if (bytesUsed + own > params.blockBytesMax) return full(own)
+      if (tx.kind !== 'deposit') dataPrice ??= dataPriceIn(state.ledger, params)
       state.checkpoint()
-      const outcome = await applyTx({ state, vm, params, env, gasUsedBefore: gasUsed }, tx)
+      const outcome = await applyTx({ state, vm, params, env, gasUsedBefore: gasUsed, ...(dataPrice && { dataPrice }) }, tx)
       // What a call did through the doors is posted as rows of their own, and known only now.
       const bytes = own + state.operations().reduce((sum, operation) => sum + operationRowBytes(operation), 0)
       if (!outcome.ok || (tx.kind !== 'deposit' && bytesUsed + bytes > params.blockBytesMax)) {
@@ -251,13 +254,19 @@ function ownPostedBytes(tx: Tx): number {
   return tx.kind === 'deposit' ? ROW_ELEMENT_BYTES : tx.raw.length
 }
 
-function operationRowBytes(operation: EvmOperation): number {
-  return encodeRow({ kind: 'operation', operation }).length
-}
-
 function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint, vm: Vm): Receipt {
-  const { succeeded, gasUsed, logs, contractAddress, failureCode } = outcome
-  return { type: tx.type, succeeded, cumulativeGasUsed, gasUsed, logs, contractAddress, failureCode, logsBloom: bloomOf(logs, vm.common) }
+  const { succeeded, gasUsed, logs, contractAddress, failureCode, dataFee } = outcome
+  return {
+    type: tx.type,
+    succeeded,
+    cumulativeGasUsed,
+    gasUsed,
+    logs,
+    contractAddress,
+    failureCode,
+    dataFee,
+    logsBloom: bloomOf(logs, vm.common),
+  }
 }
 
 type Executed = {

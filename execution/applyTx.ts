@@ -4,7 +4,8 @@
  */
 import { createAddressFromString, KECCAK256_NULL } from '@ethereumjs/util'
 import type { Hex } from 'viem'
-import type { ChainParams } from '../genesis/params.ts'
+import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
+import { type DataFee, type DataPrice, dataFeeWei, NO_DATA_PRICE } from './fee.ts'
 import { applyDepositToLedger, applyNativeToLedger } from './laneRules.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
 import type { State } from './state.ts'
@@ -15,6 +16,8 @@ import type { BlockEnv, EvmOutcome, Vm } from './vm.ts'
 export type Outcome = EvmOutcome & {
   /** Why a native transaction was included as failed. */
   readonly failureCode: string | undefined
+  /** What its bytes cost, where bytes cost something; deposits pay nothing. */
+  readonly dataFee: DataFee | undefined
 }
 
 export type TxContext = {
@@ -24,19 +27,24 @@ export type TxContext = {
   readonly env: BlockEnv
   /** Gas of the transactions before this one in the block. */
   readonly gasUsedBefore: bigint
+  /** What bytes cost in the block; left out, nothing. */
+  readonly dataPrice?: DataPrice
 }
 
 /** Applies a transaction. A rejection leaves the state as it was. */
 export async function applyTx(context: TxContext, tx: Tx): Promise<({ readonly ok: true } & Outcome) | Rejection> {
   if (tx.kind === 'native') return applyNative(context, tx)
   if (tx.kind === 'ethereum') return applyEthereum(context, tx)
-  return { ok: true, failureCode: undefined, ...(await applyDeposit(context, tx)) }
+  return { ok: true, failureCode: undefined, dataFee: undefined, ...(await applyDeposit(context, tx)) }
 }
 
-function applyNative({ state, params, env, gasUsedBefore }: TxContext, tx: NativeTx): ({ ok: true } & Outcome) | Rejection {
+function applyNative(
+  { state, params, env, gasUsedBefore, dataPrice = NO_DATA_PRICE }: TxContext,
+  tx: NativeTx,
+): ({ ok: true } & Outcome) | Rejection {
   const { gas } = tx
   if (gasUsedBefore + gas > env.gasLimit) return invalid('blockGasExceeded', { gas, left: env.gasLimit - gasUsedBefore })
-  const result = applyNativeToLedger({ ledger: state.ledger, params, env }, tx)
+  const result = applyNativeToLedger({ ledger: state.ledger, params, env, dataPrice }, tx)
   if (!result.ok) return result
   const succeeded = result.failureCode === undefined
   if (succeeded) creditEvmSide(state, tx)
@@ -49,20 +57,42 @@ function creditEvmSide(state: State, { native }: NativeTx): void {
   mintEvm(state, native.fields.to as Hex, native.fields.amount as bigint)
 }
 
-async function applyEthereum({ state, vm, env, gasUsedBefore }: TxContext, tx: EthereumTx): Promise<({ ok: true } & Outcome) | Rejection> {
+async function applyEthereum(context: TxContext, tx: EthereumTx): Promise<({ ok: true } & Outcome) | Rejection> {
+  const { state, vm, env, gasUsedBefore, dataPrice = NO_DATA_PRICE } = context
   const { nonce, balance, codeHash } = state.account(tx.sender)
   const { gasLimit, value } = tx.tx
   if (tx.tx.nonce < nonce) return invalid('nonceTooLow', { got: tx.tx.nonce, want: nonce })
   if (tx.tx.nonce > nonce) return invalid('nonceTooHigh', { got: tx.tx.nonce, want: nonce })
   const feeMaxWei = 'maxFeePerGas' in tx.tx ? tx.tx.maxFeePerGas : tx.tx.gasPrice
   if (feeMaxWei < env.baseFeePerGas) return invalid('feeTooLow', { maxFeePerGas: feeMaxWei, baseFeePerGas: env.baseFeePerGas })
-  const want = gasLimit * feeMaxWei + value
+  const feeWei = dataFeeWei(tx.raw.length, dataPrice)
+  const want = gasLimit * feeMaxWei + value + feeWei
   if (balance < want) return invalid('insufficientFunds', { balance, want })
   // Contracts send nothing, but for accounts that delegate to one (EIP-3607, EIP-7702).
   const code = isEmptyCode(codeHash) ? undefined : await state.manager.getCode(createAddressFromString(tx.sender))
   if (code && !(code[0] === 0xef && code[1] === 0x01 && code[2] === 0x00)) return invalid('senderNotEoa', { sender: tx.sender })
+  if (dataPrice.weiPerMillionBytes === 0n) return withoutDataFee(await vm.executeEvmTx(tx, env, gasUsedBefore))
+  state.checkpoint()
+  payForBytes(state, tx.sender, feeWei)
   const result = await vm.executeEvmTx(tx, env, gasUsedBefore)
-  return result.ok ? { ...result, failureCode: undefined } : result
+  if (!result.ok) {
+    state.revert()
+    return result
+  }
+  state.commit()
+  return { ...result, failureCode: undefined, dataFee: { bytes: tx.raw.length, feeWei, price: dataPrice } }
+}
+
+function withoutDataFee(result: Awaited<ReturnType<Vm['executeEvmTx']>>): ({ ok: true } & Outcome) | Rejection {
+  return result.ok ? { ...result, failureCode: undefined, dataFee: undefined } : result
+}
+
+/** Before the transaction runs, as gas is bought, and whatever becomes of it. The balance was looked at. */
+function payForBytes(state: State, sender: Hex, feeWei: bigint): void {
+  const account = state.account(sender)
+  account.balance -= feeWei
+  state.putAccount(sender, account)
+  mintEvm(state, FEE_VAULT, feeWei)
 }
 
 function isEmptyCode(codeHash: Uint8Array): boolean {

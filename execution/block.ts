@@ -5,6 +5,7 @@
 import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex, type Hex, hexToBytes, numberToBytes } from 'viem'
 import type { ChainParams } from '../genesis/params.ts'
+import type { DataFee } from './fee.ts'
 import { attempt, type Cursor, malformed, takeRlpList, takeRlpString, takeRlpUint } from './fields.ts'
 import { keccak256 } from './keccak.ts'
 import type { Log } from './native/nativeType.ts'
@@ -57,6 +58,8 @@ export type Receipt = {
   readonly contractAddress: Hex | undefined
   /** Why a native transaction failed, if it did. */
   readonly failureCode: string | undefined
+  /** What its bytes cost, where bytes cost something. No part of the receipt that the header commits to. */
+  readonly dataFee: DataFee | undefined
 }
 
 /** Hash of a header, which is the block's. */

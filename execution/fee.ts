@@ -4,7 +4,8 @@
  * Spec: docs/spec/transactions.md#fees. The form of the price is the OP Stack's since Ecotone: two scalars, one for each of L1's base fees.
  */
 import type { ChainParams } from '../genesis/params.ts'
-import type { L1Info } from './ledger/tables.ts'
+import type { Ledger } from './ledger/ledger.ts'
+import { getL1Info, type L1Info } from './ledger/tables.ts'
 
 /** What bytes cost in one block, and what that follows from. */
 export type DataPrice = {
@@ -45,9 +46,28 @@ export function dataPriceOf(
   }
 }
 
+/** The price in a block with these parameters whose ledger has heard of its origin. */
+export function dataPriceIn(ledger: Pick<Ledger, 'get'>, params: ChainParams): DataPrice {
+  if (params.l1BaseFeeScalar === 0n && params.l1BlobBaseFeeScalar === 0n) return NO_DATA_PRICE
+  return dataPriceOf(getL1Info(ledger), params)
+}
+
 /** What so many bytes cost, in wei, rounded down. */
 export function dataFeeWei(bytes: number, { weiPerMillionBytes }: DataPrice): bigint {
   return weiPerMillionBytes === 0n ? 0n : (BigInt(bytes) * weiPerMillionBytes) / MILLION
+}
+
+/** What a transaction paid for its bytes. */
+export type DataFee = { readonly bytes: number; readonly feeWei: bigint; readonly price: DataPrice }
+
+/**
+ * Gas of a byte of a row, by which a call of a door pays for the row that carries its operation: the price of the byte in units of the base fee,
+ * rounded up. Nothing can be paid by gas that is free.
+ */
+export function rowByteGas({ baseFeePerGas, dataPrice: { weiPerMillionBytes } }: BlockFees): bigint {
+  if (baseFeePerGas === 0n || weiPerMillionBytes === 0n) return 0n
+  const unit = MILLION * baseFeePerGas
+  return (weiPerMillionBytes + unit - 1n) / unit
 }
 
 /** What rules the fees of one block. */

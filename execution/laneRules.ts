@@ -6,8 +6,10 @@
 import type { Hex } from 'viem'
 import { type ChainParams, DOOR, TREASURY } from '../genesis/params.ts'
 import { type Deposit, depositedEvent, l1InfoEvent, ledgerDepositTarget, parseL1Info } from './deposit.ts'
+import { type BlockFees, type DataFee, type DataPrice, dataFeeWei } from './fee.ts'
 import type { JournaledLedger, Ledger } from './ledger/ledger.ts'
 import { addBalance, getAccount, getSupply, putAccount, putL1Info, putSupply } from './ledger/tables.ts'
+import { nativeRowBytes, type SignedNative } from './native/native.ts'
 import { type Applied, codeBytes32, doorLog, FAILED_EVENT, invalid, type Log, type Rejection } from './native/nativeType.ts'
 import { addPrepaid } from './native/transfer.ts'
 import type { EvmOperation } from './precompile.ts'
@@ -19,47 +21,65 @@ export type LaneContext = {
   readonly ledger: JournaledLedger
   readonly params: ChainParams
   readonly env: Pick<BlockEnv, 'number' | 'timestamp' | 'miner' | 'baseFeePerGas'>
+  /** What a row's bytes cost in the block. */
+  readonly dataPrice: DataPrice
 }
 
 /** A native transaction whose shape and signature were checked. */
 export type CheckedNative = Pick<NativeTx, 'native' | 'sender' | 'gas'>
 
 /** What a native transaction left behind; `failureCode` says why it was included as failed. */
-export type NativeOutcome = { readonly ok: true; readonly logs: readonly Log[]; readonly failureCode: string | undefined }
-
-/** The fee of a native transaction at a base fee, in wei: gas × base fee, no tip. Spec: docs/spec/transactions.md#fees */
-export function nativeFeeWei(gas: bigint, baseFeeWei: bigint): bigint {
-  return gas * baseFeeWei
+export type NativeOutcome = {
+  readonly ok: true
+  readonly logs: readonly Log[]
+  readonly failureCode: string | undefined
+  readonly dataFee: DataFee | undefined
 }
 
-/** What keeps a native transaction out of a block with this base fee; undefined if nothing does. */
-export function checkNative(
-  { native, sender, gas }: CheckedNative,
-  { ledger, baseFeePerGas }: { readonly ledger: Ledger; readonly baseFeePerGas: bigint },
-): Rejection | undefined {
+/** The fee of a native transaction, in wei: gas at the base fee, without a tip, and the bytes of its row. Spec: docs/spec/transactions.md#fees */
+export type NativeFee = { readonly gasWei: bigint; readonly data: DataFee | undefined }
+
+/** What a native transaction of this content pays in a block with these fees. */
+export function nativeFeeOf(
+  { native, gas }: { readonly native: Pick<SignedNative, 'type' | 'fields'>; readonly gas: bigint },
+  { baseFeePerGas, dataPrice }: BlockFees,
+): NativeFee {
+  const gasWei = gas * baseFeePerGas
+  if (dataPrice.weiPerMillionBytes === 0n) return { gasWei, data: undefined }
+  const bytes = nativeRowBytes(native)
+  return { gasWei, data: { bytes, feeWei: dataFeeWei(bytes, dataPrice), price: dataPrice } }
+}
+
+/** All of it, in wei. */
+export function totalWei({ gasWei, data }: NativeFee): bigint {
+  return gasWei + (data?.feeWei ?? 0n)
+}
+
+/** What keeps a native transaction that would pay this fee out of a block; undefined if nothing does. */
+function checkNative({ native, sender }: CheckedNative, ledger: Ledger, fee: bigint): Rejection | undefined {
   const account = getAccount(ledger, sender)
   if (native.nonce < account.nonce) return invalid('nonceTooLow', { got: native.nonce, want: account.nonce })
   if (native.nonce > account.nonce) return invalid('nonceTooHigh', { got: native.nonce, want: account.nonce })
-  const fee = nativeFeeWei(gas, baseFeePerGas)
   if (fee > native.maxFeeWei) return invalid('feeTooLow', { maxFeeWei: native.maxFeeWei, feeWei: fee })
   if (fee > account.balance) return invalid('insufficientFunds', { balance: account.balance, feeWei: fee })
   return undefined
 }
 
 /** A native transaction on the ledger. A rejection leaves it as it was; a failure keeps fee and nonce. */
-export function applyNativeToLedger({ ledger, params, env }: LaneContext, tx: CheckedNative): NativeOutcome | Rejection {
-  const { native, sender, gas } = tx
-  const refused = checkNative(tx, { ledger, baseFeePerGas: env.baseFeePerGas })
+export function applyNativeToLedger({ ledger, params, env, dataPrice }: LaneContext, tx: CheckedNative): NativeOutcome | Rejection {
+  const { native, sender } = tx
+  const fee = nativeFeeOf(tx, { baseFeePerGas: env.baseFeePerGas, dataPrice })
+  const refused = checkNative(tx, ledger, totalWei(fee))
   if (refused) return refused
   ledger.checkpoint()
-  payNativeFee(ledger, { sender, feeWei: nativeFeeWei(gas, env.baseFeePerGas), miner: env.miner })
+  payNativeFee(ledger, { sender, fee, miner: env.miner })
   ledger.checkpoint()
   const context = { params, blockNumber: env.number, timeSec: env.timestamp, sender, callValueWei: undefined }
   const result = native.type.apply(ledger, context, native.fields)
   if (result.ok) {
     ledger.commit()
     ledger.commit()
-    return { ok: true, logs: result.logs, failureCode: undefined }
+    return { ok: true, logs: result.logs, failureCode: undefined, dataFee: fee.data }
   }
   ledger.revert()
   if (result.invalid) {
@@ -68,7 +88,7 @@ export function applyNativeToLedger({ ledger, params, env }: LaneContext, tx: Ch
   }
   ledger.commit()
   const logs = [doorLog(native.type.door, FAILED_EVENT, { code: codeBytes32(result.code) })]
-  return { ok: true, logs, failureCode: result.code }
+  return { ok: true, logs, failureCode: result.code, dataFee: fee.data }
 }
 
 /** What a deposit is to the ledger: `evm` has raised deposited and evmSupply, and its call is the EVM's to run. */
@@ -107,12 +127,13 @@ export function applyOperationToLedger({ ledger, params, env }: LaneContext, { t
   return applied
 }
 
-/** Half of the fee to the treasury, the rest to the fee recipient; the nonce is used. */
-function payNativeFee(ledger: Ledger, { sender, feeWei, miner }: { sender: Hex; feeWei: bigint; miner: Hex }): void {
+/** Half of what gas costs to the treasury, the rest to the fee recipient; what bytes cost to the treasury; the nonce is used. */
+function payNativeFee(ledger: Ledger, { sender, fee, miner }: { sender: Hex; fee: NativeFee; miner: Hex }): void {
+  const { gasWei, data } = fee
   const account = getAccount(ledger, sender)
-  putAccount(ledger, sender, { ...account, nonce: account.nonce + 1n, balance: account.balance - feeWei })
-  addBalance(ledger, TREASURY, feeWei / 2n)
-  addBalance(ledger, miner, feeWei - feeWei / 2n)
+  putAccount(ledger, sender, { ...account, nonce: account.nonce + 1n, balance: account.balance - totalWei(fee) })
+  addBalance(ledger, TREASURY, gasWei / 2n + (data?.feeWei ?? 0n))
+  addBalance(ledger, miner, gasWei - gasWei / 2n)
 }
 
 function creditLedger(ledger: Ledger, deposit: Deposit): Log {

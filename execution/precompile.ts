@@ -22,6 +22,9 @@ export type PrecompileCall = {
   readonly timeSec: bigint
   /** Code of an account, empty if it has none. */
   codeOf(address: Hex): Uint8Array
+  readonly baseFeePerGas: bigint
+  /** Gas that an operation pays for each byte of its row besides, where bytes cost something; 0 in a deposit, which pays on L1. */
+  readonly rowByteGas: bigint
   /** Tells the native lane of an operation that succeeded; forgotten if the frame reverts. */
   recordOperation(operation: EvmOperation): void
 }

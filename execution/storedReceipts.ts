@@ -1,12 +1,14 @@
 /**
  * Receipts as a node keeps them: what the receipts trie has, and what it has not (gas of the one transaction, contract, failure).
- * Form: rlp of a list per receipt [type, succeeded, cumulativeGas, gasUsed, contract, failureCode, logs]; blooms are made again.
+ * Form: rlp of [prices, receipts], a receipt being [type, succeeded, cumulativeGas, gasUsed, contract, failureCode, logs, (bytes, data fee)?] and the prices
+ * [L1 base fee, L1 blob base fee, scalar, blob scalar], or nothing where bytes cost nothing; blooms are made again.
  */
 import type { Common } from '@ethereumjs/common'
 import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex, bytesToString, hexToBytes, numberToBytes, stringToBytes } from 'viem'
 import { assert } from './assert.ts'
 import type { Receipt } from './block.ts'
+import { type DataPrice, dataPriceOf, NO_DATA_PRICE } from './fee.ts'
 import type { Log } from './native/nativeType.ts'
 import { encodeRlp } from './rlp.ts'
 import { bloomOf } from './vm.ts'
@@ -15,8 +17,11 @@ type Item = Uint8Array | Item[]
 
 /** A block's receipts as they are kept. */
 export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
-  return encodeRlp(
-    receipts.map(({ type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs }) => [
+  const price = receipts.find(({ dataFee }) => dataFee)?.dataFee?.price
+  const prices = price ? [price.l1BaseFeeWei, price.l1BlobBaseFeeWei, price.baseFeeScalar, price.blobBaseFeeScalar].map(uint) : []
+  return encodeRlp([
+    prices,
+    receipts.map(({ type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs, dataFee }) => [
       uint(BigInt(type)),
       uint(succeeded ? 1n : 0n),
       uint(cumulativeGasUsed),
@@ -24,14 +29,17 @@ export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
       contractAddress ? hexToBytes(contractAddress) : new Uint8Array(),
       stringToBytes(failureCode ?? ''),
       logs.map((log) => [hexToBytes(log.address), log.topics.map((topic) => hexToBytes(topic)), hexToBytes(log.data)]),
+      ...(dataFee ? [uint(BigInt(dataFee.bytes)), uint(dataFee.feeWei)] : []),
     ]),
-  )
+  ])
 }
 
 /** Reads what `encodeStoredReceipts` wrote. Asserts: nobody else writes there. */
 export function decodeStoredReceipts(bytes: Uint8Array, common: Common): Receipt[] {
-  return (RLP.decode(bytes) as Item[]).map((item) => {
-    const [type, succeeded, cumulativeGasUsed, gasUsed, contract, failure, logs] = item as Item[]
+  const [prices, receipts] = RLP.decode(bytes) as [Item[], Item[]]
+  const price = toPrice(prices)
+  return receipts.map((item) => {
+    const [type, succeeded, cumulativeGasUsed, gasUsed, contract, failure, logs, dataBytes, feeWei] = item as Item[]
     assert(contract instanceof Uint8Array && failure instanceof Uint8Array && Array.isArray(logs), 'stored receipt is malformed')
     const decodedLogs = logs.map(toLog)
     return {
@@ -41,10 +49,19 @@ export function decodeStoredReceipts(bytes: Uint8Array, common: Common): Receipt
       gasUsed: toUint(gasUsed),
       contractAddress: contract.length > 0 ? bytesToHex(contract) : undefined,
       failureCode: failure.length > 0 ? bytesToString(failure) : undefined,
+      dataFee: dataBytes === undefined ? undefined : { bytes: Number(toUint(dataBytes)), feeWei: toUint(feeWei), price },
       logs: decodedLogs,
       logsBloom: bloomOf(decodedLogs, common),
     }
   })
+}
+
+function toPrice([baseFee, blobBaseFee, scalar, blobScalar]: readonly Item[]): DataPrice {
+  if (baseFee === undefined) return NO_DATA_PRICE
+  return dataPriceOf(
+    { baseFee: toUint(baseFee), blobBaseFee: toUint(blobBaseFee) },
+    { l1BaseFeeScalar: toUint(scalar), l1BlobBaseFeeScalar: toUint(blobScalar) },
+  )
 }
 
 function toLog(item: Item): Log {

@@ -24,6 +24,7 @@ import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
+import { dataPriceIn, rowByteGas } from './fee.ts'
 import { keccak256 } from './keccak.ts'
 import { KZG } from './kzg.ts'
 import { paramsAt } from './ledger/governed.ts'
@@ -140,6 +141,11 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
   const common = ethereum ?? commonOf(params.chainId)
   const byAddress = new Map(precompiles.map((precompile) => [precompile.address, precompile]))
   let env: BlockEnv | undefined
+  let inDeposit = false
+
+  function rowByteGasIn({ baseFeePerGas }: BlockEnv, ruling: ChainParams): bigint {
+    return rowByteGas({ baseFeePerGas, dataPrice: dataPriceIn(state.ledger, ruling) })
+  }
 
   function runPrecompile(precompile: Precompile, input: PrecompileInput): ExecResult {
     const message = evm.latestMessage
@@ -156,6 +162,8 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       blockNumber: env.number,
       timeSec: env.timestamp,
       codeOf: (address) => state.code(address),
+      baseFeePerGas: env.baseFeePerGas,
+      rowByteGas: inDeposit ? 0n : rowByteGasIn(env, paramsAt(params, state.ledger, env.number)),
       recordOperation: (operation) => state.recordOperation(operation),
     })
     if (result.kind === 'outOfGas') return failed(EVMError.errorMessages.OUT_OF_GAS, input.gasLimit)
@@ -248,16 +256,13 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       await evm.journal.cleanup()
       warmUp([from, next.miner, ...(to ? [to] : [])], evm)
       state.checkpoint()
-      const result = await evm.runCall({
-        block,
-        caller: createAddressFromString(from),
-        ...(to ? { to: createAddressFromString(to) } : {}),
-        value: valueWei,
-        data: bytes,
-        gasLimit: gas - intrinsic,
-        gasPrice: 0n,
-        skipNonceIncrement: true,
-      })
+      inDeposit = true
+      const call = { block, caller: createAddressFromString(from), ...(to ? { to: createAddressFromString(to) } : {}) }
+      const result = await evm
+        .runCall({ ...call, value: valueWei, data: bytes, gasLimit: gas - intrinsic, gasPrice: 0n, skipNonceIncrement: true })
+        .finally(() => {
+          inDeposit = false
+        })
       await cleanUp(result, evm, state)
       state.commit()
       const succeeded = result.execResult.exceptionError === undefined

@@ -66,6 +66,9 @@ export const SYSTEM_SENDER: Hex = '0xdeaddeaddeaddeaddeaddeaddeaddeaddead0001'
 /** Ledger account that earns the protocol's part of every inference fee and the native base fee. */
 export const TREASURY: Hex = '0x0000000000000000000000000000000000000a1e'
 
+/** Where wallets ask what a transaction's bytes cost. Source: OP Stack specs, predeploys.md. */
+export const GAS_PRICE_ORACLE: Hex = '0x420000000000000000000000000000000000000f'
+
 /** Predeployed code that tools assume to be there. */
 export const DEPLOYMENT_PROXY: Hex = '0x4e59b44847b379578588920ca78fbf26c0b4956c'
 export const MULTICALL3: Hex = '0xca11bde05977b3631167028862be2a173976ca11'

@@ -2,7 +2,7 @@
  * Code that tools expect at its usual address on every chain. It is part of genesis, so its bytes never change.
  */
 import type { Hex } from 'viem'
-import { DEPLOYMENT_PROXY, DOOR, MULTICALL3, VERIFIER } from './params.ts'
+import { DEPLOYMENT_PROXY, DOOR, GAS_PRICE_ORACLE, MULTICALL3, VERIFIER } from './params.ts'
 
 /** Deterministic deployment proxy: CREATE2 with salt and init code as call data. Source: Arachnid/deterministic-deployment-proxy, deployed code. */
 const DEPLOYMENT_PROXY_CODE: Hex =
@@ -102,5 +102,5 @@ const PRECOMPILE_CODE: Hex = '0xfe'
 export const PREDEPLOYS: readonly { readonly address: Hex; readonly code: Hex }[] = [
   { address: DEPLOYMENT_PROXY, code: DEPLOYMENT_PROXY_CODE },
   { address: MULTICALL3, code: MULTICALL3_CODE },
-  ...[...Object.values(DOOR), ...Object.values(VERIFIER)].map((address) => ({ address, code: PRECOMPILE_CODE })),
+  ...[...Object.values(DOOR), ...Object.values(VERIFIER), GAS_PRICE_ORACLE].map((address) => ({ address, code: PRECOMPILE_CODE })),
 ]

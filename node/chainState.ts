@@ -9,10 +9,10 @@ import { applyBlock, type BlockResult, type Executor } from '../execution/applyB
 import { assert } from '../execution/assert.ts'
 import { type Block, type Header, nextBaseFeeWei } from '../execution/block.ts'
 import { buildBlock, type OriginStep } from '../execution/buildBlock.ts'
-import { type BlockFees, dataPriceOf } from '../execution/fee.ts'
+import { type BlockFees, dataPriceIn } from '../execution/fee.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { paramsAt } from '../execution/ledger/governed.ts'
-import { accounts, getL1Info } from '../execution/ledger/tables.ts'
+import { accounts } from '../execution/ledger/tables.ts'
 import { createMempool, type Lane, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import type { RecoverAll } from '../execution/recover.ts'
@@ -109,8 +109,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
 
   function feesAfter(header: Header): BlockFees {
     const next = paramsAfter(header)
-    const l1 = getL1Info({ get: store.reader.ledgerRecord })
-    return { baseFeePerGas: nextBaseFeeWei(header, next), dataPrice: dataPriceOf(l1, next) }
+    return { baseFeePerGas: nextBaseFeeWei(header, next), dataPrice: dataPriceIn({ get: store.reader.ledgerRecord }, next) }
   }
 
   function moveTo(next: typeof head): void {

@@ -23,7 +23,7 @@ import {
 import { assert } from '../execution/assert.ts'
 import type { FieldsOf } from '../execution/fields.ts'
 import { FAILED_ERROR } from '../execution/native/doorAbi.ts'
-import { nativeGas, OPERATION_TYPES } from '../execution/native/native.ts'
+import { nativeGas, OPERATION_TYPES, operationRowBytes } from '../execution/native/native.ts'
 import { codeBytes32, type FieldValues, type NativeContext, type NativeType } from '../execution/native/nativeType.ts'
 import type { Precompile, PrecompileCall, PrecompileResult } from '../execution/precompile.ts'
 import { compileCallData, PACKED_LENGTH_MAX, SELECTOR_BYTES } from './callData.ts'
@@ -98,7 +98,7 @@ function operationRun(type: NativeType): Run {
     if (call.gasLimit < wordsGas(call.data.length)) return { kind: 'outOfGas' }
     const fields: FieldValues | undefined = readFields(call.data)
     if (!fields) return refuseCallData(call)
-    const gasUsed = nativeGas({ type, fields })
+    const gasUsed = nativeGas({ type, fields }) + call.rowByteGas * BigInt(operationRowBytes({ type, fields }))
     if (call.gasLimit < gasUsed) return { kind: 'outOfGas' }
     if (call.isDelegated) return refuse('delegatedCall', gasUsed)
     if (call.isStatic) return refuse('staticCall', gasUsed)

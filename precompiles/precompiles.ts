@@ -13,6 +13,7 @@ import { spanVerifier } from './0a13-span.ts'
 import { longestVerifier } from './0a14-longest.ts'
 import { sharesVerifier } from './0a15-shares.ts'
 import { createP384Verifier } from './0a16-p384.ts'
+import { gasPriceOracle } from './420f-gasPriceOracle.ts'
 import { type Curves, PURE_CURVES } from './curves.ts'
 
 /** Every precompile of ours, by address. */
@@ -24,6 +25,7 @@ export function createPrecompiles(curves: Curves): readonly Precompile[] {
     workersDoor,
     creditsDoor,
     paramsDoor,
+    gasPriceOracle,
     receiptVerifier,
     inclusionVerifier,
     createAttestationVerifier(curves),

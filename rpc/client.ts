@@ -29,7 +29,6 @@ import * as tables from '../execution/ledger/tables.ts'
 import { VERDICT } from '../execution/native/datanetReview.ts'
 import { CONTRIBUTOR_ROLE } from '../execution/native/datanetUpload.ts'
 import type { creditsDoorAbi, datanetsDoorAbi, modelsDoorAbi } from '../execution/native/doorAbi.ts'
-import { nativeGas } from '../execution/native/native.ts'
 import type { FieldValues } from '../execution/native/nativeType.ts'
 import { TRANSFER_KIND } from '../execution/native/transfer.ts'
 import { WORKER_ACTION } from '../execution/native/workerRegister.ts'
@@ -278,15 +277,16 @@ function statusReads(node: Client) {
       return { ...(Object.fromEntries(numbers) as ChainParams), genesisHash }
     },
     getSyncStatus: async (): Promise<SyncStatus> => toSyncStatus(await ask(node, 'tributary_syncStatus', [])),
-    /** Gas and fee of an operation at the next block's base fee, in wei; `maxFee` is twice the fee. */
-    estimateNativeFee: async ({ nativeType, native }: { readonly nativeType: string; readonly native: FieldValues }) => {
+    /** Gas and fee of an operation in the next block, in wei: gas at the base fee, and its bytes on L1; `maxFee` is twice the fee. */
+    estimateFee: async ({ nativeType, native }: { readonly nativeType: string; readonly native: FieldValues }) => {
       const fields = fieldsToJson(nativeTypeNamed(nativeType).fields.parameters, native)
-      const answer = await ask<Record<'gas' | 'baseFeePerGas' | 'fee' | 'maxFee', Hex>>(node, 'tributary_estimateNativeFee', [
+      const answer = await ask<Record<'gas' | 'baseFeePerGas' | 'l1Fee' | 'fee' | 'maxFee', Hex>>(node, 'tributary_estimateFee', [
         { type: nativeType, fields },
       ])
       return {
         gas: BigInt(answer.gas),
         baseFeePerGas: BigInt(answer.baseFeePerGas),
+        l1Fee: BigInt(answer.l1Fee),
         fee: BigInt(answer.fee),
         maxFee: BigInt(answer.maxFee),
       }
@@ -449,7 +449,9 @@ async function signNative(
   const refused = type.check(fields, chainId)
   if (refused) throw new TributaryError(refused.code, refused, { cause: undefined })
   const nonce = options.nonce ?? BigInt(await ask<Hex>(node, 'tributary_getLedgerNonce', [account.address, 'pending']))
-  const maxFee = options.maxFee ?? 2n * nativeGas({ type, fields }) * BigInt(await ask<Hex>(node, 'eth_baseFee', []))
+  const estimate = () =>
+    ask<{ readonly maxFee: Hex }>(node, 'tributary_estimateFee', [{ type: nativeType, fields: fieldsToJson(parameters, fields) }])
+  const maxFee = options.maxFee ?? BigInt((await estimate()).maxFee)
   const transaction = { type: 'native', nativeType, chainId, nonce, maxFee, native: fields } as const
   const signature = await signTypedData(client, { account, ...nativeTypedData(transaction) })
   return serializeNative(transaction, parseSignature(signature))

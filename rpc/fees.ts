@@ -4,6 +4,7 @@
  * here, so there is nothing to outbid until one is.
  */
 import { nextBaseFeeWei } from '../execution/block.ts'
+import { type BlockFees, dataPriceIn } from '../execution/fee.ts'
 import { paramsAt } from '../execution/ledger/governed.ts'
 import type { ChainParams } from '../genesis/params.ts'
 import type { Chain, ChainBlock } from './chain.ts'
@@ -21,6 +22,15 @@ export const BLOB_BASE_FEE_WEI = 1n
 export function paramsAfter(chain: Chain, number: bigint): ChainParams {
   const state = chain.stateAt(number)
   return paramsAt(chain.params, { get: (table, id) => state.ledgerRecord(table, id) }, number + 1n)
+}
+
+/** What rules the fees of the block after the latest one, if it stays with the latest one's L1 origin. */
+export function nextFees(chain: Chain): BlockFees {
+  const { header } = latestBlock(chain).block
+  const params = paramsAfter(chain, header.number)
+  const state = chain.stateAt(header.number)
+  const dataPrice = dataPriceIn({ get: (table, id) => state.ledgerRecord(table, id) }, params)
+  return { baseFeePerGas: nextBaseFeeWei(header, params), dataPrice }
 }
 
 /** Base fee of the block after the latest one, in wei. */

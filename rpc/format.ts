@@ -7,6 +7,7 @@ import { isAccessList2930Tx, isLegacyTx, type TypedTransaction } from '@ethereum
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
 import type { Header, Receipt } from '../execution/block.ts'
+import { L1_GAS_PER_BYTE, NO_DATA_PRICE } from '../execution/fee.ts'
 import { doorCallData } from '../execution/native/native.ts'
 import type { DepositTx, EthereumTx, NativeTx, Tx } from '../execution/tx.ts'
 import type { ChainBlock, PlacedTransaction } from './chain.ts'
@@ -231,7 +232,21 @@ export function receiptToJson({ blockHash, header, index, tx, receipt, logsBefor
     type: quantity(receipt.type),
     effectiveGasPrice: quantity(effectiveGasPriceWei(tx, header.baseFeePerGas)),
     status: receipt.succeeded ? '0x1' : '0x0',
+    ...(tx.kind === 'deposit' ? {} : dataFeeMembers(receipt.dataFee)),
     ...(receipt.failureCode === undefined ? {} : { failureCode: receipt.failureCode }),
+  }
+}
+
+/** What its bytes cost, by the names of the OP Stack's receipts. */
+function dataFeeMembers(dataFee: Receipt['dataFee']): Members {
+  const { bytes, feeWei, price } = dataFee ?? { bytes: 0, feeWei: 0n, price: NO_DATA_PRICE }
+  return {
+    l1Fee: quantity(feeWei),
+    l1GasUsed: quantity(BigInt(bytes) * L1_GAS_PER_BYTE),
+    l1GasPrice: quantity(price.l1BaseFeeWei),
+    l1BlobBaseFee: quantity(price.l1BlobBaseFeeWei),
+    l1BaseFeeScalar: quantity(price.baseFeeScalar),
+    l1BlobBaseFeeScalar: quantity(price.blobBaseFeeScalar),
   }
 }
 

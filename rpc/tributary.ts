@@ -4,13 +4,14 @@
  */
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { nativeFeeOf, totalWei } from '../execution/laneRules.ts'
 import * as tables from '../execution/ledger/tables.ts'
 import { decodeNative, encodeNative, NATIVE_TYPES, nativeGas } from '../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../execution/native/nativeType.ts'
 import { splitSignature } from '../execution/recover.ts'
 import { LIMIT } from '../genesis/params.ts'
 import type { Chain, StateAt } from './chain.ts'
-import { baseFeeWei, paramsAfter } from './fees.ts'
+import { nextFees, paramsAfter } from './fees.ts'
 import type { RpcLimits } from './limits.ts'
 import { heightOf, type MethodTable, method, stateAt } from './method.ts'
 import * as params from './params.ts'
@@ -218,16 +219,24 @@ function statusMethods(): MethodTable {
 
 function nativeMethods(): MethodTable {
   return {
-    tributary_estimateNativeFee: method(
-      'Gas and fee of a native transaction, from its bytes or from `{ type, fields }`. `maxFee` is twice the fee, so that it holds if the base fee rises.',
+    tributary_estimateFee: method(
+      'Gas and fee of a native transaction, from its bytes or from `{ type, fields }`. `maxFee` is twice the fee, so that it holds if prices rise.',
       [params.anything('transaction')],
       ({ chain }, json) => {
         const { type, fields } = typeof json === 'string' ? nativeFromBytes(json) : nativeFromJson(json)
         const refused = type.check(fields, chain.params.chainId)
         if (refused) throw rejectionError(refused)
         const gas = nativeGas({ type, fields })
-        const base = baseFeeWei(chain)
-        return { gas: quantity(gas), baseFeePerGas: quantity(base), fee: quantity(gas * base), maxFee: quantity(2n * gas * base) }
+        const fees = nextFees(chain)
+        const parts = nativeFeeOf({ native: { type, fields }, gas }, fees)
+        const fee = totalWei(parts)
+        return {
+          gas: quantity(gas),
+          baseFeePerGas: quantity(fees.baseFeePerGas),
+          l1Fee: quantity(parts.data?.feeWei ?? 0n),
+          fee: quantity(fee),
+          maxFee: quantity(2n * fee),
+        }
       },
     ),
     tributary_sendTypedTransaction: method(

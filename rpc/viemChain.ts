@@ -44,7 +44,20 @@ export type NativeTransaction = Omit<ViemTransaction, 'type'> & {
 export type TributaryTransaction = ViemTransaction | OpStackDepositTransaction | NativeTransaction
 
 /** A receipt; `failureCode` names the rule that a native transaction broke. */
-export type TributaryReceipt = TransactionReceipt & { readonly failureCode?: string | undefined }
+export type TributaryReceipt = TransactionReceipt & {
+  readonly failureCode?: string | undefined
+  /** What its bytes cost, and from what that follows, by the names of the OP Stack's receipts; deposits have none. */
+  readonly l1Fee?: bigint | undefined
+  readonly l1GasUsed?: bigint | undefined
+  readonly l1GasPrice?: bigint | undefined
+  readonly l1BlobBaseFee?: bigint | undefined
+  readonly l1BaseFeeScalar?: bigint | undefined
+  readonly l1BlobBaseFeeScalar?: bigint | undefined
+}
+
+const DATA_FEE_MEMBERS = ['l1Fee', 'l1GasUsed', 'l1GasPrice', 'l1BlobBaseFee', 'l1BaseFeeScalar', 'l1BlobBaseFeeScalar'] as const
+
+type RpcDataFee = { readonly [N in (typeof DATA_FEE_MEMBERS)[number]]?: Hex }
 
 /** A block as viem reads it. */
 export type TributaryBlock = Block<bigint, boolean, BlockTag, TributaryTransaction>
@@ -153,7 +166,10 @@ export const formatters = {
   }),
   transaction: transactionFormatter,
   transactionReceipt: defineTransactionReceipt({
-    format: ({ failureCode }: RpcTransactionReceipt & { readonly failureCode?: string }) => ({ failureCode }) as TributaryReceipt,
+    format: ({ failureCode, ...receipt }: RpcTransactionReceipt & RpcDataFee & { readonly failureCode?: string }) => {
+      const dataFee = DATA_FEE_MEMBERS.flatMap((name) => (receipt[name] === undefined ? [] : [[name, BigInt(receipt[name])] as const]))
+      return { failureCode, ...Object.fromEntries(dataFee) } as TributaryReceipt
+    },
   }),
 }
 

@@ -7,6 +7,7 @@ import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { type Header, timestampMs } from '../execution/block.ts'
 import { type Deposit, l1InfoDeposit, parseL1Info } from '../execution/deposit.ts'
+import { dataPriceIn } from '../execution/fee.ts'
 import { attempt, malformed } from '../execution/fields.ts'
 import {
   applyDepositToLedger,
@@ -134,7 +135,8 @@ export function createLaneRun({ root, source, params, lookups, ruling }: LaneSta
   function applyRow({ row, checked }: LaneRow): Rejection | undefined {
     if (row.kind === 'block') env = toEnv(row)
     if (!env) return invalid('blockRowMissing')
-    const context = { ledger, params: paramsAt(params, ledger, env.number), env }
+    const rulingParams = paramsAt(params, ledger, env.number)
+    const context = { ledger, params: rulingParams, env, dataPrice: dataPriceIn(ledger, rulingParams) }
     if (row.kind === 'native') return applyNative(context, row.native, checked)
     if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
     if (row.kind === 'deposit') return applyDeposit(lookups.deposit(row.index), 'unknownDeposit')

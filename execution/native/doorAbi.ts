@@ -108,6 +108,24 @@ export const paramsDoorAbi = [
   FAILED_ERROR,
 ] as const
 
+/** GasPriceOracle, 0x42…0f: the functions of the OP Stack's that make sense here. Scalars are millionths. */
+export const gasPriceOracleAbi = [
+  ...parseAbi([
+    'function getL1Fee(bytes data) view returns (uint256 fee)',
+    'function getL1GasUsed(bytes data) view returns (uint256 gasUsed)',
+    'function l1BaseFee() view returns (uint256 value)',
+    'function blobBaseFee() view returns (uint256 value)',
+    'function baseFeeScalar() view returns (uint256 value)',
+    'function blobBaseFeeScalar() view returns (uint256 value)',
+    'function baseFee() view returns (uint256 value)',
+    'function gasPrice() view returns (uint256 value)',
+    'function decimals() view returns (uint256 value)',
+    'function isEcotone() view returns (bool value)',
+    'function isFjord() view returns (bool value)',
+  ]),
+  FAILED_ERROR,
+] as const
+
 /** What the receipt verifier answers, in order of precedence: the first that applies. Source: docs/spec/receipts.md#verifiers */
 export const RECEIPT_CODE = {
   malformed: 255,

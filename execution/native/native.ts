@@ -147,6 +147,11 @@ export function nativeRowBytes({ type, fields }: { readonly type: NativeType; re
   return Math.ceil((3 + 2 + 64 + 8 + 12 + type.fields.packedBytes(fields)) / 31) * 31
 }
 
+/** Bytes of the row that carries a call of a door on L1. Spec: docs/spec/batch.md#rows */
+export function operationRowBytes({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
+  return Math.ceil((3 + 1 + 20 + type.fields.packedBytes(fields)) / 31) * 31
+}
+
 /** Gas of a native transaction, a pure function of its content. Spec: docs/spec/transactions.md#gas */
 export function nativeGas(tx: { readonly type: NativeType; readonly fields: FieldValues }): bigint {
   return NATIVE_GAS.base + NATIVE_GAS.perRowByte * BigInt(nativeRowBytes(tx)) + tx.type.itemGas(tx.fields)

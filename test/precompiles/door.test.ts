@@ -22,6 +22,7 @@ import {
   attestationVerifierAbi,
   creditsDoorAbi,
   datanetsDoorAbi,
+  gasPriceOracleAbi,
   FAILED_ERROR,
   inclusionVerifierAbi,
   ledgerDoorAbi,
@@ -36,7 +37,7 @@ import {
 } from '../../execution/native/doorAbi.ts'
 import { doorCallData, NATIVE_TYPES, nativeGas } from '../../execution/native/native.ts'
 import type { Precompile, PrecompileCall, PrecompileResult } from '../../execution/precompile.ts'
-import { DOOR, OPEN_WEI, VERIFIER } from '../../genesis/params.ts'
+import { DOOR, GAS_PRICE_ORACLE, OPEN_WEI, VERIFIER } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { CALLER, callIn, createEmptyLedger, type Outcome, PARAMS } from './frame.ts'
 import { applyNatively, CLIENT, L1_INFO, LABELLER, MODEL_ID, OWNER, STEPS, type Step, WORKER, worldAfter } from './world.ts'
@@ -48,6 +49,7 @@ const ABI_OF: Readonly<Record<string, Abi>> = {
   [DOOR.workers]: workersDoorAbi,
   [DOOR.credits]: creditsDoorAbi,
   [DOOR.params]: paramsDoorAbi,
+  [GAS_PRICE_ORACLE]: gasPriceOracleAbi,
   [VERIFIER.receipt]: receiptVerifierAbi,
   [VERIFIER.inclusion]: inclusionVerifierAbi,
   [VERIFIER.attestation]: attestationVerifierAbi,

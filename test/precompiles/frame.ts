@@ -55,6 +55,8 @@ export function callIn(
     blockNumber: 7n,
     timeSec: 1_000n,
     codeOf: () => new Uint8Array(),
+    baseFeePerGas: 0n,
+    rowByteGas: 0n,
     recordOperation: (operation) => operations.push(operation),
     ...overrides,
   }

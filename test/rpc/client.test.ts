@@ -247,7 +247,7 @@ test('reads: proof, supply, counters, parameters, status, fee', async () => {
     batches: { nextBlock: 3n },
     peers: 0,
   })
-  const { gas, baseFeePerGas, fee, maxFee } = await node.estimateNativeFee({ nativeType: 'Claim', native: { epochs: [1] } })
+  const { gas, baseFeePerGas, fee, maxFee } = await node.estimateFee({ nativeType: 'Claim', native: { epochs: [1] } })
   expect([fee, maxFee]).toEqual([gas * baseFeePerGas, 2n * fee])
   expect(await node.getLedgerNonce({ account: owner, blockTag: 'pending' })).toBe(await node.getLedgerNonce({ account: owner }))
   expect(await node.getDatanet({ datanetId: 999 })).toBeUndefined()

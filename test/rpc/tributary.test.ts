@@ -175,17 +175,17 @@ test('supply, counters, L1 info, parameters and status', async () => {
   })
 })
 
-test('tributary_estimateNativeFee: from bytes, or from fields before anything is signed', async () => {
+test('tributary_estimateFee: from bytes, or from fields before anything is signed', async () => {
   const { call, fail, chain } = served
   const fields = { epochs: [1, 2, 3] }
   const gas = nativeGas({ type: claim, fields })
   const base = BigInt((await call('eth_baseFee')) as Hex)
-  const expected = { gas: q(gas), baseFeePerGas: q(base), fee: q(gas * base), maxFee: q(2n * gas * base) }
-  expect(await call('tributary_estimateNativeFee', { type: 'Claim', fields })).toEqual(expected)
-  expect(await call('tributary_estimateNativeFee', { type: '0x58', fields })).toEqual(expected)
+  const expected = { gas: q(gas), baseFeePerGas: q(base), l1Fee: '0x0', fee: q(gas * base), maxFee: q(2n * gas * base) }
+  expect(await call('tributary_estimateFee', { type: 'Claim', fields })).toEqual(expected)
+  expect(await call('tributary_estimateFee', { type: '0x58', fields })).toEqual(expected)
   const raw = await signNative(signer(0), { type: claim, fields, nonce: 9n, chainId: chain.params.chainId })
-  expect(await call('tributary_estimateNativeFee', toHex(raw))).toEqual(expected)
-  expect(await fail('tributary_estimateNativeFee', { type: 'Claim', fields: { epochs: [2, 1] } })).toMatchObject({
+  expect(await call('tributary_estimateFee', toHex(raw))).toEqual(expected)
+  expect(await fail('tributary_estimateFee', { type: 'Claim', fields: { epochs: [2, 1] } })).toMatchObject({
     code: -32000,
     data: { code: 'badEpochs' },
   })

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { concatHex, type Hex, keccak256, numberToHex, zeroHash } from 'viem'
 import { expect, test } from 'vitest'
+import { NO_DATA_PRICE } from '../../../execution/fee.ts'
 import { applyOperationToLedger } from '../../../execution/laneRules.ts'
 import {
   datanets,
@@ -284,7 +285,7 @@ test('AttributionCredit: a row of EVM origin is refused that the worker’s own 
     const ledger = createWorld()
     const operation = { type: attributionCredit, caller, fields: CREDIT }
     const refused = { ok: false, code: 'nativeOnly', invalid: false }
-    expect(applyOperationToLedger({ ledger, params: TEST_PARAMS, env }, operation)).toEqual(refused)
+    expect(applyOperationToLedger({ ledger, params: TEST_PARAMS, env, dataPrice: NO_DATA_PRICE }, operation)).toEqual(refused)
     expect(ledger.takeChanges()).toEqual([])
     mustRun(attributionCredit, ledger, contextOf(caller), CREDIT)
   }
