@@ -103,7 +103,7 @@ test('a new origin’s prices count from its block on, and the rows alone lead t
   expect(second?.price).toEqual(dataPriceOf(origin.info, chain.genesis.params))
   expect(second?.feeWei).toBeGreaterThan(2n * (first?.feeWei ?? 0n))
   const blocks = [cheap, dear].map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
-  const start = { root, readNode: chain.store.reader.ledgerNode, params: chain.genesis.params, lookups: lookupsOf(blocks) }
+  const start = { root, source: chain.store.reader, params: chain.genesis.params, lookups: lookupsOf(blocks) }
   const executed = executeLane(start, laneRows(blocks))
   expect(executed.ok && executed.roots.at(-1)).toBe(dear.roots.ledgerRoot)
 })
