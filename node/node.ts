@@ -12,6 +12,7 @@ import { createRpcServer } from '../rpc/server.ts'
 import { createKzg, type Kzg } from '../settlement/kzg.ts'
 import { createL1, type L1 } from '../settlement/l1.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
+import { createBatchThread } from './batchThread.ts'
 import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
 import type { rpcOptions } from './config.ts'
@@ -94,8 +95,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const { recover } = recoverPool
     const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain'), recover })
     const simulator = await createSimulator({ store, params: genesis.params })
-    const kzg = createKzg({ prover: options.poster !== undefined && options.posting?.da === 'blob' })
-    const l1 = openL1(options, kzg)
+    const l1 = openL1(options, createKzg())
     await l1.check()
     let onL1: (status: L1Status) => void = () => {}
     const follower = createL1Follower({
@@ -112,9 +112,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     if (options.posting) {
       const poster = createPoster({
         chain,
-        blocks,
         l1,
-        kzg,
+        batchThread: createBatchThread(join(dataDir, 'chain'), genesis.params),
         follower,
         log: log.child('poster'),
         poster: options.poster,

@@ -2,23 +2,18 @@
  * Posts batches to L1, and a checkpoint after each. What is next is read from the inbox contract, which takes each block once and in order, so a
  * restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent (settlement/txManager.ts).
  */
-import type { Hex } from 'viem'
-import { decodeMessage } from '../consensus/message.ts'
-import { assert } from '../execution/assert.ts'
-import { timestampMs } from '../execution/block.ts'
-import { type BatchCommit, type BatchParent, encodeBatch, toBatchBlocks } from '../settlement/batch.ts'
-import { BATCH_PAYLOAD_BYTES_MAX, encodeBlobs } from '../settlement/blob.ts'
+import { concatBytes, type Hex, hexToBytes } from 'viem'
+import { BATCH_PAYLOAD_BYTES_MAX } from '../settlement/blob.ts'
 import { encodeSubmit } from '../settlement/checkpoint.ts'
 import { type BatchHeader, encodePostBatch } from '../settlement/inbox.ts'
-import { createSidecar, type Kzg } from '../settlement/kzg.ts'
 import type { InboxState, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
-import { createLaneRun, encodeLane, groupsOf, type LaneBlock, laneRows, lookupsOf } from '../settlement/lane.ts'
-import { type BlockSize, choosePost, measureBlock, shrinkPost } from '../settlement/post.ts'
+import { type BlockSize, choosePost } from '../settlement/post.ts'
 import { createTxManager, type TxManager, type TxOutcome, type TxRequest } from '../settlement/txManager.ts'
-import { type Blocks, type DecodedBlock, l1InfoAfter } from './blocks.ts'
-import { brotli } from './brotli.ts'
+import { type BatchThread, BatchThreadError } from './batchThread.ts'
+import type { BlockRange } from './batchWork.ts'
+import { l1InfoAfter } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
 import type { L1Follower } from './l1Follower.ts'
 import { errorFacts, type Facts, type Log } from './log.ts'
@@ -31,14 +26,19 @@ const BLOBS_WORTH = 3
 /** A batch in call data stays well below the pools' limit for one transaction, 128 KiB. */
 const CALLDATA_PAYLOAD_MAX = 120_000
 /** Blocks looked at for one batch. */
-const BLOCKS_PER_BATCH = 512
+const BLOCKS_PER_BATCH = 512n
+/** Blocks that are measured at once. */
+const BLOCKS_AT_ONCE = 64n
+/** Blocks whose senders are kept: 2 MiB where they are full. */
+const SENDERS_BLOCKS_MAX = 512
+/** Threads that died one after another before it is taken for a defect. */
+const THREADS_LOST_MAX = 3
 const GWEI = 10n ** 9n
 
 export type PosterOptions = {
   readonly chain: ChainState
-  readonly blocks: Blocks
   readonly l1: L1
-  readonly kzg: Kzg
+  readonly batchThread: BatchThread
   readonly follower: L1Follower
   readonly log: Log
   readonly poster: L1Signer | undefined
@@ -53,7 +53,7 @@ export type Poster = { stop(): Promise<void> }
 
 /** Starts posting; without accounts it does nothing. */
 export function createPoster(options: PosterOptions): Poster {
-  const { chain, blocks, l1, follower, log, da } = options
+  const { chain, l1, batchThread, follower, log, da } = options
   const { chainId } = chain.genesis.l1
   const manager = (name: string, kind: 'ordinary' | 'blob', signer: L1Signer | undefined): TxManager | undefined =>
     signer &&
@@ -79,7 +79,15 @@ export function createPoster(options: PosterOptions): Poster {
   let endPause: () => void = () => {}
   let postedAtMs = Date.now()
   let tailRatio = 1
-  const measured = new Map<Hex, BlockSize>()
+  let threadsLost = 0
+  /** Of blocks that are not on L1, as far as they were looked at. */
+  const measured = new Map<bigint, BlockSize>()
+  /** Senders of their transactions, which the thread need not recover then: 20 bytes each. */
+  const senders = new Map<bigint, Uint8Array>()
+  const forgetBlocks = chain.onBlock(({ block, transactions }) => {
+    if (senders.size < SENDERS_BLOCKS_MAX)
+      senders.set(block.header.number, concatBytes(transactions.map(({ sender }) => hexToBytes(sender))))
+  })
   const limits = {
     intervalMs: options.batchSec * 1_000,
     blobsWorth: BLOBS_WORTH,
@@ -99,12 +107,11 @@ export function createPoster(options: PosterOptions): Poster {
 
   async function postNext(sender: TxManager): Promise<void> {
     const inbox = await l1.inboxState()
-    const due = plan(inbox)
+    const due = await plan(inbox)
     if (due === 0) return
-    const made = await makeBatch(options, inbox, due)
+    const made = await makeBatch(inbox, due)
     if (!made || stopped) return
     const { header, payload } = made
-    tailRatio = made.tailRatio
     const outcome = await sender.send(await toRequest(options, header, payload))
     report(log, 'batch', outcome, {
       index: inbox.batchCount,
@@ -116,23 +123,46 @@ export function createPoster(options: PosterOptions): Poster {
   }
 
   /** How many blocks to post now. */
-  function plan(inbox: InboxState): number {
+  async function plan({ lastBlock }: InboxState): Promise<number> {
+    for (const number of measured.keys()) if (number <= lastBlock) measured.delete(number)
+    for (const number of senders.keys()) if (number <= lastBlock) senders.delete(number)
+    const head = chain.head().header.number
+    const end = head < lastBlock + BLOCKS_PER_BATCH ? head : lastBlock + BLOCKS_PER_BATCH
+    let next = lastBlock + 1n
+    while (measured.has(next)) next++
+    for (; next <= end && !stopped; next += BLOCKS_AT_ONCE) {
+      const to = end < next + BLOCKS_AT_ONCE - 1n ? end : next + BLOCKS_AT_ONCE - 1n
+      for (const [i, size] of (await batchThread.measure(rangeOf(next, to))).entries()) measured.set(next + BigInt(i), size)
+    }
     const sizes: BlockSize[] = []
-    const headBlock = chain.head().header.number
-    for (let number = inbox.lastBlock + 1n; number <= headBlock && sizes.length < BLOCKS_PER_BATCH; number++) {
-      const read = blocks.read(number)
-      assert(read, `block ${number} is missing`)
-      sizes.push(measured.get(read.hash) ?? remember(read))
+    for (let number = lastBlock + 1n; number <= end; number++) {
+      const size = measured.get(number)
+      if (size) sizes.push(size)
     }
     const decision = choosePost({ sizes, sinceMs: postedAtMs, nowMs: Date.now(), tailRatio }, limits)
     return decision.kind === 'post' ? decision.count : 0
   }
 
-  function remember({ hash, block, transactions, operations }: DecodedBlock): BlockSize {
-    if (measured.size >= 2 * BLOCKS_PER_BATCH) measured.clear()
-    const size = measureBlock({ header: block.header, transactions, operations })
-    measured.set(hash, size)
-    return size
+  function rangeOf(firstBlock: bigint, lastBlock: bigint): BlockRange {
+    const own = Array.from({ length: Number(lastBlock - firstBlock) + 1 }, (_, i) => senders.get(firstBlock + BigInt(i)))
+    return { firstBlock, lastBlock, senders: own }
+  }
+
+  /** The batch of the next `count` blocks, or of fewer if so many do not fit into one. Undefined: L1 moves under it just now. */
+  async function makeBatch(inbox: InboxState, count: number): Promise<{ header: BatchHeader; payload: Uint8Array } | undefined> {
+    const firstBlock = inbox.lastBlock + 1n
+    const made = await batchThread.make({
+      ...rangeOf(firstBlock, inbox.lastBlock + BigInt(count)),
+      index: inbox.batchCount,
+      payloadBytesMax: payloadBytesMax(options),
+      singleBytesMax: payloadBytesMax(options, 1),
+    })
+    const { payload, lastBlock, lastBlockHash, originNumber, originHash } = made
+    tailRatio = made.tailRatio
+    if (follower.block(originNumber)?.hash !== originHash) return undefined
+    const origin = { l1OriginNumber: originNumber, l1OriginHash: originHash }
+    const place = { prevAccumulator: inbox.accumulator, firstBlock, lastBlock, lastBlockHash }
+    return { header: { ...place, ...origin, payloadBytes: payload.length }, payload }
   }
 
   /** A checkpoint for the latest batch that is ours and has none. */
@@ -174,7 +204,13 @@ export function createPoster(options: PosterOptions): Poster {
     while (!stopped) {
       try {
         await turn()
+        threadsLost = 0
       } catch (error) {
+        if (error instanceof BatchThreadError && error.retryable && ++threadsLost < THREADS_LOST_MAX && !stopped) {
+          log.warn('posting goes on with another thread', errorFacts(error))
+          continue
+        }
+        if (stopped) return
         if (!(error instanceof L1Error) || error.kind === 'stop') {
           options.onFatal(error)
           return
@@ -190,8 +226,10 @@ export function createPoster(options: PosterOptions): Poster {
   return {
     async stop() {
       stopped = true
+      forgetBlocks()
       clearTimeout(timer)
       endPause()
+      await batchThread.close()
       await running
     },
   }
@@ -202,85 +240,10 @@ function payloadBytesMax({ da }: Pick<PosterOptions, 'da'>, blockCount = 0): num
   return da === 'blob' || blockCount === 1 ? BATCH_PAYLOAD_BYTES_MAX : CALLDATA_PAYLOAD_MAX
 }
 
-type MadeBatch = { readonly header: BatchHeader; readonly payload: Uint8Array; readonly tailRatio: number }
-
-/** The batch of the next `count` blocks, or of fewer if so many do not fit into one. Undefined: L1 moves under it just now. */
-async function makeBatch(options: PosterOptions, inbox: InboxState, count: number): Promise<MadeBatch | undefined> {
-  const { chain, blocks, follower } = options
-  const firstBlock = inbox.lastBlock + 1n
-  const lastBlock = inbox.lastBlock + BigInt(count)
-  const { lane, parent } = collect(options, firstBlock, lastBlock)
-  const batchBlocks = toBatchBlocks(lane, parent)
-  const last = blocks.read(lastBlock)
-  const origin = follower.block(batchBlocks.at(-1)?.originNumber ?? parent.originNumber)
-  if (!last || origin?.hash !== last.block.header.parentBeaconBlockRoot) return undefined
-  const batch = {
-    index: inbox.batchCount,
-    firstBlock,
-    commit: commitOf(chain, lastBlock),
-    blocks: batchBlocks,
-    lane: encodeLane(laneRows(lane)),
-    ledgerRoots: await ledgerRoots(chain, firstBlock, lane),
-  }
-  const encoded = encodeBatch(batch, { parent, compress: brotli.compress, payloadBytesMax: payloadBytesMax(options, count) })
-  if (!encoded.ok) {
-    const fewer = shrinkPost(count, encoded)
-    assert(fewer !== undefined, `block ${firstBlock} does not fit into a batch: ${encoded.code}`)
-    return makeBatch(options, inbox, fewer)
-  }
-  const { payload, tailRatio } = encoded
-  const header: BatchHeader = {
-    prevAccumulator: inbox.accumulator,
-    firstBlock,
-    lastBlock,
-    lastBlockHash: last.hash,
-    l1OriginNumber: origin.number,
-    l1OriginHash: origin.hash,
-    payloadBytes: payload.length,
-  }
-  return { header, payload, tailRatio }
-}
-
-function collect({ chain, blocks }: PosterOptions, firstBlock: bigint, lastBlock: bigint): { lane: LaneBlock[]; parent: BatchParent } {
-  const before = blocks.read(firstBlock - 1n)
-  assert(before, 'a batch has a parent')
-  const parent = { timestampMs: timestampMs(before.block.header), originNumber: l1InfoAfter(chain.store, firstBlock - 1n).number }
-  const lane = Array.from({ length: Number(lastBlock - firstBlock) + 1 }, (_, i): LaneBlock => {
-    const read = blocks.read(firstBlock + BigInt(i))
-    assert(read, `block ${firstBlock + BigInt(i)} is missing`)
-    return { header: read.block.header, transactions: read.transactions, operations: read.operations }
-  })
-  return { lane, parent }
-}
-
-/** The ledger root after every sixteen rows. Blocks go on being made in between the groups. */
-async function ledgerRoots(chain: ChainState, firstBlock: bigint, lane: readonly LaneBlock[]): Promise<Hex[]> {
-  const { store, genesis } = chain
-  const root = store.roots(firstBlock - 1n).ledgerRoot
-  const run = createLaneRun({ root, source: store.reader, params: genesis.params, lookups: lookupsOf(lane) })
-  const roots: Hex[] = []
-  for (const group of groupsOf(laneRows(lane))) {
-    const result = run.applyGroup(group)
-    assert(result.ok, 'the lane of our own blocks does not run')
-    roots.push(result.ledgerRoot)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  const last = lane.at(-1)?.header.number ?? firstBlock - 1n
-  assert((roots.at(-1) ?? root) === store.roots(last).ledgerRoot, 'the lane leads to another ledger root than the blocks')
-  return roots
-}
-
-function commitOf(chain: ChainState, number: bigint): BatchCommit {
-  const decoded = decodeMessage(chain.store.commit(number) ?? new Uint8Array())
-  assert(decoded.ok && decoded.value.kind === 'commit', `the certificate of block ${number} is damaged`)
-  const { round, bitmap, signature } = decoded.value
-  return { round, bitmap, signature }
-}
-
-async function toRequest({ chain, kzg, da }: PosterOptions, header: BatchHeader, payload: Uint8Array): Promise<TxRequest> {
+async function toRequest({ chain, batchThread, da }: PosterOptions, header: BatchHeader, payload: Uint8Array): Promise<TxRequest> {
   const to = chain.genesis.l1.inbox
   if (da === 'calldata') return { to, data: encodePostBatch(header, payload) }
-  return { to, data: encodePostBatch(header), sidecar: await createSidecar(kzg, encodeBlobs(payload)) }
+  return { to, data: encodePostBatch(header), sidecar: await batchThread.sidecar(payload) }
 }
 
 function report(log: Log, what: string, outcome: TxOutcome, facts: Facts): void {

@@ -102,6 +102,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     keyEncoding: 'view',
     valueEncoding: 'view',
     ...DB_MEMORY,
+    multithreading: true, // threads of this process may read it too (node/batchWorker.ts)
   })
   try {
     await db.open()

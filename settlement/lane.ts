@@ -25,16 +25,22 @@ import { checkSigned, nativeGas, type SignedNative } from '../execution/native/n
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { type BlockRow, encodeRow, ROW_ELEMENT_BYTES, type Row, takeRow } from '../execution/native/row.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
-import type { Tx } from '../execution/tx.ts'
+import type { DepositTx, EthereumTx, NativeTx } from '../execution/tx.ts'
 import type { ChainParams } from '../genesis/params.ts'
 
 /** Rows of one group: the unit of the fraud proof. */
 export const GROUP_ROWS = 16
 
+/** What the lane takes from a transaction whose signature was checked. */
+export type LaneTx =
+  | Pick<NativeTx, 'kind' | 'raw' | 'native' | 'sender' | 'gas'>
+  | Pick<DepositTx, 'kind' | 'raw' | 'deposit'>
+  | Pick<EthereumTx, 'kind' | 'raw'>
+
 /** What the lane takes from an executed block. */
 export type LaneBlock = {
   readonly header: Header
-  readonly transactions: readonly Tx[]
+  readonly transactions: readonly LaneTx[]
   readonly operations: readonly { readonly txIndex: number; readonly operation: EvmOperation }[]
 }
 
@@ -204,7 +210,7 @@ function rowsOfBlock({ header, transactions, operations }: LaneBlock): LaneRow[]
 }
 
 /** A block's deposits with their indexes in the queue, which its L1 info counts back from. */
-function placeDeposits(transactions: readonly Tx[]): { info: L1Info | undefined; deposit: Deposit; index: bigint }[] {
+function placeDeposits(transactions: readonly LaneTx[]): { info: L1Info | undefined; deposit: Deposit; index: bigint }[] {
   const deposits = transactions.flatMap((tx) => (tx.kind === 'deposit' ? [tx.deposit] : []))
   const [first] = deposits
   if (!first) return []
