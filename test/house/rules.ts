@@ -59,7 +59,15 @@ const NAMES_BANNED = new Set(
 const NODE_ONLY = /^(node:|@chainsafe\/|@crate-crypto\/|@foundry-rs\/|@ethereumjs\/vm|level|classic-level|ws|node$)/
 
 /** Files that run without being imported. Tests, and whatever package.json's scripts name, are entries too. */
-const ENTRIES = ['install.mjs', 'vitest.config.ts', '.ci/count.ts', 'node/main.ts', 'worker/main.ts', 'test/bench/peersAdapter.ts']
+const ENTRIES = [
+  'install.mjs',
+  'vitest.config.ts',
+  '.ci/count.ts',
+  'node/main.ts',
+  'worker/main.ts',
+  'test/bench/peersAdapter.ts',
+  'test/execution/replay.ts',
+]
 
 /** The only places that may read the process's arguments and environment; tests may as well. */
 const READS_ARGV = ['node/main.ts', 'node/config.ts', 'contracts/compile.ts', '.ci/count.ts', 'install.mjs']

@@ -27,7 +27,7 @@ import { doorCallData, NATIVE_TYPES } from '../../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../../execution/native/nativeType.ts'
 import { requestDigest } from '../../execution/receipt.ts'
 import type { Tx } from '../../execution/tx.ts'
-import { DOOR, ENTRY_WEI, OPEN_WEI } from '../../genesis/params.ts'
+import { type ChainParams, DOOR, ENTRY_WEI, OPEN_WEI } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { type Batch, type BatchParent, type Compression, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
 import type { DerivationHead, L1View, PostedBatch } from '../../settlement/derive.ts'
@@ -98,8 +98,8 @@ export const arbitraryBlock: fc.Arbitrary<BlockMove> = fc.record({
 })
 
 /** A chain on which every operation has what it needs: a contract, a datanet with an accepted upload, a model, a worker, a client that prepaid. */
-export async function startStory(): Promise<Story> {
-  const chain = await createTestChain({ precompiles: PRECOMPILES })
+export async function startStory(params: Partial<ChainParams> = {}): Promise<Story> {
+  const chain = await createTestChain({ params, precompiles: PRECOMPILES })
   const genesis = createGenesisBlock(chain.genesis)
   const l1 = createL1View(chain)
   const blocks: Built[] = []

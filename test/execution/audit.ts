@@ -1,0 +1,222 @@
+/**
+ * An auditor of blocks: it executes what a block does to the ledger once more, one transaction after another on records of its own and without
+ * the EVM, and after each holds the promises of docs/spec against what changed. What is paid out is worked out here from the specification, and
+ * not by the rules' own functions.
+ */
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import type { BlockResult } from '../../execution/applyBlock.ts'
+import { type DataPrice, dataPriceIn } from '../../execution/fee.ts'
+import { createGenesisBlock } from '../../execution/genesisBlock.ts'
+import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger } from '../../execution/laneRules.ts'
+import { paramsAt } from '../../execution/ledger/governed.ts'
+import { createLedger, type JournaledLedger } from '../../execution/ledger/ledger.ts'
+import { accounts, datanets, earnings, getAccount, getSupply, models } from '../../execution/ledger/tables.ts'
+import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
+import type { FieldValues } from '../../execution/native/nativeType.ts'
+import { encodeRow } from '../../execution/native/row.ts'
+import type { NativeTx, Tx } from '../../execution/tx.ts'
+import type { Genesis } from '../../genesis/genesis.ts'
+import { type ChainParams, TREASURY } from '../../genesis/params.ts'
+import { type LedgerRecord, ledgerValueWei } from '../fakes/ledger.ts'
+
+/** How often operations of a type succeeded and failed, `Claim native failed: notMatured` for one. */
+export type Tally = ReadonlyMap<string, number>
+
+export type Auditor = {
+  /** Throws, with the facts, where the block breaks a promise. Blocks come in order. */
+  audit(block: BlockResult): void
+  readonly tally: Tally
+}
+
+type Rules = { readonly params: ChainParams; readonly env: Env; readonly dataPrice: DataPrice }
+type Env = { readonly number: bigint; readonly timestamp: bigint; readonly miner: Hex; readonly baseFeePerGas: bigint }
+type Change = {
+  readonly table: number
+  readonly id: Uint8Array
+  readonly before: Uint8Array | undefined
+  readonly after: Uint8Array | undefined
+}
+type Credit = {
+  readonly worker: Hex
+  readonly modelId: Hex
+  readonly draws: readonly { readonly amount: bigint }[]
+  readonly accounts: readonly number[]
+  readonly amountsGwei: readonly number[]
+}
+
+/** An auditor of the chain that begins with this genesis. */
+export function createAuditor(genesis: Genesis): Auditor {
+  const records = new Map<string, LedgerRecord>()
+  const ledger = createLedger((table, id) => records.get(keyOf(table, id))?.record)
+  /** What every account earned in every epoch and did not claim, by `account/epoch`. */
+  const owed = new Map<string, bigint>()
+  const tally = new Map<string, number>()
+  for (const { table, id, record } of createGenesisBlock(genesis).writes.ledgerRecords)
+    if (record) records.set(keyOf(table, id), { table, id, record })
+
+  function takeChanges(): Change[] {
+    return ledger.takeChanges().map(({ table, id, record }) => {
+      const key = keyOf(table, id)
+      const before = records.get(key)?.record
+      if (record) records.set(key, { table, id, record })
+      else records.delete(key)
+      return { table, id, before, after: record }
+    })
+  }
+
+  function count(what: string): void {
+    tally.set(what, (tally.get(what) ?? 0) + 1)
+  }
+
+  /** The earnings that an operation which succeeded has to leave, epoch by epoch. */
+  function bookEarnings(name: string, sender: Hex, fields: FieldValues, { params, env }: Rules): void {
+    if (name === 'AttributionCredit') {
+      const epoch = env.timestamp / BigInt(params.epochSec)
+      for (const [account, wei] of splitByTheSpec(ledger, fields as unknown as Credit, params)) addTo(owed, `${account}/${epoch}`, wei)
+    }
+    if (name !== 'Claim') return
+    const { index } = getAccount(ledger, sender)
+    for (const epoch of fields.epochs as number[]) {
+      const matures = (BigInt(epoch) + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
+      check(env.timestamp >= matures, 'claimed before it matured', { epoch, now: env.timestamp })
+      owed.delete(`${index}/${epoch}`)
+    }
+  }
+
+  function applyNative(tx: NativeTx, wanted: string | undefined, rules: Rules): void {
+    const { native, sender, gas } = tx
+    const { name } = native.type
+    const parties = [sender, TREASURY, rules.env.miner].map((address) => [address, getAccount(ledger, address)] as const)
+    const result = applyNativeToLedger({ ledger, ...rules }, tx)
+    check(result.ok && result.failureCode === wanted, 'another outcome than the receipt', { name, result, wanted })
+    count(`${name} native ${wanted === undefined ? 'succeeded' : `failed: ${wanted}`}`)
+    count(`${name} ${wanted === undefined ? 'succeeded' : 'failed'}`)
+    if (wanted === undefined) {
+      bookEarnings(name, sender, native.fields, rules)
+      return
+    }
+    // Status 0: the fee moved, the nonce is used, and nothing else is different.
+    const fee = gas * rules.env.baseFeePerGas
+    const row = encodeRow({ kind: 'native', native }).length
+    const forBytes = (BigInt(row) * rules.dataPrice.weiPerMillionBytes) / 1_000_000n
+    const moved: [Hex, bigint][] = [
+      [sender, -fee - forBytes],
+      [TREASURY, fee / 2n + forBytes],
+      [rules.env.miner, fee - fee / 2n],
+    ]
+    for (const [address, before] of parties) {
+      const after = getAccount(ledger, address)
+      const balance = moved.reduce((sum, [who, wei]) => (who === address ? sum + wei : sum), before.balance)
+      const nonce = before.nonce + (address === sender ? 1n : 0n)
+      const same = after.prepaid === before.prepaid && after.unlockAt === before.unlockAt
+      check(after.balance === balance && after.nonce === nonce && same, 'a failure changed more', { name, address, before, after })
+    }
+    const changed = ledger.takeChanges()
+    const allowed = new Set(parties.map(([address]) => keyOf(accounts.number, hexToBytes(address))))
+    for (const { table, id, record } of changed) {
+      // New accounts of the parties may take an index, which the counters tell.
+      check(table === 0 || allowed.has(keyOf(table, id)), 'a failure changed another record', { name, table, id })
+      if (record) records.set(keyOf(table, id), { table, id, record })
+    }
+  }
+
+  function applyOne(tx: Tx, txIndex: number, block: BlockResult, rules: Rules): void {
+    const receipt = block.receipts[txIndex]
+    const operations = block.operations.filter((one) => one.txIndex === txIndex).map(({ operation }) => operation)
+    check(receipt !== undefined, 'a transaction without a receipt', { txIndex })
+    check(receipt.succeeded || operations.length === 0, 'a transaction failed and did something', { txIndex })
+    check(tx.kind !== 'native' || receipt.succeeded === (receipt.failureCode === undefined), 'a status that is not its code', { receipt })
+    if (tx.kind === 'native') applyNative(tx, receipt.failureCode, rules)
+    if (tx.kind === 'deposit') applyDepositToLedger(ledger, tx.deposit)
+    for (const operation of operations) {
+      const result = applyOperationToLedger({ ledger, ...rules }, operation)
+      check(result.ok, 'an operation that the rules refuse', { result })
+      count(`${operation.type.name} through a door`)
+      bookEarnings(operation.type.name, operation.caller, operation.fields, rules)
+    }
+  }
+
+  function checkLedger(changes: readonly Change[], depositedBefore: bigint, tx: Tx): void {
+    const { deposited } = getSupply(ledger)
+    const mint = tx.kind === 'deposit' ? tx.deposit.mintWei : 0n
+    check(deposited === depositedBefore + mint, 'deposited is not what came in', { deposited, depositedBefore, mint })
+    const everywhere = ledgerValueWei(records.values())
+    check(everywhere === deposited, 'value was made or lost', { everywhere, deposited })
+    for (const { table, id, after } of changes.filter((change) => change.table === earnings.number)) {
+      const [account, epoch] = [id.subarray(0, 4), id.subarray(4)].map((part) => Number.parseInt(bytesToHex(part), 16))
+      const earned = after ? earnings.decode(after).amount : 0n
+      check(earned === (owed.get(`${account}/${epoch}`) ?? 0n), 'earnings that nobody owes, or less', { table, account, epoch, earned })
+    }
+  }
+
+  return {
+    tally,
+    audit(block) {
+      const { number, timestamp, miner, baseFeePerGas } = block.block.header
+      const params = paramsAt(genesis.params, ledger, number)
+      for (const [txIndex, tx] of block.transactions.entries()) {
+        const { deposited } = getSupply(ledger)
+        // The deposits, which come first, tell what L1 asks for bytes.
+        const rules = { params, env: { number, timestamp, miner, baseFeePerGas }, dataPrice: dataPriceIn(ledger, params) }
+        applyOne(tx, txIndex, block, rules)
+        checkLedger(takeChanges(), deposited, tx)
+      }
+      const standing = [...records.values()].filter(({ table }) => table === earnings.number)
+      const sum = standing.reduce((all, { record }) => all + earnings.decode(record).amount, 0n)
+      const due = [...owed.values()].reduce((all, wei) => all + wei, 0n)
+      check(sum === due, 'earnings are not what is owed', { sum, due })
+      check(rootOf(records.values()) === block.roots.ledgerRoot, 'another ledger root', { number })
+    },
+  }
+}
+
+/**
+ * The parts of a credit's fee, by account index: protocol, worker, owner, one for each entry, and what no entry took to the datanets' owners. They are the fee.
+ * Spec: docs/spec/transactions.md#0x56-attributioncredit
+ */
+function splitByTheSpec(ledger: JournaledLedger, credit: Credit, { protocolBps }: ChainParams): [account: number, wei: bigint][] {
+  const model = models.get(ledger, { modelId: credit.modelId })
+  check(model !== undefined, 'a credit without a model', { credit })
+  const fee = credit.draws.reduce((sum, { amount }) => sum + amount, 0n)
+  const part = (wei: bigint, bps: number): bigint => (wei * BigInt(bps)) / 10_000n
+  const protocol = part(fee, protocolBps)
+  const rest = fee - protocol
+  const [worker, contributors] = [part(rest, model.workerBps), part(rest, model.contributorBps)]
+  const entries = credit.amountsGwei.map((gwei) => BigInt(gwei) * 1_000_000_000n)
+  const pool = contributors - entries.reduce((sum, wei) => sum + wei, 0n)
+  check(pool >= 0n, 'entries above the contributors’ part', { pool })
+  const shares = model.datanets.map(({ weightBps }) => part(pool, weightBps))
+  const left = pool - shares.reduce((sum, wei) => sum + wei, 0n)
+  const indexOf = (address: Hex): number => getAccount(ledger, address).index
+  const owners = model.datanets.map(({ datanetId }) => indexOf(datanets.get(ledger, { datanetId })?.owner ?? '0x'))
+  const parts: [number, bigint][] = [
+    [indexOf(TREASURY), protocol],
+    [indexOf(credit.worker), worker],
+    [indexOf(model.owner), rest - worker - contributors],
+    ...credit.accounts.map((account, i): [number, bigint] => [account, entries[i] ?? 0n]),
+    ...owners.map((owner, i): [number, bigint] => [owner, (shares[i] ?? 0n) + (i === 0 ? left : 0n)]),
+  ]
+  check(parts.reduce((sum, [, wei]) => sum + wei, 0n) === fee, 'the parts are not the fee', { fee, parts })
+  return parts.filter(([, wei]) => wei > 0n)
+}
+
+/** The root over a set of records, from nothing. */
+function rootOf(records: Iterable<LedgerRecord>): Hex {
+  const entries = new Map<Hex, Uint8Array>()
+  const tree = createLedgerTree(EMPTY, (key) => entries.get(bytesToHex(key)))
+  const changes = [...records].map(({ table, id, record }) => ({ key: treeKey(table, id), record }))
+  tree.commit(changes, ({ key, bytes }) => entries.set(bytesToHex(key), bytes))
+  return rootHex(tree)
+}
+
+function keyOf(table: number, id: Uint8Array): string {
+  return `${table}:${bytesToHex(id)}`
+}
+
+function addTo(map: Map<string, bigint>, key: string, wei: bigint): void {
+  map.set(key, (map.get(key) ?? 0n) + wei)
+}
+
+function check(holds: boolean, what: string, facts: Readonly<Record<string, unknown>>): asserts holds {
+  if (!holds) throw new Error(`${what}: ${JSON.stringify(facts, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`)
+}

@@ -1,0 +1,123 @@
+/**
+ * Random walks over the rules: blocks of valid and invalid transactions of every type, natively and through the doors, with deposits between them. Another
+ * executor applies each block as it is built (test/fakes/testChain.ts); after each, what docs/spec/ledger.md#value and the rule tables promise must hold
+ * (test/execution/audit.ts); and another process that gets the blocks comes to the same roots.
+ *
+ * WALK_BLOCKS=500 walks further than `npm test` does, WALK_SEED=7 elsewhere.
+ */
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { createAccountFromRLP } from '@ethereumjs/util'
+import fc from 'fast-check'
+import { bytesToHex } from 'viem'
+import { expect, test } from 'vitest'
+import { encodeBlock } from '../../execution/block.ts'
+import type { Built } from '../../execution/buildBlock.ts'
+import { getSupply } from '../../execution/ledger/tables.ts'
+import { arbitraryBlock, type BlockMove, type Story, startStory } from '../settlement/story.ts'
+import { type Auditor, createAuditor } from './audit.ts'
+import { createWanderer, WALK_PARAMS } from './wanderer.ts'
+
+const BLOCKS = Number(process.env.WALK_BLOCKS ?? 60)
+const SEED = Number(process.env.WALK_SEED ?? 20_261_122)
+
+/** The types that a walk makes, and the one of them that cannot fail: whatever breaks its rules is invalid. */
+const TYPES = [
+  'Transfer',
+  'DatanetCreate',
+  'DatanetUpload',
+  'DatanetReview',
+  'ModelRegister',
+  'WorkerRegister',
+  'AttributionCredit',
+  'Claim',
+]
+const NEVER_FAILS = 'DatanetCreate'
+
+type Walk = {
+  readonly story: Story
+  readonly auditor: Auditor
+  /** Every block, the story's prelude first. */
+  readonly blocks: Built[]
+  /** Why decoding refused what the wanderer made. */
+  readonly refused: ReadonlyMap<string, number>
+  step(move: BlockMove): Promise<void>
+  /** A block of the wanderer's transactions. */
+  wander(): Promise<void>
+}
+
+async function startWalk(): Promise<Walk> {
+  const story = await startStory(WALK_PARAMS)
+  const { chain } = story
+  const auditor = createAuditor(chain.genesis)
+  const wanderer = createWanderer(chain, SEED)
+  const blocks: Built[] = []
+  function check(block: Built): void {
+    blocks.push(block)
+    auditor.audit(block)
+    const included = new Set(block.transactions.map(({ hash }) => hash))
+    for (const { hash } of block.rejected) expect(included.has(hash), `${hash} is invalid and in the block`).toBe(false)
+    let evmBalances = 0n
+    for (const rlp of chain.store.accounts.values()) evmBalances += createAccountFromRLP(rlp).balance
+    expect(evmBalances).toBe(getSupply(chain.executor.state.ledger).evmSupply)
+  }
+  for (const block of story.blocks) check(block)
+  return {
+    story,
+    auditor,
+    blocks,
+    refused: wanderer.refused,
+    step: async (move) => check(await story.add(move)),
+    wander: async () => check(await chain.next(wanderer.offer(24, chain.head().timestamp), { afterMs: 1_700 })),
+  }
+}
+
+/** What another process makes of the blocks: `hash ledgerRoot receipts` a line. */
+async function replayed(blocks: readonly Built[]): Promise<string[]> {
+  const child = spawn(process.execPath, [fileURLToPath(new URL('replay.ts', import.meta.url))], { stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.end(blocks.map(({ block }) => `${bytesToHex(encodeBlock(block))}\n`).join(''))
+  let output = ''
+  for await (const chunk of child.stdout) output += chunk
+  return output.trim().split('\n')
+}
+
+test(
+  'a long walk: every promise holds after every block, and another process comes to the same roots',
+  async () => {
+    process.stdout.write(`walk of ${BLOCKS} blocks, seed ${SEED}\n`)
+    const { auditor, blocks, refused, step, wander } = await startWalk()
+    // By turns what doors, contracts and deposits do, and what native transactions do with what is there by then.
+    for (const move of fc.sample(arbitraryBlock, { seed: SEED, numRuns: Math.ceil(BLOCKS / 4) })) {
+      await step(move)
+      for (let i = 0; i < 3; i++) await wander()
+    }
+    for (const type of TYPES) {
+      expect(auditor.tally.get(`${type} succeeded`) ?? 0, `${type} never succeeded`).toBeGreaterThan(0)
+      if (type !== NEVER_FAILS) expect(auditor.tally.get(`${type} failed`) ?? 0, `${type} never failed`).toBeGreaterThan(0)
+    }
+    expect(refused.size).toBeGreaterThan(0)
+    const expected = blocks.map(({ hash, roots, receipts }) => `${hash} ${roots.ledgerRoot} ${receipts.length}`)
+    expect(await replayed(blocks)).toEqual(expected)
+  },
+  60_000 + 2_000 * BLOCKS,
+)
+
+test('short walks, which can be shrunk: every promise holds after every block', () =>
+  fc.assert(
+    fc.asyncProperty(fc.array(arbitraryBlock, { minLength: 1, maxLength: 6 }), async (moves) => {
+      const { step } = await startWalk()
+      for (const move of moves) await step(move)
+    }),
+    { numRuns: 10 },
+  ))
+
+test('the auditor finds a block that did something else than it says', async () => {
+  const { story, auditor } = await startWalk()
+  const block = await story.add({ moves: [{ what: 0, way: 'native', who: 0, a: 5, b: 0 }], step: 0, deposits: [], afterMs: 1_000 })
+  expect(block.receipts.map(({ succeeded }) => succeeded)).toEqual([true])
+  const lies = block.receipts.map((one) => ({ ...one, succeeded: false, failureCode: 'notMember' }))
+  expect(() => auditor.audit({ ...block, receipts: lies })).toThrow('another outcome')
+  const other = createAuditor(story.chain.genesis)
+  for (const one of story.blocks.slice(0, -1)) other.audit(one)
+  expect(() => other.audit({ ...block, roots: { ...block.roots, ledgerRoot: `0x${'11'.repeat(32)}` } })).toThrow('another ledger root')
+})

@@ -1,0 +1,238 @@
+/**
+ * A wanderer: native transactions of every type, made of what the ledger holds at the time, by whoever may and by whoever may not, with one rule broken now and
+ * then. A function of its seed and of the chain.
+ */
+import secp256k1 from 'secp256k1'
+import { bytesToHex, type Hex, hexToBytes, keccak256, toHex, zeroAddress, zeroHash } from 'viem'
+import { datanets, draws, getAccount, getCounters, models, workers } from '../../execution/ledger/tables.ts'
+import { modelIdOf } from '../../execution/native/modelRegister.ts'
+import { encodeNative, NATIVE_TYPES, signingHash } from '../../execution/native/native.ts'
+import type { FieldValues } from '../../execution/native/nativeType.ts'
+import { requestDigest } from '../../execution/receipt.ts'
+import { decodeTx, type Tx } from '../../execution/tx.ts'
+import { type ChainParams, OPEN_WEI } from '../../genesis/params.ts'
+import { addressOf, type TestChain, testAccounts, testKeys } from '../fakes/testChain.ts'
+
+const ACCOUNTS = testAccounts.map(addressOf)
+const GWEI = 10n ** 9n
+/** The network that is walked: the test chain's, on an L1 that wants something for bytes. */
+export const WALK_PARAMS: Partial<ChainParams> = { l1BaseFeeScalar: 10n ** 12n, l1BlobBaseFeeScalar: 10n ** 9n }
+
+const something = keccak256(toHex('something'))
+
+export type Wanderer = {
+  /** Up to so many transactions for the next block. Those that no decoder takes are counted and left out. */
+  offer(most: number, timeSec: bigint): Tx[]
+  /** Reasons for which decoding refused a transaction, and how often. */
+  readonly refused: ReadonlyMap<string, number>
+}
+
+type Chance = {
+  /** A whole number below `n`. */
+  below(n: number): number
+  oneIn(n: number): boolean
+  pick<T>(items: readonly T[]): T
+}
+
+/** mulberry32. */
+function chanceOf(seed: number): Chance {
+  let state = seed >>> 0
+  const next = (): number => {
+    state = (state + 0x6d2b79f5) >>> 0
+    let t = Math.imul(state ^ (state >>> 15), state | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return (t ^ (t >>> 14)) >>> 0
+  }
+  const below = (n: number): number => next() % n
+  return {
+    below,
+    oneIn: (n) => below(n) === 0,
+    pick(items) {
+      const item = items[below(items.length)]
+      if (item === undefined) throw new Error('nothing to pick from')
+      return item
+    },
+  }
+}
+
+type Move = { readonly name: string; readonly who: Hex; readonly fields: FieldValues }
+
+/** A wanderer on this chain. */
+export function createWanderer({ executor, genesis }: TestChain, seed: number): Wanderer {
+  const chance = chanceOf(seed)
+  const { ledger } = executor.state
+  const { chainId, epochSec, vestingSec, workerStakeMinWei } = genesis.params
+  const known: Hex[] = [] // ids of models that were offered
+  const refused = new Map<string, number>()
+  const anyone = (): Hex => chance.pick(ACCOUNTS.slice(0, 7))
+  const mostly = (one: Hex | undefined): Hex => (one === undefined || chance.oneIn(5) || !ACCOUNTS.includes(one) ? anyone() : one)
+  /** An id that is there, or now and then the one after the last. */
+  const upTo = (count: number): number => 1 + chance.below(Math.max(1, count + (chance.oneIn(6) ? 1 : 0)))
+  const parts = (count: number): number[] => {
+    const cuts = Array.from({ length: count - 1 }, () => 1 + chance.below(9_999)).sort((a, b) => a - b)
+    return [...cuts, 10_000].map((cut, i) => cut - (i === 0 ? 0 : (cuts[i - 1] ?? 0)))
+  }
+
+  function transfer(): Move {
+    const kind = chance.oneIn(30) ? 6 : chance.below(6)
+    const amount = kind === 4 ? 0n : chance.oneIn(8) ? 10n ** 25n : BigInt(chance.below(1_000_000_000)) * GWEI
+    const to = kind >= 4 ? zeroAddress : chance.oneIn(4) ? toHex(chance.below(50) + 1, { size: 20 }) : anyone()
+    return { name: 'Transfer', who: anyone(), fields: { kind, to, amount } }
+  }
+
+  function create(): Move {
+    const name = chance.oneIn(20) ? '' : `datanet ${chance.below(1_000)}`
+    const licence = chance.pick([0x1_000f, 0xf, 0x3, 0x3_0007, 0])
+    const rules = { joinPolicy: chance.below(2), uploadBond: BigInt(chance.below(5)) * OPEN_WEI }
+    return { name: 'DatanetCreate', who: anyone(), fields: { name, schemaHash: something, licence, curator: anyone(), ...rules } }
+  }
+
+  function upload(): Move {
+    const datanetId = upTo(getCounters(ledger).datanets)
+    const shares = parts(1 + chance.below(4))
+    const contributors = shares.map((shareBps, i) => ({
+      account: chance.oneIn(3) ? toHex(chance.below(200) + 1, { size: 20 }) : anyone(),
+      shareBps: chance.oneIn(40) ? shareBps + 1 : shareBps,
+      role: 1 + (i % 3),
+    }))
+    const content = { contentRoot: something, contentId: '0x01ff', recordCount: 1 + chance.below(50), byteCount: 99n }
+    return {
+      name: 'DatanetUpload',
+      who: mostly(datanets.get(ledger, { datanetId })?.owner),
+      fields: { datanetId, ...content, contributors },
+    }
+  }
+
+  function review(): Move {
+    const datanetId = upTo(getCounters(ledger).datanets)
+    const datanet = datanets.get(ledger, { datanetId })
+    const verdict = chance.pick([1, 1, 1, 2, 3])
+    const whole = verdict === 3 && chance.oneIn(4)
+    const uploadIndex = whole ? 0xffffffff : chance.below((datanet?.uploads ?? 0) + 1)
+    const judged = verdict === 1 ? { qualityBps: 1 + chance.below(10_000), reason: 0 } : { qualityBps: 0, reason: 1 + chance.below(3) }
+    return { name: 'DatanetReview', who: mostly(datanet?.curator), fields: { datanetId, uploadIndex, verdict, ...judged } }
+  }
+
+  function model(): Move {
+    const count = Math.min(chance.below(4), getCounters(ledger).datanets)
+    const ids = Array.from({ length: count }, () => upTo(getCounters(ledger).datanets)).filter((id, i, all) => all.indexOf(id) === i)
+    const weights = ids.length === 0 ? [] : parts(ids.length)
+    const named = ids.map((datanetId, i) => ({
+      datanetId,
+      snapshotRoot: something,
+      uploadCount: Math.max(1, (datanets.get(ledger, { datanetId })?.uploads ?? 0) + (chance.oneIn(8) ? 1 : 0)),
+      recordCount: 12,
+      weightBps: weights[i] ?? 0,
+    }))
+    const [a = 0, b = 0, c = 0] = parts(3)
+    const split = ids.length === 0 ? { ownerBps: a + c, workerBps: b, contributorBps: 0 } : { ownerBps: a, workerBps: b, contributorBps: c }
+    const hashes = { baseHash: something, adapterHash: zeroHash, tokenizerHash: something, trainingConfigHash: something }
+    const price = () => BigInt(chance.below(1_000)) * GWEI
+    const prices = { priceBase: price() + 1n, pricePrompt: price(), priceOutput: price() }
+    const fields = {
+      ...{ name: `model ${chance.below(40)}`, ...hashes, runtimeProfileHash: something, useFlags: chance.pick([0x1_0003, 0x3_0003, 0x3]) },
+      ...{ datanets: named, ...prices, ...split, minStake: chance.oneIn(6) ? 10n ** 24n : 0n, maxTier: 1 },
+    }
+    const who = anyone()
+    known.push(modelIdOf(fields as Parameters<typeof modelIdOf>[0], who))
+    return { name: 'ModelRegister', who, fields }
+  }
+
+  function workerStep(): Move {
+    const who = anyone()
+    const unused = { hotKey: zeroAddress, runtimeProfileHash: zeroHash, endpoint: '' }
+    const action = chance.pick([0, 0, 0, 1, 2])
+    const stake = action === 2 ? 0n : chance.pick([1n, workerStakeMinWei, workerStakeMinWei, workerStakeMinWei * 2n, 10n ** 25n])
+    const used = action === 0 ? { hotKey: anyone(), runtimeProfileHash: something, endpoint: 'https://worker.example' } : unused
+    return { name: 'WorkerRegister', who, fields: { action, ...used, stake } }
+  }
+
+  function credit(): Move {
+    const worker = chance.pick([...ACCOUNTS.slice(0, 7).filter((one) => workers.get(ledger, { worker: one })), anyone()])
+    const found = known.filter((id) => models.get(ledger, { modelId: id }))
+    const modelId = found.length > 0 && !chance.oneIn(12) ? chance.pick(found) : something
+    const model = models.get(ledger, { modelId })
+    const [count, promptTokens, outputTokens] = [1 + chance.below(20), BigInt(chance.below(500)), BigInt(chance.below(500))]
+    const fee =
+      BigInt(count) * (model?.priceBase ?? 1n) + promptTokens * (model?.pricePrompt ?? 0n) + outputTokens * (model?.priceOutput ?? 0n)
+    const clients = [...new Set(Array.from({ length: 1 + chance.below(3) }, anyone))]
+    const each = fee / BigInt(clients.length)
+    const amounts = clients.map((_, i) => (i === 0 ? fee - each * BigInt(clients.length - 1) : each) + (chance.oneIn(25) ? 1n : 0n))
+    const rest = model ? fee - (fee * BigInt(genesis.params.protocolBps)) / 10_000n : 0n
+    const poolGwei = model ? (rest * BigInt(model.contributorBps)) / 10_000n / GWEI : 0n
+    const indexes = [...new Set(Array.from({ length: chance.below(6) }, () => upTo(getCounters(ledger).accounts)))].sort((a, b) => a - b)
+    const paid = poolGwei > 0n && poolGwei < 2n ** 40n ? indexes : []
+    const amountsGwei = paid.map(() => 1 + Math.floor((Number(poolGwei) / paid.length) * (chance.oneIn(12) ? 1.2 : 0.9)))
+    const lastSeq = workers.get(ledger, { worker })?.lastSeq ?? 0n
+    const window = {
+      worker,
+      modelId,
+      firstSeq: lastSeq + BigInt(chance.oneIn(12) ? 0 : 1 + chance.below(3)),
+      count,
+      promptTokens,
+      outputTokens,
+    }
+    const vouchers = clients.map((client, i) => voucher({ client, worker, modelId, amount: amounts[i] ?? 0n }))
+    const roots = { receiptsRoot: something, attributionRoot: something }
+    const hotKey = workers.get(ledger, { worker })?.hotKey
+    const who = chance.oneIn(10) ? anyone() : chance.oneIn(3) && hotKey && ACCOUNTS.includes(hotKey) ? hotKey : worker
+    return { name: 'AttributionCredit', who, fields: { ...window, ...roots, draws: vouchers, accounts: paid, amountsGwei } }
+  }
+
+  /** What the client signed: everything drawn so far and this, now and then less. */
+  function voucher({ client, worker, modelId, amount }: { client: Hex; worker: Hex; modelId: Hex; amount: bigint }) {
+    const drawn = draws.get(ledger, { client, worker })?.drawn ?? 0n
+    const request = {
+      ...{ client, worker, modelId, promptCommit: something, paramsHash: something, seed: 5n, maxOutputTokens: 500, maxFee: OPEN_WEI },
+      ...{ cumulativeMaxFee: drawn + amount - (chance.oneIn(15) ? 1n : 0n), nonce: 1n, deadline: 5_000n },
+    }
+    return { request, signature: signed(chance.oneIn(30) ? anyone() : client, requestDigest(request, chainId)), amount }
+  }
+
+  function claim(timeSec: bigint): Move {
+    const matured = Math.floor((Number(timeSec) - vestingSec) / epochSec) - 1
+    const last = chance.oneIn(8) ? matured + 1 : matured
+    const count = 1 + chance.below(40)
+    return { name: 'Claim', who: anyone(), fields: { epochs: Array.from({ length: count }, (_, i) => last - count + 1 + i) } }
+  }
+
+  const MOVES: readonly ((timeSec: bigint) => Move)[] = [
+    ...[transfer, transfer, prepay, create, upload, upload, review, review, review],
+    ...[model, workerStep, workerStep, credit, credit, credit, credit, claim, claim],
+  ]
+
+  function prepay(): Move {
+    return { name: 'Transfer', who: anyone(), fields: { kind: 2, to: anyone(), amount: BigInt(1 + chance.below(100_000)) * GWEI } }
+  }
+
+  return {
+    refused,
+    offer(most, timeSec) {
+      const nonces = new Map<Hex, bigint>()
+      const txs: Tx[] = []
+      for (let left = chance.below(most + 1); left > 0; left--) {
+        const { name, who, fields } = chance.pick(MOVES)(timeSec)
+        const type = NATIVE_TYPES.find((one) => one.name === name)
+        if (!type) throw new Error(`there is no type ${name}`)
+        const nonce = nonces.get(who) ?? getAccount(ledger, who).nonce
+        const broken = chance.oneIn(40)
+        const unsigned = { type, chainId, nonce: broken ? nonce + 1n : nonce, maxFeeWei: chance.oneIn(60) ? 1n : OPEN_WEI, fields }
+        const signature = hexToBytes(signed(who, signingHash(unsigned)))
+        const split = { r: signature.slice(0, 32), s: signature.slice(32, 64), yParity: signature[64] === 28 ? (1 as const) : (0 as const) }
+        const decoded = decodeTx(encodeNative({ ...unsigned, signature: split }), executor.vm.common)
+        if (!decoded.ok) refused.set(decoded.code, (refused.get(decoded.code) ?? 0) + 1)
+        else txs.push(decoded.tx)
+        if (decoded.ok && !broken) nonces.set(who, nonce + 1n)
+      }
+      return txs
+    },
+  }
+}
+
+/** The 65-byte signature of one of the test accounts. */
+function signed(who: Hex, digest: Uint8Array): Hex {
+  const key = testKeys[ACCOUNTS.indexOf(who)]
+  if (!key) throw new Error(`${who} has no key here`)
+  const { signature, recid } = secp256k1.ecdsaSign(digest, hexToBytes(key))
+  return bytesToHex(Uint8Array.from([...signature, 27 + recid]))
+}
