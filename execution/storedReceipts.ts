@@ -9,6 +9,7 @@ import { bytesToHex, bytesToString, hexToBytes, numberToBytes, stringToBytes } f
 import { assert } from './assert.ts'
 import type { Receipt } from './block.ts'
 import { type DataPrice, dataPriceOf, NO_DATA_PRICE } from './fee.ts'
+import { type Cursor, takeRlpList, takeRlpString } from './fields.ts'
 import type { Log } from './native/nativeType.ts'
 import { encodeRlp } from './rlp.ts'
 import { bloomOf } from './vm.ts'
@@ -38,22 +39,47 @@ export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
 export function decodeStoredReceipts(bytes: Uint8Array, common: Common): Receipt[] {
   const [prices, receipts] = RLP.decode(bytes) as [Item[], Item[]]
   const price = toPrice(prices)
-  return receipts.map((item) => {
-    const [type, succeeded, cumulativeGasUsed, gasUsed, contract, failure, logs, dataBytes, feeWei] = item as Item[]
-    assert(contract instanceof Uint8Array && failure instanceof Uint8Array && Array.isArray(logs), 'stored receipt is malformed')
-    const decodedLogs = logs.map(toLog)
-    return {
-      type: Number(toUint(type)),
-      succeeded: toUint(succeeded) === 1n,
-      cumulativeGasUsed: toUint(cumulativeGasUsed),
-      gasUsed: toUint(gasUsed),
-      contractAddress: contract.length > 0 ? bytesToHex(contract) : undefined,
-      failureCode: failure.length > 0 ? bytesToString(failure) : undefined,
-      dataFee: dataBytes === undefined ? undefined : { bytes: Number(toUint(dataBytes)), feeWei: toUint(feeWei), price },
-      logs: decodedLogs,
-      logsBloom: bloomOf(decodedLogs, common),
-    }
-  })
+  return receipts.map((item) => toReceipt(item, price, common))
+}
+
+/** One of a block's receipts, no other of which is decoded, and how many logs those before it have. */
+export function decodeStoredReceipt(bytes: Uint8Array, index: number, common: Common): { receipt: Receipt; logsBefore: number } {
+  const outer = takeRlpList({ bytes, at: 0, end: bytes.length })
+  const pricesFrom = outer.at
+  takeRlpList(outer)
+  const prices = RLP.decode(bytes.subarray(pricesFrom, outer.at)) as Item[]
+  const receipts = takeRlpList(outer)
+  let logsBefore = 0
+  for (let i = 0; i < index; i++) logsBefore += countLogs(takeRlpList(receipts))
+  const from = receipts.at
+  takeRlpList(receipts)
+  const item = RLP.decode(bytes.subarray(from, receipts.at)) as Item[]
+  return { receipt: toReceipt(item, toPrice(prices), common), logsBefore }
+}
+
+function countLogs(receipt: Cursor): number {
+  for (let i = 0; i < 6; i++) takeRlpString(receipt)
+  const logs = takeRlpList(receipt)
+  let count = 0
+  for (; logs.at < logs.end; count++) takeRlpList(logs)
+  return count
+}
+
+function toReceipt(item: Item, price: DataPrice, common: Common): Receipt {
+  const [type, succeeded, cumulativeGasUsed, gasUsed, contract, failure, logs, dataBytes, feeWei] = item as Item[]
+  assert(contract instanceof Uint8Array && failure instanceof Uint8Array && Array.isArray(logs), 'stored receipt is malformed')
+  const decodedLogs = logs.map(toLog)
+  return {
+    type: Number(toUint(type)),
+    succeeded: toUint(succeeded) === 1n,
+    cumulativeGasUsed: toUint(cumulativeGasUsed),
+    gasUsed: toUint(gasUsed),
+    contractAddress: contract.length > 0 ? bytesToHex(contract) : undefined,
+    failureCode: failure.length > 0 ? bytesToString(failure) : undefined,
+    dataFee: dataBytes === undefined ? undefined : { bytes: Number(toUint(dataBytes)), feeWei: toUint(feeWei), price },
+    logs: decodedLogs,
+    logsBloom: bloomOf(decodedLogs, common),
+  }
 }
 
 function toPrice([baseFee, blobBaseFee, scalar, blobScalar]: readonly Item[]): DataPrice {

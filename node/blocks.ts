@@ -1,6 +1,4 @@
 /** Committed blocks with everything decoded, the latest of them kept in memory. */
-import type { Common } from '@ethereumjs/common'
-import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import type { BlockResult } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
@@ -10,8 +8,7 @@ import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { createRootReader } from '../execution/ledger/rootReader.ts'
 import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
-import { encodeRlp } from '../execution/rlp.ts'
-import { decodeStoredReceipts } from '../execution/storedReceipts.ts'
+import { decodeStoredReceipt, decodeStoredReceipts } from '../execution/storedReceipts.ts'
 import { decodeTx, type Tx } from '../execution/tx.ts'
 import type { ChainState } from './chainState.ts'
 import type { Store } from './store.ts'
@@ -93,7 +90,7 @@ export function createBlocks(chain: ChainState): Blocks {
       const [blockBytes, receiptBytes] = isFinal(number) ? [store.blockBytes(number), store.receipts(number)] : []
       if (!blockBytes || !receiptBytes) return undefined
       const { header, blockHash, raw } = readTransaction(blockBytes, index)
-      const { receipt, logsBefore } = readReceipt(receiptBytes, index, common)
+      const { receipt, logsBefore } = decodeStoredReceipt(receiptBytes, index, common)
       return { blockHash, header, index, tx: decodeStored(raw), receipt, logsBefore }
     },
     read(number) {
@@ -123,40 +120,12 @@ function readTransaction(bytes: Uint8Array, index: number): { header: Header; bl
   return { header, blockHash: bytesToHex(keccak256(headerBytes)), raw: raw.slice() }
 }
 
-/** One of a block's stored receipts: a list each, in which what is a list are the logs (execution/storedReceipts.ts). */
-function readReceipt(bytes: Uint8Array, index: number, common: Common): { receipt: Receipt; logsBefore: number } {
-  const list = takeRlpList({ bytes, at: 0, end: bytes.length })
-  let logsBefore = 0
-  for (let i = 0; i < index; i++) logsBefore += countLogs(takeRlpList(list))
-  const [receipt] = decodeStoredReceipts(encodeRlpList(takeItem(list)), common)
-  assert(receipt, 'a stored receipt is damaged')
-  return { receipt, logsBefore }
-}
-
-function countLogs(receipt: Cursor): number {
-  let count = 0
-  while (receipt.at < receipt.end) {
-    if ((receipt.bytes[receipt.at] ?? 0) < 0xc0) {
-      takeRlpString(receipt)
-      continue
-    }
-    const logs = takeRlpList(receipt)
-    for (; logs.at < logs.end; count++) takeRlpList(logs)
-  }
-  return count
-}
-
 /** The RLP item at the cursor with its length before it. */
 function takeItem(cursor: Cursor): Uint8Array {
   const from = cursor.at
   if ((cursor.bytes[from] ?? 0) >= 0xc0) takeRlpList(cursor)
   else takeRlpString(cursor)
   return cursor.bytes.subarray(from, cursor.at)
-}
-
-/** The list of one item that is encoded already. */
-function encodeRlpList(item: Uint8Array): Uint8Array {
-  return encodeRlp([RLP.decode(item) as Uint8Array[]])
 }
 
 /** What L2 knew of L1 after a block. */
