@@ -23,6 +23,7 @@ export const TX_TYPE = {
   modelRegister: 0x54,
   workerRegister: 0x55,
   attributionCredit: 0x56,
+  creditDispute: 0x57,
   claim: 0x58,
   /** Of EVM origin only: no transaction starts with it. */
   paramSet: 0x59,
@@ -127,6 +128,10 @@ export const NATIVE_GAS = {
   perDraw: 6_000n,
   perEntry: 400n,
   perEpoch: 800n,
+  /** A dispute reads up to 64 uploads twice and recovers up to four signatures. */
+  dispute: 400_000n,
+  perDrawn: 4_000n,
+  perEvidenceByte: 8n,
 } as const
 
 /**

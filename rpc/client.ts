@@ -169,6 +169,8 @@ export type ModelFields = Optional<
   | 'maxTier'
 >
 export type CreditFields = FieldsOfDoor<typeof creditsDoorAbi, 'credit'>
+/** Fields of a dispute, as its door names them. */
+export type DisputeFields = FieldsOfDoor<typeof creditsDoorAbi, 'dispute'>
 
 /**
  * Actions for `client.extend(...)`. `node` answers reads and takes transactions where the client itself cannot, such as a browser wallet
@@ -383,6 +385,8 @@ function writeActions(client: Client, node: Client) {
       send('WorkerRegister', { action: WORKER_ACTION[action], hotKey, runtimeProfileHash, stake, endpoint }, options),
     creditAttribution: ({ account, nonce, maxFee, ...fields }: CreditFields & SendOptions): Promise<Hex> =>
       send('AttributionCredit', fields, { account, nonce, maxFee }),
+    disputeCredit: ({ account, nonce, maxFee, ...fields }: DisputeFields & SendOptions): Promise<Hex> =>
+      send('CreditDispute', fields, { account, nonce, maxFee }),
     claimEarnings: ({ epochs, ...options }: { readonly epochs: readonly number[] } & SendOptions): Promise<Hex> =>
       send('Claim', { epochs }, options),
     /** Sends any native type by its name and fields. */

@@ -56,6 +56,10 @@ const SENTENCES: Readonly<Record<string, string>> = {
   poolExceeded: 'The entries add up to more than the contributors’ part.',
   unknownAccount: 'An entry names an account index that was never given out.',
   notMatured: 'The earnings of an epoch are still vesting.',
+  unknownCredit: 'There is no such credit.',
+  alreadyUpheld: 'A dispute of this credit was upheld already.',
+  otherEntries: 'The draws and entries are not those of the credit.',
+  matured: 'The dispute window of this credit is over.',
   nothingToClaim: 'There is nothing to claim in these epochs.',
 }
 

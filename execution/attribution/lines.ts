@@ -80,3 +80,34 @@ function leafOf(line: Line): Uint8Array {
 function rootOfLines(count: number, root: Uint8Array): Hex {
   return bytesToHex(tagged(0x07, numberToBytes(count, { size: 4 }), root))
 }
+
+/** What a window's lines are made of, one receipt after another. */
+export type ReceiptShares = {
+  readonly fee: bigint
+  readonly promptTokens: number
+  readonly outputTokens: number
+  /** Index of the client's account. */
+  readonly clientAccount: number
+  /** Shares of accounts by the receipt's attribution record. */
+  readonly shares: readonly { readonly account: number; readonly bps: number }[]
+}
+
+/** The lines of a window. */
+export function windowLines(
+  receipts: readonly ReceiptShares[],
+  terms: { readonly protocolBps: number; readonly contributorBps: number },
+): Line[] {
+  const amounts = receipts.flatMap(({ fee, promptTokens, outputTokens, clientAccount, shares }, receiptIndex) => [
+    { kind: LINE_KIND.drawn, key: clientAccount, receiptIndex, amount: fee },
+    { kind: LINE_KIND.promptTokens, key: 0, receiptIndex, amount: BigInt(promptTokens) },
+    { kind: LINE_KIND.outputTokens, key: 0, receiptIndex, amount: BigInt(outputTokens) },
+    ...shares.map(({ account, bps }) => ({ kind: LINE_KIND.earned, key: account, receiptIndex, amount: partGwei(fee, { bps, ...terms }) })),
+  ])
+  return linesOf(amounts)
+}
+
+/** The entries that the lines come to: what a credit says of its contributors, in gwei. */
+export function entriesOf(lines: readonly Line[]): { accounts: number[]; amountsGwei: number[] } {
+  const sums = new Map(lines.filter(({ kind }) => kind === LINE_KIND.earned).map(({ key, sum }) => [key, Number(sum)]))
+  return { accounts: [...sums.keys()], amountsGwei: [...sums.values()] }
+}

@@ -146,6 +146,12 @@ export const credits = table(
   ),
 )
 export const earnings = table(0x09, 'earnings', parseAbiParameters('uint32 account, uint32 epoch'), parseAbiParameters('uint96 amount'))
+export const disputes = table(
+  0x0a,
+  'disputes',
+  parseAbiParameters('address worker, uint32 creditIndex'),
+  parseAbiParameters('address challenger, uint8 kind, uint96 slashed, uint96 toContributors, uint64 atSec'),
+)
 export const withdrawals = table(
   0x0b,
   'withdrawals',
@@ -166,6 +172,7 @@ export const TABLES = {
   draws,
   credits,
   earnings,
+  disputes,
   withdrawals,
   retires,
 } as const

@@ -22,6 +22,7 @@ import { encodeRlp } from '../rlp.ts'
 import { domainSeparator, typedDataDigest } from '../typedData.ts'
 import { attributionCredit } from './attributionCredit.ts'
 import { claim } from './claim.ts'
+import { creditDispute } from './creditDispute.ts'
 import { datanetCreate } from './datanetCreate.ts'
 import { datanetReview } from './datanetReview.ts'
 import { datanetUpload } from './datanetUpload.ts'
@@ -40,6 +41,7 @@ export const NATIVE_TYPES: readonly NativeType[] = [
   modelRegister,
   workerRegister,
   attributionCredit,
+  creditDispute,
   claim,
 ]
 

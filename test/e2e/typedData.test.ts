@@ -87,6 +87,12 @@ const TYPES = {
     'credit',
     'address worker, bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, Draw[] draws, uint32[] accounts, uint48[] amountsGwei',
   ),
+  CreditDispute: native(
+    0x57,
+    'credits',
+    'dispute',
+    'uint8 kind, address worker, uint32 creditIndex, Drawn[] drawn, uint32[] accounts, uint48[] amountsGwei, bytes evidence, bytes opened',
+  ),
   Claim: native(0x58, 'credits', 'claim', 'uint32[] epochs'),
 } as const
 

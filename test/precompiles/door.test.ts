@@ -176,6 +176,7 @@ test('what operations cost is pinned', () => {
     ['register a model', 16_452n],
     ['register a worker', 11_976n],
     ['credit', 24_232n],
+    ['dispute', 416_784n],
     ['unbond', 11_976n],
     ['retire the upload', 10_984n],
     ['take the stake', 11_976n],

@@ -14,6 +14,7 @@ import {
   accounts,
   credits,
   datanets,
+  disputes,
   draws,
   earnings,
   l1Table,
@@ -25,6 +26,7 @@ import {
 } from '../../execution/ledger/tables.ts'
 import { creditedEvent } from '../../execution/native/attributionCredit.ts'
 import { claimedEvent } from '../../execution/native/claim.ts'
+import { disputedEvent } from '../../execution/native/creditDispute.ts'
 import { datanetCreatedEvent } from '../../execution/native/datanetCreate.ts'
 import { datanetRetiredEvent, reviewedEvent } from '../../execution/native/datanetReview.ts'
 import { uploadedEvent } from '../../execution/native/datanetUpload.ts'
@@ -113,6 +115,7 @@ test('views answer the records of the ledger, member by member', () => {
     getModel: struct(models),
     getWorker: struct(workers),
     getCredit: struct(credits),
+    getDispute: struct(disputes),
     drawnOf: plain(draws.record),
     earningsOf: plain(earnings.record),
     getParam: [{ name: 'value', type: 'uint256' }],
@@ -129,7 +132,7 @@ test('events are those that the rules emit', () => {
     [DOOR.datanets]: [datanetCreatedEvent, datanetRetiredEvent, uploadedEvent, reviewedEvent, FAILED_EVENT],
     [DOOR.models]: [modelRegisteredEvent, FAILED_EVENT],
     [DOOR.workers]: [workerRegisteredEvent, workerUnbondingEvent, workerWithdrawnEvent, FAILED_EVENT],
-    [DOOR.credits]: [creditedEvent, claimedEvent, FAILED_EVENT],
+    [DOOR.credits]: [creditedEvent, disputedEvent, claimedEvent, FAILED_EVENT],
     [DOOR.params]: [paramChangedEvent, FAILED_EVENT],
   }
   const expected = Object.entries(emitted).map(([door, items]) => [

@@ -131,6 +131,17 @@ const CREDIT = {
   amountsGwei: [100, 200],
 }
 
+const DISPUTE = {
+  kind: 2,
+  worker: WORKER,
+  creditIndex: 0,
+  drawn: [{ client: CLIENT, amount: FEE_WEI }],
+  accounts: CREDIT.accounts,
+  amountsGwei: CREDIT.amountsGwei,
+  evidence: '0x00',
+  opened: '0x',
+}
+
 /** The story. Every function of every door occurs in it. */
 export const STEPS: readonly Step[] = [
   step('transfer', 'Transfer', OWNER, { kind: 0, to: CLIENT, amount: 5n }, { valueWei: 5n }),
@@ -142,6 +153,8 @@ export const STEPS: readonly Step[] = [
   step('register a model', 'ModelRegister', OWNER, MODEL),
   step('register a worker', 'WorkerRegister', WORKER, WORKER_FIELDS, { valueWei: WORKER_FIELDS.stake }),
   step('credit', 'AttributionCredit', HOT_KEY, CREDIT, { nativeOnly: true }),
+  // Evidence that shows nothing: judged all the same, and its bond lost.
+  step('dispute', 'CreditDispute', CURATOR, DISPUTE, { valueWei: PARAMS.disputeBondWei }),
   step('unbond', 'WorkerRegister', WORKER, { ...NOTHING, action: 1, stake: OPEN_WEI }),
   step('retire the upload', 'DatanetReview', OWNER, { datanetId: 1, uploadIndex: 0, verdict: 3, qualityBps: 0, reason: 2 }),
   step('take the stake', 'WorkerRegister', WORKER, { ...NOTHING, action: 2 }, { timeSec: 1_060n }),

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { bytesToHex, type Hex, zeroAddress } from 'viem'
 import { expect, test } from 'vitest'
-import { datanets, draws, getSupply, workers } from '../../../execution/ledger/tables.ts'
+import { credits, datanets, draws, getSupply, workers } from '../../../execution/ledger/tables.ts'
+import { entriesHash } from '../../../execution/native/attributionCredit.ts'
 import { NATIVE_TYPES } from '../../../execution/native/native.ts'
 import type { FieldValues, NativeContext, NativeType } from '../../../execution/native/nativeType.ts'
 import { WORKER_ACTION, workerRegister } from '../../../execution/native/workerRegister.ts'
@@ -105,6 +106,17 @@ const claims = fc.constantFrom(0, 0, 0, 1).map((more) => (_: MemoryLedger, timeS
   return { epochs: Array.from({ length: Math.max(1, matured + more) }, (_, i) => FIRST_EPOCH + i) }
 })
 
+/** What windows drew and gave, by the hash that a credit's record keeps of the entries. */
+const windowsMade = new Map<Hex, { drawn: { client: Hex; amount: bigint }[]; accounts: number[]; amountsGwei: number[] }>()
+
+/** Against the latest credit, with evidence that shows nothing: its bond is lost. */
+const disputesMade = fc.constantFrom(1, 2, 3, 4, 5, 6).map((kind) => (ledger: MemoryLedger) => {
+  const creditIndex = Math.max(0, (workers.get(ledger, { worker: WORKER })?.credits ?? 0) - 1)
+  const known = windowsMade.get(credits.get(ledger, { worker: WORKER, creditIndex })?.entriesHash ?? '0x')
+  const lists = known ?? { drawn: [], accounts: [], amountsGwei: [] }
+  return { kind, worker: WORKER, creditIndex, ...lists, evidence: '0x0000', opened: '0x' }
+})
+
 const windows = fc
   .record({
     count: fc.integer({ min: 1, max: 5 }),
@@ -123,8 +135,11 @@ const windows = fc
     const first = drawOf({ ...REQUEST, cumulativeMaxFee: drawn + fee }, fee - others + offWei)
     const taken = second ? [first, drawOf({ ...REQUEST, client: SECOND_CLIENT }, others, SECOND_CLIENT_KEY)] : [first]
     const accounts = entries.toSorted((a, b) => a - b)
+    const amountsGwei = accounts.map(() => gwei)
+    const drawnNow = taken.map(({ request, amount: wei }) => ({ client: request.client, amount: wei }))
+    windowsMade.set(entriesHash({ accounts, amountsGwei }), { drawn: drawnNow, accounts, amountsGwei })
     const window = { worker: WORKER, modelId: MODEL_ID, firstSeq, count, receiptsRoot: word('31'), attributionRoot: word('32') }
-    return { ...window, promptTokens, outputTokens, draws: taken, accounts, amountsGwei: accounts.map(() => gwei) }
+    return { ...window, promptTokens, outputTokens, draws: taken, accounts, amountsGwei }
   })
 
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -135,6 +150,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   stepOf('ModelRegister', actor, always(manifests)),
   stepOf('WorkerRegister', by(WORKER), registrations),
   { weight: 3, arbitrary: stepOf('AttributionCredit', by(WORKER), windows) },
+  { weight: 2, arbitrary: stepOf('CreditDispute', actor, disputesMade) },
   { weight: 2, arbitrary: stepOf('Claim', by(WORKER), claims) },
 )
 
@@ -154,6 +170,7 @@ function typeOf(name: string): NativeType {
 function dueWei(ledger: MemoryLedger, type: NativeType, fields: FieldValues): bigint {
   if (type.name === 'Transfer') return fields.amount as bigint
   if (type.name === 'DatanetUpload') return datanets.get(ledger, { datanetId: fields.datanetId as number })?.uploadBond ?? 0n
+  if (type.name === 'CreditDispute') return TEST_PARAMS.disputeBondWei
   if (type === workerRegister) return fields.action === WORKER_ACTION.register ? (fields.stake as bigint) : 0n
   return 0n
 }

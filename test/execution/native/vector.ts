@@ -30,10 +30,13 @@ const MEMBERS: Readonly<Record<string, string>> = {
   WorkerRegister: 'uint8 action,address hotKey,bytes32 runtimeProfileHash,uint96 stake,string endpoint',
   AttributionCredit:
     'address worker,bytes32 modelId,uint64 firstSeq,uint32 count,bytes32 receiptsRoot,bytes32 attributionRoot,uint64 promptTokens,uint64 outputTokens,Draw[] draws,uint32[] accounts,uint48[] amountsGwei',
+  CreditDispute:
+    'uint8 kind,address worker,uint32 creditIndex,Drawn[] drawn,uint32[] accounts,uint48[] amountsGwei,bytes evidence,bytes opened',
   Claim: 'uint32[] epochs',
   Contributor: 'address account,uint16 shareBps,uint8 role',
   DatanetSnapshot: 'uint32 datanetId,bytes32 snapshotRoot,uint32 uploadCount,uint32 recordCount,uint16 weightBps',
   Draw: 'InferenceRequest request,bytes signature,uint96 amount',
+  Drawn: 'address client,uint96 amount',
   InferenceRequest:
     'address client,address worker,bytes32 modelId,bytes32 promptCommit,bytes32 paramsHash,uint64 seed,uint32 maxOutputTokens,uint96 maxFee,uint96 cumulativeMaxFee,uint64 nonce,uint64 deadline',
 }
@@ -46,6 +49,7 @@ const DOORS: Readonly<Record<string, { byte: number; door: Hex; functionName: st
   ModelRegister: { byte: 0x54, door: '0x0000000000000000000000000000000000000a02', functionName: 'register' },
   WorkerRegister: { byte: 0x55, door: '0x0000000000000000000000000000000000000a03', functionName: 'register' },
   AttributionCredit: { byte: 0x56, door: '0x0000000000000000000000000000000000000a04', functionName: 'credit' },
+  CreditDispute: { byte: 0x57, door: '0x0000000000000000000000000000000000000a04', functionName: 'dispute' },
   Claim: { byte: 0x58, door: '0x0000000000000000000000000000000000000a04', functionName: 'claim' },
 }
 
@@ -176,10 +180,14 @@ function packOf(type: string, value: Value): Hex {
   return type === 'string' || type === 'bytes' ? concatHex([numberToHex(hexToBytes(bytes).length, { size: 2 }), bytes]) : bytes
 }
 
-/** 1,500 a contributor or datanet, 6,000 a draw, 400 an entry, 800 an epoch. */
+/** 1,500 a contributor or datanet, 6,000 a draw, 400 an entry, 800 an epoch; a dispute 400,000, 4,000 a draw, 8 a byte of evidence. */
 function itemGasOf(fields: { readonly [name: string]: Value }): number {
   const count = (name: string) => (Array.isArray(fields[name]) ? fields[name].length : 0)
-  return 1_500 * (count('contributors') + count('datanets')) + 6_000 * count('draws') + 400 * count('accounts') + 800 * count('epochs')
+  const bytes = (name: string) => (typeof fields[name] === 'string' ? size(fields[name] as Hex) : 0)
+  const dispute = 'evidence' in fields ? 400_000 + 4_000 * count('drawn') + 8 * (bytes('evidence') + bytes('opened')) : 0
+  return (
+    dispute + 1_500 * (count('contributors') + count('datanets')) + 6_000 * count('draws') + 400 * count('accounts') + 800 * count('epochs')
+  )
 }
 
 function callDataOf(type: string, fields: { readonly [name: string]: Value }): Hex {
