@@ -3,7 +3,7 @@
  * and what they led to is compared with what the header says.
  * Spec: docs/spec/block.md
  */
-import { bytesToHex, concatBytes, type Hex, hexToBytes, numberToBytes } from 'viem'
+import { concatBytes, type Hex, numberToBytes } from 'viem'
 import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { applyTx, type Outcome } from './applyTx.ts'
 import { assert } from './assert.ts'
@@ -18,8 +18,10 @@ import {
   type Receipt,
   timestampMs,
 } from './block.ts'
+import { bloomOf, joinBlooms } from './bloom.ts'
 import { countedGas, parseL1Info } from './deposit.ts'
 import { type DataPrice, dataPriceIn } from './fee.ts'
+import { toHex } from './hex.ts'
 import { paramsAt } from './ledger/governed.ts'
 import { getL1Info, type L1Info } from './ledger/tables.ts'
 import { orderedRoot } from './mpt.ts'
@@ -31,7 +33,7 @@ import type { RecoverAll } from './recover.ts'
 import { encodeRlp } from './rlp.ts'
 import type { State, StateRoots, StateWrites } from './state.ts'
 import { type ReadTx, readTx, type Tx } from './tx.ts'
-import { type BlockEnv, bloomOf, type Vm } from './vm.ts'
+import type { BlockEnv, Vm } from './vm.ts'
 
 /** Most L1 blocks that one L2 block may move its origin by. Spec: docs/spec/block.md#l1-origin-and-deposits */
 export const ORIGIN_STEP_MAX = 64n
@@ -142,7 +144,7 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
       gasUsed += outcome.gasUsed
       bytesUsed += bytes
       transactions.push(tx)
-      receipts.push(toReceipt(tx, outcome, gasUsed, vm))
+      receipts.push(toReceipt(tx, outcome, gasUsed))
       return outcome
     },
     finish(parent, given) {
@@ -160,7 +162,7 @@ export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logsBloom, l
     succeeded ? Uint8Array.of(1) : new Uint8Array(),
     cumulativeGasUsed === 0n ? new Uint8Array() : numberToBytes(cumulativeGasUsed),
     logsBloom,
-    logs.map((log) => [hexToBytes(log.address), log.topics.map((topic) => hexToBytes(topic)), hexToBytes(log.data)]),
+    logs.map(({ address, topics, data }) => [address, topics, data]),
   ])
   return type === 0 ? body : concatBytes([Uint8Array.of(type), body])
 }
@@ -254,7 +256,7 @@ function ownPostedBytes(tx: Tx): number {
   return tx.kind === 'deposit' ? ROW_ELEMENT_BYTES : tx.raw.length
 }
 
-function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint, vm: Vm): Receipt {
+function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint): Receipt {
   const { succeeded, gasUsed, logs, contractAddress, failureCode, dataFee } = outcome
   return {
     type: tx.type,
@@ -265,7 +267,7 @@ function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint, vm: Vm):
     contractAddress,
     failureCode,
     dataFee,
-    logsBloom: bloomOf(logs, vm.common),
+    logsBloom: bloomOf(logs),
   }
 }
 
@@ -287,9 +289,9 @@ function fillHeader(
     sha3Uncles: EMPTY_OMMERS_HASH,
     miner: given.miner,
     stateRoot: evmRoot,
-    transactionsRoot: bytesToHex(orderedRoot(transactions.map((tx) => tx.raw))),
-    receiptsRoot: bytesToHex(orderedRoot(receipts.map(encodeReceipt))),
-    logsBloom: orBlooms(receipts),
+    transactionsRoot: toHex(orderedRoot(transactions.map((tx) => tx.raw))),
+    receiptsRoot: toHex(orderedRoot(receipts.map(encodeReceipt))),
+    logsBloom: toHex(joinBlooms(receipts.flatMap(({ logs, logsBloom }) => (logs.length > 0 ? [logsBloom] : [])))),
     difficulty: 0n,
     number: parent.number + 1n,
     gasLimit: params.blockGasLimit,
@@ -305,12 +307,4 @@ function fillHeader(
     parentBeaconBlockRoot: given.parentBeaconBlockRoot,
     requestsHash: EMPTY_REQUESTS_HASH,
   }
-}
-
-function orBlooms(receipts: readonly Receipt[]): Hex {
-  const bloom = new Uint8Array(256)
-  for (const { logs, logsBloom } of receipts) {
-    if (logs.length > 0) for (let i = 0; i < 256; i++) bloom[i] = (bloom[i] ?? 0) | (logsBloom[i] ?? 0)
-  }
-  return bytesToHex(bloom)
 }

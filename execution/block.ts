@@ -3,13 +3,14 @@
  * Wire: rlp([header, transactions, [], []]), a typed transaction being a string and a legacy one a list. Spec: docs/spec/block.md
  */
 import { RLP } from '@ethereumjs/rlp'
-import { bytesToHex, type Hex, hexToBytes, numberToBytes } from 'viem'
+import { type Hex, numberToBytes } from 'viem'
 import type { ChainParams } from '../genesis/params.ts'
 import type { DataFee } from './fee.ts'
 import { attempt, type Cursor, malformed, takeRlpList, takeRlpString, takeRlpUint } from './fields.ts'
+import { toHex } from './hex.ts'
 import { keccak256 } from './keccak.ts'
 import type { Log } from './native/nativeType.ts'
-import { encodeRlp } from './rlp.ts'
+import { encodeRlp, type RlpItem } from './rlp.ts'
 
 /** keccak256(rlp([])), keccak256(rlp('')) and sha256(''): what stands where Ethereum has something and we have nothing. */
 export const EMPTY_OMMERS_HASH: Hex = '0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347'
@@ -64,7 +65,7 @@ export type Receipt = {
 
 /** Hash of a header, which is the block's. */
 export function hashHeader(header: Header): Hex {
-  return bytesToHex(keccak256(encodeHeader(header)))
+  return toHex(keccak256(encodeHeader(header)))
 }
 
 /** A header's bytes: rlp of its fields in wire order. */
@@ -114,7 +115,7 @@ export function timestampMs(header: Pick<Header, 'timestamp' | 'extraData'>): nu
 /** timestamp and extraData of a block at this time. */
 export function encodeTimestamp(ms: number): Pick<Header, 'timestamp' | 'extraData'> {
   const extra = numberToBytes(ms % 1000, { size: 2 })
-  return { timestamp: BigInt(Math.floor(ms / 1000)), extraData: bytesToHex(Uint8Array.of(1, ...extra)) }
+  return { timestamp: BigInt(Math.floor(ms / 1000)), extraData: toHex(Uint8Array.of(1, ...extra)) }
 }
 
 /** Base fee of the next block, in wei per gas. Moves by at most 1/8 a block, never below the network's floor. Source: EIP-1559, `expected_base_fee_per_gas`. */
@@ -180,10 +181,10 @@ const HEADER_BYTES: Readonly<Record<HeaderKind, number | undefined>> = {
   bytes: undefined,
 }
 
-function headerItems(header: Header): Uint8Array[] {
+function headerItems(header: Header): RlpItem[] {
   return HEADER_FIELDS.map(([name]) => {
     const value = header[name]
-    if (typeof value !== 'bigint') return hexToBytes(value)
+    if (typeof value !== 'bigint') return value
     return value === 0n ? new Uint8Array() : numberToBytes(value)
   })
 }
@@ -198,7 +199,7 @@ function readHeader(list: Cursor): Header {
     const bytes = takeRlpString(list)
     const length = HEADER_BYTES[kind]
     if (length === undefined ? bytes.length > 32 : bytes.length !== length) malformed()
-    header[name] = bytesToHex(bytes)
+    header[name] = toHex(bytes)
   }
   if (list.at !== list.end) malformed()
   return header as unknown as Header

@@ -56,6 +56,8 @@ export type Fields<T> = {
   words(value: T): Uint8Array
   /** Writes the words at `at`, over anything; answers where the next ones go. */
   writeWords(value: T, out: Uint8Array, at: number): number
+  /** Length of the words. */
+  readonly wordsBytes: number
   toRlp(value: T): RlpItem[]
   /** Reads the members one after another; throws `Malformed`. Call through `attempt`. */
   fromRlp(cursor: Cursor): T
@@ -103,6 +105,7 @@ export function compileFields<const P extends readonly AbiParameter[]>(
       return out
     },
     writeWords,
+    wordsBytes: members.length * 32,
     toRlp: (value) => tuple.toRlp(value) as RlpItem[],
     fromRlp: (cursor) => readMembers(members, cursor, 'fromRlp') as FieldsOf<P>,
     pack: (value) => {

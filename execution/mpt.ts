@@ -195,11 +195,48 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
   }
 }
 
-/** Root over items keyed by rlp(index): transactions and receipts. */
+/**
+ * Root over items keyed by rlp(index): transactions and receipts. Their keys are known and sorted, so that each node is made once, of those below
+ * it, and no trie is kept.
+ */
 export function orderedRoot(items: readonly Uint8Array[]): Uint8Array {
-  const trie = createTrie()
-  for (const [index, item] of items.entries()) trie.put(RLP.encode(index), item)
-  return trie.root()
+  if (items.length === 0) return EMPTY_ROOT
+  const entries = items.map((value, index): Entry => ({ path: toNibbles(RLP.encode(index)), value }))
+  // Of keys from 0 up, rlp(0) = 0x80 alone is out of order: it stands behind those of one byte, before those of two.
+  const [zero, ...rest] = entries
+  const sorted = zero ? [...rest.slice(0, 127), zero, ...rest.slice(127)] : []
+  return keccak256(encodeEntries({ entries: sorted, from: 0, to: sorted.length, depth: 0 }))
+}
+
+type Entry = { readonly path: Uint8Array; readonly value: Uint8Array }
+
+/** Some entries in the order of their paths, which are the same up to `depth`. */
+type Range = { readonly entries: readonly Entry[]; readonly from: number; readonly to: number; readonly depth: number }
+
+/** Encoding of the node that holds a range of entries, at least one. No path is the beginning of another one. */
+function encodeEntries({ entries, from, to, depth }: Range): Uint8Array {
+  const [first, last] = [entries[from], entries[to - 1]]
+  assert(first && last, 'a node holds something')
+  if (first === last) return encodeList([encodeString(compactPath(first.path.subarray(depth), true)), encodeString(first.value)])
+  const shared = commonLength(first.path.subarray(depth), last.path, depth) // sorted: what first and last share, all share
+  if (shared > 0) {
+    const below = refer(encodeEntries({ entries, from, to, depth: depth + shared }))
+    return encodeList([encodeString(compactPath(first.path.subarray(depth, depth + shared), false)), below])
+  }
+  const children: Uint8Array[] = []
+  let start = from
+  for (let nibble = 0; nibble < 16; nibble++) {
+    let end = start
+    while (end < to && entries[end]?.path[depth] === nibble) end++
+    children.push(end === start ? EMPTY_STRING : refer(encodeEntries({ entries, from: start, to: end, depth: depth + 1 })))
+    start = end
+  }
+  return encodeList([...children, EMPTY_STRING])
+}
+
+/** How a node stands in the one above it: an encoding below 32 bytes itself, else its hash. */
+function refer(encoding: Uint8Array): Uint8Array {
+  return encoding.length < 32 ? encoding : encodeString(keccak256(encoding))
 }
 
 function wasChanged(child: Child | undefined): boolean {

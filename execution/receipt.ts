@@ -124,7 +124,10 @@ export function verifyInclusion({ root, index, count, signedId: id, path }: Incl
 }
 
 function structHash<T>(typeHash: Uint8Array, fields: Fields<T>, value: T): Uint8Array {
-  return keccak256(concatBytes([typeHash, fields.words(value)]))
+  const encodeData = new Uint8Array(32 + fields.wordsBytes)
+  encodeData.set(typeHash)
+  fields.writeWords(value, encodeData, 32)
+  return keccak256(encodeData)
 }
 
 function commit(tag: number, salt: Uint8Array, payload: Uint8Array): Hex {

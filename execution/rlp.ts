@@ -3,10 +3,12 @@
  * times as long for a receipt. Reading is execution/fields.ts's and the library's.
  * Source: Ethereum Yellow Paper, appendix B.
  */
+import type { Hex } from 'viem'
 import { assert } from './assert.ts'
+import { hexBytes, writeHex } from './hex.ts'
 
-/** A string of bytes, or a list of such things. */
-export type RlpItem = Uint8Array | readonly RlpItem[]
+/** A string of bytes, as such or in hex, or a list of such things. */
+export type RlpItem = Uint8Array | Hex | readonly RlpItem[]
 
 /** The encoding of an item. */
 export function encodeRlp(item: RlpItem): Uint8Array {
@@ -16,6 +18,7 @@ export function encodeRlp(item: RlpItem): Uint8Array {
 }
 
 function lengthOf(item: RlpItem): number {
+  if (typeof item === 'string') return isHexItself(item) ? 1 : headLength(hexBytes(item)) + hexBytes(item)
   if (item instanceof Uint8Array) return isItself(item) ? 1 : headLength(item.length) + item.length
   const length = payloadLength(item)
   return headLength(length) + length
@@ -32,6 +35,10 @@ function isItself(bytes: Uint8Array): boolean {
   return bytes.length === 1 && (bytes[0] ?? 0) < 0x80
 }
 
+function isHexItself(hex: Hex): boolean {
+  return hex.length === 4 && hex.charCodeAt(2) < 0x38 // the letter 8
+}
+
 function headLength(length: number): number {
   assert(length < 2 ** 32, 'nothing is that long')
   return length < 56 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : length < 0x1000000 ? 4 : 5
@@ -39,6 +46,9 @@ function headLength(length: number): number {
 
 /** Writes the item at `at`; answers where the next one goes. */
 function write(out: Uint8Array, at: number, item: RlpItem): number {
+  if (typeof item === 'string') {
+    return writeHex(item, out, isHexItself(item) ? at : writeHead(out, at, { offset: 0x80, length: hexBytes(item) }))
+  }
   if (item instanceof Uint8Array) {
     const from = isItself(item) ? at : writeHead(out, at, { offset: 0x80, length: item.length })
     out.set(item, from)

@@ -3,16 +3,16 @@
  * Form: rlp of [prices, receipts], a receipt being [type, succeeded, cumulativeGas, gasUsed, contract, failureCode, logs, (bytes, data fee)?] and the prices
  * [L1 base fee, L1 blob base fee, scalar, blob scalar], or nothing where bytes cost nothing; blooms are made again.
  */
-import type { Common } from '@ethereumjs/common'
 import { RLP } from '@ethereumjs/rlp'
-import { bytesToHex, bytesToString, hexToBytes, numberToBytes, stringToBytes } from 'viem'
+import { bytesToString, numberToBytes, stringToBytes } from 'viem'
 import { assert } from './assert.ts'
 import type { Receipt } from './block.ts'
+import { bloomOf } from './bloom.ts'
 import { type DataPrice, dataPriceOf, NO_DATA_PRICE } from './fee.ts'
 import { type Cursor, takeRlpList, takeRlpString } from './fields.ts'
+import { toHex } from './hex.ts'
 import type { Log } from './native/nativeType.ts'
 import { encodeRlp } from './rlp.ts'
-import { bloomOf } from './vm.ts'
 
 type Item = Uint8Array | Item[]
 
@@ -27,23 +27,23 @@ export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
       uint(succeeded ? 1n : 0n),
       uint(cumulativeGasUsed),
       uint(gasUsed),
-      contractAddress ? hexToBytes(contractAddress) : new Uint8Array(),
+      contractAddress ?? '0x',
       stringToBytes(failureCode ?? ''),
-      logs.map((log) => [hexToBytes(log.address), log.topics.map((topic) => hexToBytes(topic)), hexToBytes(log.data)]),
+      logs.map(({ address, topics, data }) => [address, topics, data]),
       ...(dataFee ? [uint(BigInt(dataFee.bytes)), uint(dataFee.feeWei)] : []),
     ]),
   ])
 }
 
 /** Reads what `encodeStoredReceipts` wrote. Asserts: nobody else writes there. */
-export function decodeStoredReceipts(bytes: Uint8Array, common: Common): Receipt[] {
+export function decodeStoredReceipts(bytes: Uint8Array): Receipt[] {
   const [prices, receipts] = RLP.decode(bytes) as [Item[], Item[]]
   const price = toPrice(prices)
-  return receipts.map((item) => toReceipt(item, price, common))
+  return receipts.map((item) => toReceipt(item, price))
 }
 
 /** One of a block's receipts, no other of which is decoded, and how many logs those before it have. */
-export function decodeStoredReceipt(bytes: Uint8Array, index: number, common: Common): { receipt: Receipt; logsBefore: number } {
+export function decodeStoredReceipt(bytes: Uint8Array, index: number): { receipt: Receipt; logsBefore: number } {
   const outer = takeRlpList({ bytes, at: 0, end: bytes.length })
   const pricesFrom = outer.at
   takeRlpList(outer)
@@ -54,7 +54,7 @@ export function decodeStoredReceipt(bytes: Uint8Array, index: number, common: Co
   const from = receipts.at
   takeRlpList(receipts)
   const item = RLP.decode(bytes.subarray(from, receipts.at)) as Item[]
-  return { receipt: toReceipt(item, toPrice(prices), common), logsBefore }
+  return { receipt: toReceipt(item, toPrice(prices)), logsBefore }
 }
 
 function countLogs(receipt: Cursor): number {
@@ -65,7 +65,7 @@ function countLogs(receipt: Cursor): number {
   return count
 }
 
-function toReceipt(item: Item, price: DataPrice, common: Common): Receipt {
+function toReceipt(item: Item, price: DataPrice): Receipt {
   const [type, succeeded, cumulativeGasUsed, gasUsed, contract, failure, logs, dataBytes, feeWei] = item as Item[]
   assert(contract instanceof Uint8Array && failure instanceof Uint8Array && Array.isArray(logs), 'stored receipt is malformed')
   const decodedLogs = logs.map(toLog)
@@ -74,11 +74,11 @@ function toReceipt(item: Item, price: DataPrice, common: Common): Receipt {
     succeeded: toUint(succeeded) === 1n,
     cumulativeGasUsed: toUint(cumulativeGasUsed),
     gasUsed: toUint(gasUsed),
-    contractAddress: contract.length > 0 ? bytesToHex(contract) : undefined,
+    contractAddress: contract.length > 0 ? toHex(contract) : undefined,
     failureCode: failure.length > 0 ? bytesToString(failure) : undefined,
     dataFee: dataBytes === undefined ? undefined : { bytes: Number(toUint(dataBytes)), feeWei: toUint(feeWei), price },
     logs: decodedLogs,
-    logsBloom: bloomOf(decodedLogs, common),
+    logsBloom: bloomOf(decodedLogs),
   }
 }
 
@@ -92,7 +92,7 @@ function toPrice([baseFee, blobBaseFee, scalar, blobScalar]: readonly Item[]): D
 
 function toLog(item: Item): Log {
   const [address, topics, data] = item as [Uint8Array, Uint8Array[], Uint8Array]
-  return { address: bytesToHex(address), topics: topics.map((topic) => bytesToHex(topic)), data: bytesToHex(data) }
+  return { address: toHex(address), topics: topics.map((topic) => toHex(topic)), data: toHex(data) }
 }
 
 function uint(value: bigint): Uint8Array {
@@ -101,5 +101,5 @@ function uint(value: bigint): Uint8Array {
 
 function toUint(item: Item | undefined): bigint {
   assert(item instanceof Uint8Array, 'stored receipt is malformed')
-  return item.length === 0 ? 0n : BigInt(bytesToHex(item))
+  return item.length === 0 ? 0n : BigInt(toHex(item))
 }

@@ -19,7 +19,7 @@ import {
 } from '@ethereumjs/evm'
 import { paramsTx } from '@ethereumjs/tx'
 import { type Address, createAddressFromString } from '@ethereumjs/util'
-import { Bloom, createVM, runTx } from '@ethereumjs/vm'
+import { createVM, runTx } from '@ethereumjs/vm'
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
@@ -304,16 +304,6 @@ export function intrinsicGas(data: Uint8Array, creates: boolean): bigint {
   let gas = 21_000n
   for (const byte of data) gas += byte === 0 ? 4n : 16n
   return creates ? gas + 32_000n + 2n * BigInt(Math.ceil(data.length / 32)) : gas
-}
-
-/** Bloom of logs, 256 bytes. Source: Yellow Paper, section 4.3.1. */
-export function bloomOf(logs: readonly Log[], common: Common): Uint8Array {
-  const bloom = new Bloom(undefined, common)
-  for (const { address, topics } of logs) {
-    bloom.add(hexToBytes(address))
-    for (const topic of topics) bloom.add(hexToBytes(topic))
-  }
-  return bloom.bitvector
 }
 
 /** The library's EVM, remembering the message that is about to run. */

@@ -90,7 +90,7 @@ export function createBlocks(chain: ChainState): Blocks {
       const [blockBytes, receiptBytes] = isFinal(number) ? [store.blockBytes(number), store.receipts(number)] : []
       if (!blockBytes || !receiptBytes) return undefined
       const { header, blockHash, raw } = readTransaction(blockBytes, index)
-      const { receipt, logsBefore } = decodeStoredReceipt(receiptBytes, index, common)
+      const { receipt, logsBefore } = decodeStoredReceipt(receiptBytes, index)
       return { blockHash, header, index, tx: decodeStored(raw), receipt, logsBefore }
     },
     read(number) {
@@ -102,7 +102,7 @@ export function createBlocks(chain: ChainState): Blocks {
       if (!stored || !receipts) return undefined
       const transactions = stored.block.transactions.map(decodeStored)
       const { hash, block } = stored
-      return remember({ hash, block, transactions, receipts: decodeStoredReceipts(receipts, common), operations: store.operations(number) })
+      return remember({ hash, block, transactions, receipts: decodeStoredReceipts(receipts), operations: store.operations(number) })
     },
   }
 }

@@ -2,20 +2,11 @@
  * The table of native types, and what all of them share: wire form, signing hash, packed form, gas.
  * Wire: type(1) ‖ rlp([chainId, nonce, maxFee, …fields, yParity, r, s]). Spec: docs/spec/transactions.md#native-wire-form
  */
-import {
-  bytesToHex,
-  concatBytes,
-  concatHex,
-  encodeAbiParameters,
-  type Hex,
-  numberToBytes,
-  parseAbiParameters,
-  stringToBytes,
-  toFunctionSelector,
-} from 'viem'
+import { concatHex, encodeAbiParameters, type Hex, numberToBytes, parseAbiParameters, stringToBytes, toFunctionSelector } from 'viem'
 import { NATIVE_GAS } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
+import { toHex } from '../hex.ts'
 import { keccak256 } from '../keccak.ts'
 import { isLowS, recoverAddress, type Signature, type SignedDigest } from '../recover.ts'
 import { encodeRlp } from '../rlp.ts'
@@ -114,15 +105,20 @@ export function encodeNative({ type, chainId, nonce, maxFeeWei, fields, signatur
 const MESSAGE_HEAD = 'uint64 nonce,uint96 maxFee'
 const headFields = compileFields(parseAbiParameters(MESSAGE_HEAD))
 
-const typeHashes = new Map(
-  NATIVE_TYPES.map((type) => [type.byte, keccak256(stringToBytes(type.fields.encodeType(type.name, MESSAGE_HEAD)))]),
-)
+/** EIP-712's encodeData of each type, its type hash already in place: written for one message after another, and hashed in between. */
+const encodeData = new Map(NATIVE_TYPES.map((type) => [type.byte, startEncodeData(type)]))
+
+function startEncodeData({ name, fields }: NativeType): Uint8Array {
+  const out = new Uint8Array(32 + headFields.wordsBytes + fields.wordsBytes)
+  out.set(keccak256(stringToBytes(fields.encodeType(name, MESSAGE_HEAD))))
+  return out
+}
 
 /** What the sender signs. Source: EIP-712; docs/spec/transactions.md#native-wire-form */
 export function signingHash({ type, chainId, nonce, maxFeeWei, fields }: UnsignedNative): Uint8Array {
-  const typeHash = typeHashes.get(type.byte)
-  assert(typeHash, 'type is not in the table')
-  const words = concatBytes([typeHash, headFields.words({ nonce, maxFee: maxFeeWei }), type.fields.words(fields)])
+  const words = encodeData.get(type.byte)
+  assert(words, 'type is not in the table')
+  type.fields.writeWords(fields, words, headFields.writeWords({ nonce, maxFee: maxFeeWei }, words, 32))
   return typedDataDigest(domainSeparator(chainId, type.door), keccak256(words))
 }
 
@@ -173,7 +169,7 @@ export function doorCallData({ type, fields }: { readonly type: NativeType; read
 
 /** Hash of a transaction of any kind: keccak256 of its serialized bytes. */
 export function transactionHash(raw: Uint8Array): Hex {
-  return bytesToHex(keccak256(raw))
+  return toHex(keccak256(raw))
 }
 
 function toRlpUint(value: bigint): Uint8Array {

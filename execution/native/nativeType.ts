@@ -2,10 +2,11 @@
  * What a native transaction type is: its byte, its fields, its checks and its rule. One file here per type, one line in native.ts.
  * Adding a type: docs/spec/transactions.md, a file like transfer.ts, the line in native.ts, a rule table in test/execution/native/.
  */
-import { type AbiEvent, type AbiParameter, bytesToHex, encodeAbiParameters, type Hex, padHex, stringToHex, toEventSelector } from 'viem'
+import { type AbiEvent, type AbiParameter, encodeAbiParameters, type Hex, padHex, stringToBytes, stringToHex, toEventSelector } from 'viem'
 import type { ChainParams } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
+import { fromHex, toHex } from '../hex.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
 import type { SignedDigest } from '../recover.ts'
@@ -122,25 +123,22 @@ export function takeValue(ledger: Ledger, context: NativeContext, amountWei: big
 
 /** The log of a door's event. Indexed parameters are of static types. */
 export function doorLog(door: Hex, event: AbiEvent, args: Readonly<Record<string, unknown>>): Log {
-  const { topic0, indexed, rest, isStatic } = layoutOf(event)
+  const { topic0, indexed, rest } = layoutOf(event)
   const words = indexed.words(args)
-  const topics = indexed.parameters.map((_, i) => bytesToHex(words.subarray(i * 32, i * 32 + 32)))
-  // The ABI's words of static types are EIP-712's; viem encodes the others, at three times the price.
-  const data = isStatic
-    ? bytesToHex(rest.words(args))
-    : encodeAbiParameters(
-        rest.parameters,
-        rest.parameters.map(({ name }) => args[name ?? '']),
-      )
-  return { address: door, topics: [topic0, ...topics], data }
+  const topics = [topic0]
+  for (let at = 0; at < words.length; at += 32) topics.push(toHex(words, at, at + 32))
+  return { address: door, topics, data: toHex(encodeEventData(rest, args)) }
 }
 
-type EventLayout = {
-  readonly topic0: Hex
-  readonly indexed: Fields<FieldValues>
-  readonly rest: Fields<FieldValues>
-  readonly isStatic: boolean
+/** A parameter in a log's data. `word`: writes its 32 bytes, if it is static; `toBytes`: the bytes of one of any length. */
+type EventPart = {
+  readonly name: string
+  readonly parameter: AbiParameter
+  readonly word: Fields<FieldValues> | undefined
+  readonly toBytes: ((value: unknown) => Uint8Array) | undefined
 }
+
+type EventLayout = { readonly topic0: Hex; readonly indexed: Fields<FieldValues>; readonly rest: readonly EventPart[] }
 
 const layouts = new WeakMap<AbiEvent, EventLayout>()
 
@@ -148,15 +146,60 @@ function layoutOf(event: AbiEvent): EventLayout {
   const known = layouts.get(event)
   if (known) return known
   const indexed = event.inputs.filter((input) => input.indexed)
-  const rest = event.inputs.filter((input) => !input.indexed)
   const layout = {
     topic0: toEventSelector(event),
     indexed: compileFields(indexed) as unknown as Fields<FieldValues>,
-    rest: compileFields(rest) as unknown as Fields<FieldValues>,
-    isStatic: rest.every(({ type }) => type === 'address' || /^(uint|bytes)[0-9]+$/.test(type)),
+    rest: event.inputs.filter((input) => !input.indexed).map(toEventPart),
   }
   layouts.set(event, layout)
   return layout
+}
+
+function toEventPart(parameter: AbiParameter): EventPart {
+  const { name = '', type } = parameter
+  const isWord = type === 'address' || /^(uint|bytes)[0-9]+$/.test(type)
+  const toBytes = type === 'bytes' ? (value: unknown) => fromHex(value as Hex) : (value: unknown) => stringToBytes(value as string)
+  return {
+    name,
+    parameter,
+    word: isWord ? (compileFields([parameter]) as unknown as Fields<FieldValues>) : undefined,
+    toBytes: type === 'bytes' || type === 'string' ? toBytes : undefined,
+  }
+}
+
+/** ABI encoding: the words of static types are EIP-712's, those of any length stand behind with their place in front; viem encodes arrays. */
+function encodeEventData(parts: readonly EventPart[], args: Readonly<Record<string, unknown>>): Uint8Array {
+  if (parts.some(({ word, toBytes }) => !word && !toBytes)) {
+    const parameters = parts.map(({ parameter }) => parameter)
+    return fromHex(
+      encodeAbiParameters(
+        parameters,
+        parts.map(({ name }) => args[name]),
+      ),
+    )
+  }
+  const tails = parts.map(({ name, toBytes }) => toBytes?.(args[name]))
+  const headBytes = parts.length * 32
+  const out = new Uint8Array(tails.reduce((sum, tail) => sum + (tail ? 32 + wholeWords(tail.length) : 0), headBytes))
+  let next = headBytes
+  for (const [i, { word }] of parts.entries()) {
+    const tail = tails[i]
+    word?.writeWords(args, out, i * 32)
+    if (!tail) continue
+    writeUint32(out, i * 32 + 28, next)
+    writeUint32(out, next + 28, tail.length)
+    out.set(tail, next + 32)
+    next += 32 + wholeWords(tail.length)
+  }
+  return out
+}
+
+function wholeWords(length: number): number {
+  return Math.ceil(length / 32) * 32
+}
+
+function writeUint32(out: Uint8Array, at: number, value: number): void {
+  for (let i = 0; i < 4; i++) out[at + i] = value >>> (24 - 8 * i)
 }
 
 /** Signature and parameter of the event and error by which a door names the rule that was broken. */

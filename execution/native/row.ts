@@ -4,7 +4,7 @@
  * One value has one row and one row one value; the row of a native transaction holds all of it but the chain id.
  * Spec: docs/spec/batch.md#rows
  */
-import { bytesToHex, concatBytes, type Hex, hexToBytes, parseAbiParameters } from 'viem'
+import { type Hex, parseAbiParameters } from 'viem'
 import { assert } from '../assert.ts'
 import { attempt, type Cursor, compileFields, malformed, take, takeUint } from '../fields.ts'
 import type { EvmOperation } from '../precompile.ts'
@@ -41,22 +41,29 @@ const HEAD_BYTES = 3
 const blockFields = compileFields(parseAbiParameters('uint64 number, uint64 timestampMs, uint96 baseFeeWei, address coinbase'))
 const l1InfoFields = compileFields(parseAbiParameters('uint64 number'))
 const depositFields = compileFields(parseAbiParameters('uint64 index'))
-const nativeFields = compileFields(
-  parseAbiParameters('uint8 typeByte, uint8 yParity, bytes32 r, bytes32 s, uint64 nonce, uint96 maxFeeWei'),
-)
+/** A native row's head: type and yParity, then r and s, then nonce and fee. */
+const signatureFields = compileFields(parseAbiParameters('uint8 typeByte, uint8 yParity'))
+const nonceFields = compileFields(parseAbiParameters('uint64 nonce, uint96 maxFeeWei'))
+const NATIVE_HEAD_BYTES = 2 + 64 + 20
 const operationFields = compileFields(parseAbiParameters('uint8 typeByte, address caller'))
+const OPERATION_HEAD_BYTES = 1 + 20
 
 /** The row's bytes. Asserts that it has any: what came through a decoder or a block does. */
 export function encodeRow(row: Row): Uint8Array {
-  const body = encodeBody(row)
-  const elements = elementsOf(body.length)
+  const bytes = rowBytes(row)
+  const elements = bytes / ROW_ELEMENT_BYTES
   assert(elements <= 0xffff, 'a row is too long')
-  const out = new Uint8Array(elements * ROW_ELEMENT_BYTES)
+  const out = new Uint8Array(bytes)
   out[0] = ROW_KIND[row.kind]
   out[1] = elements >> 8
   out[2] = elements & 0xff
-  out.set(body, HEAD_BYTES)
+  writeBody(row, out)
   return out
+}
+
+/** Length of the row's bytes. */
+export function rowBytes(row: Row): number {
+  return elementsOf(bodyBytes(row)) * ROW_ELEMENT_BYTES
 }
 
 /** The row that the bytes are, on the chain of this id; undefined: malformed, or not exactly one row. */
@@ -81,22 +88,31 @@ export function takeRow(cursor: Cursor, chainId: number): Row {
   return row
 }
 
-function elementsOf(bodyBytes: number): number {
-  return Math.ceil((HEAD_BYTES + bodyBytes) / ROW_ELEMENT_BYTES)
+function elementsOf(bytesOfBody: number): number {
+  return Math.ceil((HEAD_BYTES + bytesOfBody) / ROW_ELEMENT_BYTES)
 }
 
-function encodeBody(row: Row): Uint8Array {
-  if (row.kind === 'block') return blockFields.pack({ ...row, timestampMs: BigInt(row.timestampMs) })
-  if (row.kind === 'l1Info') return l1InfoFields.pack(row)
-  if (row.kind === 'deposit') return depositFields.pack(row)
+function bodyBytes(row: Row): number {
+  if (row.kind === 'block') return 40
+  if (row.kind === 'l1Info' || row.kind === 'deposit') return 8
+  if (row.kind === 'operation') return OPERATION_HEAD_BYTES + row.operation.type.fields.packedBytes(row.operation.fields)
+  return NATIVE_HEAD_BYTES + row.native.type.fields.packedBytes(row.native.fields)
+}
+
+function writeBody(row: Row, out: Uint8Array): number {
+  if (row.kind === 'block') return blockFields.packInto({ ...row, timestampMs: BigInt(row.timestampMs) }, out, HEAD_BYTES)
+  if (row.kind === 'l1Info') return l1InfoFields.packInto(row, out, HEAD_BYTES)
+  if (row.kind === 'deposit') return depositFields.packInto(row, out, HEAD_BYTES)
   if (row.kind === 'operation') {
     const { type, caller, fields } = row.operation
-    return concatBytes([operationFields.pack({ typeByte: type.byte, caller }), type.fields.pack(fields)])
+    return type.fields.packInto(fields, out, operationFields.packInto({ typeByte: type.byte, caller }, out, HEAD_BYTES))
   }
   const { type, nonce, maxFeeWei, fields, signature } = row.native
-  const { yParity, r, s } = signature
-  const head = nativeFields.pack({ typeByte: type.byte, yParity, r: bytesToHex(r), s: bytesToHex(s), nonce, maxFeeWei })
-  return concatBytes([head, type.fields.pack(fields)])
+  const head = { typeByte: type.byte, yParity: signature.yParity }
+  const at = signatureFields.packInto(head, out, HEAD_BYTES)
+  out.set(signature.r, at)
+  out.set(signature.s, at + 32)
+  return type.fields.packInto(fields, out, nonceFields.packInto({ nonce, maxFeeWei }, out, at + 64))
 }
 
 function takeBody(kind: number, body: Cursor, chainId: number): Row {
@@ -116,10 +132,12 @@ function takeBody(kind: number, body: Cursor, chainId: number): Row {
 
 /** As strict about the signature as the wire form (`decodeNative`), so that what is read here can be written there. */
 function takeNative(body: Cursor, chainId: number): SignedNative {
-  const { typeByte, yParity, r, s, nonce, maxFeeWei } = nativeFields.unpackFrom(body)
+  const { typeByte, yParity } = signatureFields.unpackFrom(body)
+  const [r, s] = [take(body, 32).slice(), take(body, 32).slice()]
+  const { nonce, maxFeeWei } = nonceFields.unpackFrom(body)
   const type = nativeTypeOf(typeByte) ?? malformed()
   const fields = type.fields.unpackFrom(body)
-  const signature = { yParity: yParity === 1 ? 1 : 0, r: hexToBytes(r), s: hexToBytes(s) } as const
+  const signature = { yParity: yParity === 1 ? 1 : 0, r, s } as const
   if (yParity > 1 || !isLowS(signature.s)) malformed()
   return { type, chainId, nonce, maxFeeWei, fields, signature }
 }

@@ -117,11 +117,10 @@ test('with both scalars 0 there is no such fee', async () => {
 
 test('receipts are kept with what bytes cost', async () => {
   const chain = await pricedChain()
-  const { common } = chain.executor.vm
   const priced = await chain.next([await transferOf(chain, 0n, OPEN_WEI), await valueTransfer(chain, 0, 1n)], { origin: dearer(chain) })
   const free = await (await pricedChain({ l1BaseFeeScalar: 0n, l1BlobBaseFeeScalar: 0n })).next([])
   for (const receipts of [priced.receipts, free.receipts, [] as Receipt[]]) {
-    expect(decodeStoredReceipts(encodeStoredReceipts(receipts), common)).toEqual(receipts)
+    expect(decodeStoredReceipts(encodeStoredReceipts(receipts))).toEqual(receipts)
   }
 })
 

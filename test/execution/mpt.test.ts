@@ -40,8 +40,9 @@ test('same roots as @ethereumjs/mpt after any changes, with the trie read again 
 })
 
 test('the ordered root is that of the trie over rlp(index)', async () => {
-  for (const count of [0, 1, 2, 127, 128, 129, 300]) {
-    const items = Array.from({ length: count }, (_, i) => Uint8Array.from({ length: 40 }, (_, j) => (i * 7 + j) & 0xff))
+  const counts = [0, 1, 2, 15, 16, 17, 18, 127, 128, 129, 130, 255, 256, 257, 258, 300, 700]
+  for (const [count, length] of counts.flatMap((one) => [[one, 1] as const, [one, 40] as const, [one, 600] as const])) {
+    const items = Array.from({ length: count }, (_, i) => Uint8Array.from({ length }, (_, j) => 1 + ((i * 7 + j) % 255)))
     const reference = await createMPT({})
     for (const [index, item] of items.entries()) await reference.put(RLP.encode(index), item)
     expect(bytesToHex(orderedRoot(items))).toBe(bytesToHex(reference.root()))

@@ -1,5 +1,6 @@
 import { RLP } from '@ethereumjs/rlp'
 import fc from 'fast-check'
+import { bytesToHex } from 'viem'
 import { expect, test } from 'vitest'
 import { encodeRlp, type RlpItem } from '../../execution/rlp.ts'
 
@@ -11,6 +12,14 @@ test('an item is encoded as the library encodes it', () => {
   fc.assert(
     fc.property(item, (one) => {
       expect(encodeRlp(one)).toEqual(RLP.encode(one as Uint8Array))
+    }),
+  )
+})
+
+test('hex stands for the bytes that it says', () => {
+  fc.assert(
+    fc.property(fc.oneof(fc.uint8Array({ maxLength: 2 }), fc.uint8Array({ maxLength: 70 })), (bytes) => {
+      expect(encodeRlp([bytesToHex(bytes), bytes])).toEqual(RLP.encode([bytes, bytes]))
     }),
   )
 })
