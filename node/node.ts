@@ -22,6 +22,7 @@ import { KeyError, type ValidatorKey } from './keys.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
 import { createPeers, type PeersConfig } from './peers.ts'
+import { openPoolJournal } from './poolJournal.ts'
 import { createPoster } from './poster.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { createRpcChain, type NetworkView, type SettlementView } from './rpcChain.ts'
@@ -94,6 +95,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     closers.push(() => recoverPool.close())
     const { recover } = recoverPool
     const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain'), recover })
+    const poolJournal = openPoolJournal(chain, join(dataDir, 'pool', 'transactions'))
+    closers.push(() => poolJournal.close())
     const simulator = await createSimulator({ store, params: genesis.params })
     const l1 = openL1(options, createKzg())
     await l1.check()
@@ -138,6 +141,13 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const server = await createRpcServer({ chain: rpcChain, ...options.rpc, log: log.child('rpc') })
     closers.push(() => server.close())
     engine.start()
+    poolJournal
+      .restore()
+      .then((restored) => {
+        log.info('pool restored', restored)
+        engine.wake()
+      })
+      .catch(onFatal)
     const status = (): NodeStatus => {
       const { batches, postedBytes, checkpoints } = follower.status()
       return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }

@@ -1,0 +1,114 @@
+/** What waits still waits after a restart, whatever the end of the file looks like. Spec: docs/spec/transactions.md#the-pool */
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import fc from 'fast-check'
+import { type Hex, hexToBytes } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { afterEach, expect, test } from 'vitest'
+import { type ChainState, openChainState } from '../../node/chainState.ts'
+import { createLog } from '../../node/log.ts'
+import { decodeEntries, encodeEntry, openPoolJournal } from '../../node/poolJournal.ts'
+import { openStore } from '../../node/store.ts'
+import { addressOf, testGenesis } from '../fakes/testChain.ts'
+
+const genesis = testGenesis()
+const log = createLog({ level: 'error', json: false, write() {} })
+const mempool = { txsMax: 1_000, bytesMax: 1 << 24, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
+const account = privateKeyToAccount(`0x${'01'.repeat(32)}`) // the first of the chain's accounts
+
+const closers: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+function folder(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'tributary-pool-'))
+  closers.push(() => rmSync(directory, { recursive: true, force: true }))
+  return directory
+}
+
+async function openChain(): Promise<ChainState> {
+  const store = await openStore(folder(), { durable: false })
+  closers.push(() => store.close())
+  return openChainState({ store, genesis, mempool, log })
+}
+
+async function sign(nonce: number, bytes = 0): Promise<Uint8Array> {
+  const data: Hex = `0x${'01'.repeat(bytes)}`
+  const fees = { gas: 21_000n + 40n * BigInt(bytes), maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 1n }
+  return hexToBytes(
+    await account.signTransaction({ ...fees, chainId: genesis.params.chainId, nonce, to: addressOf(account), value: 1n, data }),
+  )
+}
+
+const hashes = (chain: ChainState) => chain.pool.all().map(({ hash }) => hash)
+
+test('a pool comes back after a restart, without what was mined, and a damaged end costs only what stood there', async () => {
+  const path = join(folder(), 'pool', 'transactions')
+  const first = await openChain()
+  const journal = openPoolJournal(first, path)
+  for (const nonce of [0, 1, 2]) expect(await first.submit(await sign(nonce))).toMatchObject({ ok: true })
+  await setImmediate() // no close: as after a kill
+  const second = await openChain()
+  const again = openPoolJournal(second, path)
+  expect(await again.restore()).toEqual({ taken: 3, refused: 0 })
+  expect(hashes(second)).toEqual(hashes(first))
+  const before = statSync(path).size
+  await setImmediate()
+  expect(statSync(path).size).toBe(before) // nothing is written down twice
+  await again.close()
+  await journal.close()
+  truncateSync(path, before - 1)
+  const third = await openChain()
+  const built = await first.build({
+    budgetMs: 60_000,
+    timestampMs: genesis.timestampMs + 1_000,
+    feeRecipient: addressOf(account),
+    origin: undefined,
+  })
+  expect(built.transactions).toHaveLength(3)
+  const cut = openPoolJournal(third, path)
+  expect(await cut.restore()).toEqual({ taken: 2, refused: 0 })
+  expect(await third.submit(await sign(2))).toMatchObject({ ok: true })
+  await cut.close()
+  expect(decodeEntries(new Uint8Array(readFileSync(path))).raws).toHaveLength(3)
+  appendFileSync(path, Buffer.alloc(50, 7))
+  const fourth = await openChain()
+  const last = openPoolJournal(fourth, path)
+  expect(await last.restore()).toEqual({ taken: 3, refused: 0 })
+  await last.close()
+})
+
+test('a file that is mostly of what is gone is written anew', async () => {
+  const path = join(folder(), 'transactions')
+  const chain = await openChain()
+  const journal = openPoolJournal(chain, path)
+  const count = 24
+  for (let nonce = 0; nonce < count; nonce++) expect(await chain.submit(await sign(nonce, 50_000))).toMatchObject({ ok: true })
+  await setImmediate()
+  expect(statSync(path).size).toBeGreaterThan(1 << 20)
+  let timestampMs = genesis.timestampMs
+  while (chain.pool.size() > 0) {
+    timestampMs += 1_000
+    const { hash } = await chain.build({ budgetMs: 60_000, timestampMs, feeRecipient: addressOf(account), origin: undefined })
+    await chain.decide(hash, new Uint8Array())
+  }
+  expect(statSync(path).size).toBeLessThan(1 << 19)
+  await chain.submit(await sign(count))
+  await journal.close()
+  expect(decodeEntries(new Uint8Array(readFileSync(path))).raws.at(-1)).toEqual(await sign(count))
+})
+
+test('whatever the bytes, what is read was written whole', () =>
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 })), fc.nat(), fc.nat(255), (raws, at, byte) => {
+      const bytes = Uint8Array.from(raws.flatMap((raw) => [...encodeEntry(raw)]))
+      expect(decodeEntries(bytes)).toEqual({ raws, bytes: bytes.length })
+      const place = bytes.length === 0 ? 0 : at % bytes.length
+      const read = decodeEntries(bytes.map((one, i) => (i === place ? byte : one)))
+      for (const [i, raw] of read.raws.slice(0, -1).entries()) expect(raw).toEqual(raws[i])
+      expect(decodeEntries(bytes.slice(0, place)).raws).toEqual(raws.slice(0, decodeEntries(bytes.slice(0, place)).raws.length))
+    }),
+  ))
