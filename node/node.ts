@@ -22,7 +22,7 @@ import { KeyError, type ValidatorKey } from './keys.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
 import { createPeers, type PeersConfig } from './peers.ts'
-import { openPoolJournal } from './poolJournal.ts'
+import { openPoolJournal, type PoolJournal } from './poolJournal.ts'
 import { createPoster } from './poster.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { createRpcChain, type NetworkView, type SettlementView } from './rpcChain.ts'
@@ -141,13 +141,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const server = await createRpcServer({ chain: rpcChain, ...options.rpc, log: log.child('rpc') })
     closers.push(() => server.close())
     engine.start()
-    poolJournal
-      .restore()
-      .then((restored) => {
-        log.info('pool restored', restored)
-        engine.wake()
-      })
-      .catch(onFatal)
+    restorePool(poolJournal, { log, wake: engine.wake }).catch(onFatal)
     const status = (): NodeStatus => {
       const { batches, postedBytes, checkpoints } = follower.status()
       return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }
@@ -157,6 +151,13 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     await close()
     throw error
   }
+}
+
+/** Takes up what waited when the last run ended, while the node runs already. */
+async function restorePool(journal: PoolJournal, { log, wake }: { readonly log: Log; wake(): void }): Promise<void> {
+  const restored = await journal.restore()
+  log.info('pool restored', restored)
+  wake()
 }
 
 /** What moves the head: a validator or a follower, and the peers of either. */
