@@ -4,13 +4,23 @@
  * Spec: docs/spec/transactions.md#fees, #validity-and-failure; docs/spec/block.md#l1-origin-and-deposits; docs/spec/batch.md#rows
  */
 import type { Hex } from 'viem'
+import { activeFork } from '../genesis/forks.ts'
 import { type ChainParams, DOOR, TREASURY } from '../genesis/params.ts'
 import { type Deposit, depositedEvent, l1InfoEvent, ledgerDepositTarget, parseL1Info } from './deposit.ts'
 import { type BlockFees, type DataFee, type DataPrice, dataFeeWei } from './fee.ts'
 import type { JournaledLedger, Ledger } from './ledger/ledger.ts'
 import { addBalance, getAccount, getSupply, putAccount, putL1Info, putSupply } from './ledger/tables.ts'
 import { nativeRowBytes, type SignedNative } from './native/native.ts'
-import { type Applied, codeBytes32, doorLog, FAILED_EVENT, invalid, type Log, type Rejection } from './native/nativeType.ts'
+import {
+  type Applied,
+  codeBytes32,
+  doorLog,
+  FAILED_EVENT,
+  invalid,
+  type Log,
+  type NativeType,
+  type Rejection,
+} from './native/nativeType.ts'
 import { addPrepaid } from './native/transfer.ts'
 import type { EvmOperation } from './precompile.ts'
 import type { NativeTx } from './tx.ts'
@@ -68,6 +78,7 @@ function checkNative({ native, sender }: CheckedNative, ledger: Ledger, fee: big
 /** A native transaction on the ledger. A rejection leaves it as it was; a failure keeps fee and nonce. */
 export function applyNativeToLedger({ ledger, params, env, dataPrice }: LaneContext, tx: CheckedNative): NativeOutcome | Rejection {
   const { native, sender } = tx
+  if (!isActive(native.type, params, env.timestamp)) return invalid('typeNotActive', { type: native.type.byte })
   const fee = nativeFeeOf(tx, { baseFeePerGas: env.baseFeePerGas, dataPrice })
   const refused = checkNative(tx, ledger, totalWei(fee))
   if (refused) return refused
@@ -89,6 +100,11 @@ export function applyNativeToLedger({ ledger, params, env, dataPrice }: LaneCont
   ledger.commit()
   const logs = [doorLog(native.type.door, FAILED_EVENT, { code: codeBytes32(result.code) })]
   return { ok: true, logs, failureCode: result.code, dataFee: fee.data }
+}
+
+/** Whether the fork at this time has the type. */
+export function isActive({ byte }: Pick<NativeType, 'byte'>, { forks }: Pick<ChainParams, 'forks'>, timeSec: bigint): boolean {
+  return activeFork(forks, timeSec).nativeTypes.includes(byte)
 }
 
 /** What a deposit is to the ledger: `evm` has raised deposited and evmSupply, and its call is the EVM's to run. */
@@ -117,6 +133,7 @@ export function applyDepositToLedger(ledger: Ledger, deposit: Deposit): DepositO
  * A rejection leaves the ledger as it was.
  */
 export function applyOperationToLedger({ ledger, params, env }: LaneContext, { type, caller, fields }: EvmOperation): Applied {
+  if (!isActive(type, params, env.timestamp)) return invalid('typeNotActive', { type: type.byte })
   const refused = type.check(fields, params.chainId)
   if (refused) return refused
   ledger.checkpoint()

@@ -1,5 +1,6 @@
 /** The devnet preset: what `npm start` runs. Short times, so that a person sees vesting, unbonding and settlement happen. */
 import type { Hex } from 'viem'
+import { FIRST_FORK } from './forks.ts'
 import { type ChainParams, OPEN_WEI } from './params.ts'
 
 /** Parameters of a local network. */
@@ -27,6 +28,7 @@ export const DEVNET_PARAMS: ChainParams = {
   slashAttributionBps: 500,
   challengerBps: 5_000,
   originLagBlocks: 1,
+  forks: FIRST_FORK,
 }
 
 /** What each funded account starts with, on each side. */

@@ -4,6 +4,7 @@
  * Spec: docs/spec/block.md#genesis
  */
 import type { Hex } from 'viem'
+import { forksToJson, readForks } from './forks.ts'
 import { checkGoverned } from './governed.ts'
 import { AMOUNT_MAX_WEI, type ChainParams } from './params.ts'
 
@@ -52,14 +53,14 @@ export class GenesisError extends Error {
 
 /** The file's text. Big integers are decimal strings; members stand in the order of the types above, so that equal genesis is equal text. */
 export function encodeGenesis({ params, timestampMs, l1, validators, accounts }: Genesis): string {
-  const ordered = { params: inOrder(PARAM_KINDS, params), timestampMs, l1, validators, accounts }
+  const ordered = { params: inOrder(PARAM_KINDS, params), forks: forksToJson(params.forks), timestampMs, l1, validators, accounts }
   return `${JSON.stringify(ordered, (_, value) => (typeof value === 'bigint' ? value.toString() : value), 2)}\n`
 }
 
 /** Reads a file's text. Throws GenesisError naming the first member that is wrong; unknown members are refused. */
 export function decodeGenesis(text: string): Genesis {
-  const file = object(parseJson(text), 'file', ['params', 'timestampMs', 'l1', 'validators', 'accounts'])
-  const params = readParams(file.params)
+  const file = object(parseJson(text), 'file', ['params', 'forks', 'timestampMs', 'l1', 'validators', 'accounts'])
+  const params = readParams(file.params, readSchedule(file.forks))
   const l1 = object(file.l1, 'l1', ['chainId', 'openToken', 'portal', 'inbox', 'checkpointManager', 'origin'])
   const origin = object(l1.origin, 'l1.origin', ['number', 'hash', 'timestampSec', 'baseFeeWei', 'blobBaseFeeWei', 'prevRandao'])
   const validators = list(file.validators, 'validators', 1, 191).map((item, i) => readValidator(item, `validators[${i}]`))
@@ -114,9 +115,9 @@ const PARAM_KINDS = {
   slashAttributionBps: 'integer',
   challengerBps: 'integer',
   originLagBlocks: 'integer',
-} as const satisfies Record<keyof ChainParams, 'integer' | 'big'>
+} as const satisfies Record<Exclude<keyof ChainParams, 'forks'>, 'integer' | 'big'>
 
-function readParams(value: unknown): ChainParams {
+function readParams(value: unknown, forks: ChainParams['forks']): ChainParams {
   const params = object(value, 'params', Object.keys(PARAM_KINDS))
   const read = Object.fromEntries(
     Object.entries(PARAM_KINDS).map(([name, kind]) => [
@@ -129,7 +130,13 @@ function readParams(value: unknown): ChainParams {
   if (read.blockBytesMax > 650_000) fail('params.blockBytesMax', 'at most 650000: a block must fit into one batch of 6 blobs')
   const bad = checkGoverned(read)
   if (bad) fail(`params.${bad.name}`, bad.expected)
-  return read
+  return { ...read, forks }
+}
+
+function readSchedule(value: unknown): ChainParams['forks'] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return fail('forks', 'an object')
+  const read = readForks(value as Readonly<Record<string, unknown>>)
+  return read.ok ? read.forks : fail(`forks.${read.name}`, read.expected)
 }
 
 function readValidator(value: unknown, at: string): GenesisValidator {

@@ -4,6 +4,7 @@
  * wire format is a constant. Spec: docs/spec/.
  */
 import type { Hex } from 'viem'
+import type { Fork } from './forks.ts'
 
 /** One OPEN in wei; also the unit in which genesis files and people speak. */
 export const OPEN_WEI = 10n ** 18n
@@ -117,6 +118,8 @@ export type ChainParams = {
   readonly challengerBps: number
   /** L1 blocks that an L2 block's origin stays behind the L1 head, so that a shallow reorg does not reach us. */
   readonly originLagBlocks: number
+  /** When which rules are in force. A member of its own in the genesis file. */
+  readonly forks: readonly Fork[]
 }
 
 /** Gas of native transactions: a pure function of their content. docs/spec/transactions.md#gas */

@@ -22,6 +22,7 @@ import {
 } from 'viem'
 import { assert } from '../execution/assert.ts'
 import type { FieldsOf } from '../execution/fields.ts'
+import { isActive } from '../execution/laneRules.ts'
 import { FAILED_ERROR } from '../execution/native/doorAbi.ts'
 import { nativeGas, OPERATION_TYPES, operationRowBytes } from '../execution/native/native.ts'
 import { codeBytes32, type FieldValues, type NativeContext, type NativeType } from '../execution/native/nativeType.ts'
@@ -108,6 +109,7 @@ function operationRun(type: NativeType): Run {
 }
 
 function operate(type: NativeType, call: PrecompileCall, { fields, gasUsed }: { fields: FieldValues; gasUsed: bigint }): PrecompileResult {
+  if (!isActive(type, call.params, call.timeSec)) return refuse('typeNotActive', gasUsed)
   const rejection = type.check(fields, call.params.chainId)
   if (rejection) return refuse(rejection.code, gasUsed)
   const { params, blockNumber, timeSec, caller, valueWei } = call

@@ -34,6 +34,7 @@ import { TRANSFER_KIND } from '../execution/native/transfer.ts'
 import { WORKER_ACTION } from '../execution/native/workerRegister.ts'
 import { type InferenceReceipt, type InferenceRequest, RECEIPT_MEMBERS, REQUEST_MEMBERS } from '../execution/receipt.ts'
 import { DOMAIN_NAME, DOMAIN_VERSION } from '../execution/typedData.ts'
+import { readForks } from '../genesis/forks.ts'
 import { BPS, type ChainParams, MULTICALL3, VERIFIER } from '../genesis/params.ts'
 import { failureText } from './failureText.ts'
 import { fieldsFromJson, fieldsToJson, quantity } from './quantity.ts'
@@ -274,9 +275,12 @@ function statusReads(node: Client) {
     getL1Info: async (at: AtBlock = {}): Promise<tables.L1Info> =>
       toFields(tables.l1Table, await ask(node, 'tributary_getL1Info', [blockOf(at)])),
     getChainParams: async (): Promise<ChainParams & { readonly genesisHash: Hex }> => {
-      const { genesisHash, ...params } = await ask<Record<string, number | Hex> & { genesisHash: Hex }>(node, 'tributary_params', [])
+      type Answer = Record<string, number | Hex> & { genesisHash: Hex; forks: Readonly<Record<string, number>> & Hex }
+      const { genesisHash, forks, ...params } = await ask<Answer>(node, 'tributary_params', [])
       const numbers = Object.entries(params).map(([name, value]) => [name, typeof value === 'string' ? BigInt(value) : value])
-      return { ...(Object.fromEntries(numbers) as ChainParams), genesisHash }
+      const read = readForks(forks)
+      if (!read.ok) throw new TributaryError('unknownFork', { fork: read.name }, { cause: undefined })
+      return { ...(Object.fromEntries(numbers) as ChainParams), forks: read.forks, genesisHash }
     },
     getSyncStatus: async (): Promise<SyncStatus> => toSyncStatus(await ask(node, 'tributary_syncStatus', [])),
     /** Gas and fee of an operation in the next block, in wei: gas at the base fee, and its bytes on L1; `maxFee` is twice the fee. */

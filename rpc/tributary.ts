@@ -9,7 +9,8 @@ import * as tables from '../execution/ledger/tables.ts'
 import { decodeNative, encodeNative, NATIVE_TYPES, nativeGas } from '../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../execution/native/nativeType.ts'
 import { splitSignature } from '../execution/recover.ts'
-import { LIMIT } from '../genesis/params.ts'
+import { forksToJson } from '../genesis/forks.ts'
+import { type ChainParams, LIMIT } from '../genesis/params.ts'
 import type { Chain, StateAt } from './chain.ts'
 import { nextFees, paramsAfter } from './fees.ts'
 import type { RpcLimits } from './limits.ts'
@@ -197,7 +198,7 @@ function proofMethods(): MethodTable {
 function statusMethods(): MethodTable {
   return {
     tributary_params: method('The parameters that rule the next block, and the genesis hash.', [], ({ chain }) => ({
-      ...factsToJson(paramsAfter(chain, chain.heads().latest)),
+      ...paramsToJson(paramsAfter(chain, chain.heads().latest)),
       genesisHash: chain.genesisHash,
     })),
     tributary_syncStatus: method('Heads, L1 origin, batches and checkpoints.', [], ({ chain }) => {
@@ -215,6 +216,11 @@ function statusMethods(): MethodTable {
       }
     }),
   }
+}
+
+/** Forks by name, with the first second of each. */
+function paramsToJson({ forks, ...params }: ChainParams): Record<string, Json> {
+  return { ...factsToJson(params), forks: forksToJson(forks) }
 }
 
 function nativeMethods(): MethodTable {

@@ -20,6 +20,7 @@ import {
   workers,
 } from '../../execution/ledger/tables.ts'
 import { UPLOAD_STATUS } from '../../execution/native/datanetUpload.ts'
+import { FIRST_FORK } from '../../genesis/forks.ts'
 import type { ChainParams } from '../../genesis/params.ts'
 
 /** Parameters of a network for tests: round numbers, times short. */
@@ -47,6 +48,7 @@ export const TEST_PARAMS: ChainParams = {
   slashAttributionBps: 500,
   challengerBps: 5_000,
   originLagBlocks: 0,
+  forks: FIRST_FORK,
 }
 
 export type LedgerRecord = { readonly table: number; readonly id: Uint8Array; readonly record: Uint8Array }
