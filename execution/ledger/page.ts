@@ -107,41 +107,45 @@ export function copyHash(child: Page, page: Page, node: number): void {
   copyWords(child.words, 8, page.words, node * 8, 8)
 }
 
+/** Nodes of pages, both lists of one length. */
+type NodeList = { readonly pages: Page[]; readonly nodes: number[] }
+
 /** Makes the hashes that are not made, of all pages at once, level by level. Those of the nodes at the edge have to be there. */
 export function hashPages(pages: readonly Page[]): void {
-  for (let level = LEVELS; level >= 0; level--) {
-    const ofLevel = ((1 << (1 << level)) - 1) << (1 << level)
-    let count = 0
-    for (const page of pages) count += bitCount(page.unhashed & ofLevel)
-    if (count > 0) hashLevel(pages, ofLevel, count)
+  const levels = Array.from({ length: LEVELS + 1 }, (): NodeList => ({ pages: [], nodes: [] }))
+  for (const page of pages) {
+    for (let bits = page.unhashed; bits !== 0; bits &= bits - 1) {
+      const node = lowestBit(bits)
+      const level = levels[31 - Math.clz32(node)]
+      level?.pages.push(page)
+      level?.nodes.push(node)
+    }
+    page.unhashed = 0
+  }
+  for (const level of levels.reverse()) if (level.nodes.length > 0) hashNodes(level)
+}
+
+function hashNodes({ pages, nodes }: NodeList): void {
+  const pairs = new Int32Array(nodes.length * 16)
+  const hashes = new Int32Array(nodes.length * 8)
+  for (let i = 0; i < nodes.length; i++) {
+    const node = nodes[i] ?? 0
+    const page = pages[i]
+    if (page) copyWords(page.words, isLeaf(page, node) ? contentAt(node) : node * 16, pairs, i * 16, 16)
+  }
+  sha256Pairs(new Uint8Array(pairs.buffer), new Uint8Array(hashes.buffer))
+  for (let i = 0; i < nodes.length; i++) {
+    const node = nodes[i] ?? 0
+    const page = pages[i]
+    if (!page) continue
+    copyWords(hashes, i * 8, page.words, node * 8, 8)
+    const first = page.bytes[node * 32] ?? 0
+    page.bytes[node * 32] = isLeaf(page, node) ? first | 0x80 : first & 0x7f
   }
 }
 
-function hashLevel(pages: readonly Page[], ofLevel: number, count: number): void {
-  const pairs = new Int32Array(count * 16)
-  const hashes = new Int32Array(count * 8)
-  let at = 0
-  for (const page of pages) {
-    for (let bits = page.unhashed & ofLevel; bits !== 0; bits &= bits - 1) {
-      const node = lowestBit(bits)
-      const isLeaf = ((page.leaves >>> node) & 1) === 1
-      copyWords(page.words, isLeaf ? contentAt(node) : node * 16, pairs, at, 16)
-      at += 16
-    }
-  }
-  sha256Pairs(new Uint8Array(pairs.buffer), new Uint8Array(hashes.buffer))
-  at = 0
-  for (const page of pages) {
-    for (let bits = page.unhashed & ofLevel; bits !== 0; bits &= bits - 1) {
-      const node = lowestBit(bits)
-      const isLeaf = ((page.leaves >>> node) & 1) === 1
-      copyWords(hashes, at, page.words, node * 8, 8)
-      const first = page.bytes[node * 32] ?? 0
-      page.bytes[node * 32] = isLeaf ? first | 0x80 : first & 0x7f
-      at += 8
-    }
-    page.unhashed &= ~ofLevel
-  }
+function isLeaf(page: Page, node: number): boolean {
+  return ((page.leaves >>> node) & 1) === 1
 }
 
 /** Bytes of the stored form. */
