@@ -49,6 +49,13 @@ export function sharesOf(record: AttributionRecord, { recordCount, sourceOf }: S
   return { matchedWords, accounts, poolBps: accounts.reduce((rest, { bps }) => rest - bps, BPS) }
 }
 
+/** Words of the output by the place that they are attributed to, boilerplate and echoes left out. */
+export function wordsBySource(record: AttributionRecord): { readonly source: Place; readonly words: number }[] {
+  const spans = record.spans.filter(countsOf)
+  const words = countWords(record, spans)
+  return spans.flatMap(({ places: [source] }, i) => (source && words[i] ? [{ source, words: words[i] }] : []))
+}
+
 /** Words of the output that each of the spans owns: of those over a word the longest, then the rarest, then the first; echoed words are nobody's. */
 function countWords({ outputWords, echoes }: AttributionRecord, spans: readonly Span[]): number[] {
   const owners = new Int16Array(outputWords).fill(-1)

@@ -1,11 +1,12 @@
 /** The first half of the loop: a datanet with its licence, uploads of three contributors, the curator's review, and the snapshot of what was accepted. */
 import { type Hex, keccak256, parseEther, parseEventLogs, stringToBytes } from 'viem'
+import type { SnapshotRecord } from '../../execution/attribution/attribute.ts'
+import { snapshotRoot } from '../../execution/attribution/commitment.ts'
+import type { Source } from '../../execution/attribution/shares.ts'
 import { LICENCE } from '../../execution/native/datanetCreate.ts'
 import { CONTRIBUTOR_ROLE, UPLOAD_STATUS } from '../../execution/native/datanetUpload.ts'
 import { datanetsDoorAbi } from '../../execution/native/doorAbi.ts'
-import { receiptsRoot } from '../../execution/receipt.ts'
 import { BPS } from '../../genesis/params.ts'
-import type { Source } from './attribution.ts'
 import { type Commitment, commitRecords, type DataRecord, readRecords } from './records.ts'
 import { openOf, percentOf, type Screen } from './screen.ts'
 import { expectThat, included, type Person, type Stage } from './stage.ts'
@@ -27,7 +28,7 @@ const UPLOAD_BOND_WEI = parseEther('1')
 /** Why an upload is rejected: the datanet's own list of reasons. */
 const REASON_COPIED = 2
 
-const SCHEMA = 'UTF-8 text, at most 16 KiB a record; leaf = keccak256(0x02 ‖ index ‖ contributor ‖ keccak256(bytes))'
+const SCHEMA = 'UTF-8 text, at most 16 KiB a record; leaves of docs/spec/attribution.md'
 
 /** An upload as its uploader knows it. */
 type Offer = {
@@ -50,10 +51,10 @@ export type Snapshot = {
   readonly uploadCount: number
   readonly root: Hex
   readonly texts: readonly string[]
-  /** Who is paid for each text. */
-  readonly sources: readonly Source[]
-  /** The upload that each text is from. */
-  readonly uploadOfText: readonly Accepted[]
+  /** The texts by their places, as attribution takes them. */
+  readonly records: readonly SnapshotRecord[]
+  /** Who is paid for the records of each upload, by its index. */
+  readonly sources: ReadonlyMap<number, Source>
 }
 
 /** Creates the datanet, fills it and has it reviewed. */
@@ -203,21 +204,25 @@ async function takeSnapshot(
   uploads: readonly Accepted[],
   uploadCount: number,
 ): Promise<Snapshot> {
-  const sources: Source[] = []
-  for (const { uploadIndex, records } of uploads) {
+  const sources = new Map<number, Source>()
+  const heads = []
+  for (const { uploadIndex } of uploads) {
     const onChain = await client.getUpload({ datanetId, uploadIndex })
     expectThat(onChain?.status === UPLOAD_STATUS.accepted, `upload ${uploadIndex} is not accepted`)
     const { qualityBps, contributors } = onChain
-    sources.push(...records.map(() => ({ qualityBps, contributors })))
+    sources.set(uploadIndex, { qualityBps, contributors })
+    heads.push({ uploadIndex, recordCount: onChain.recordCount, qualityBps, contentRoot: onChain.contentRoot })
   }
   const texts = uploads.flatMap(({ records }) => records.map(({ text }) => text))
-  const root = receiptsRoot(uploads.flatMap(({ commitment }) => commitment.leaves))
+  const root = snapshotRoot(heads)
   screen.step('snapshot', `snapshot of ${texts.length} records in ${uploads.length} accepted uploads: ${root}`, {
     datanetId,
     root,
     uploadCount,
     recordCount: texts.length,
   })
-  const uploadOfText = uploads.flatMap((upload) => upload.records.map(() => upload))
-  return { datanetId, uploads, uploadCount, root, texts, sources, uploadOfText }
+  const records = uploads.flatMap(({ uploadIndex, records: own }) =>
+    own.map(({ text }, record) => ({ datanet: 0, uploadIndex, record, bytes: stringToBytes(text) })),
+  )
+  return { datanetId, uploads, uploadCount, root, texts, records, sources }
 }

@@ -1,4 +1,5 @@
 /** Who earned what, and why: the table at the end of the demo. */
+import { wordsBySource } from '../../execution/attribution/shares.ts'
 import type { Accepted, Snapshot } from './datanet.ts'
 import type { Served } from './inference.ts'
 import type { Claimed } from './payment.ts'
@@ -9,7 +10,7 @@ export type Contribution = {
   /** Records of its own upload, and the quality that the curator gave it. */
   readonly records: number
   readonly qualityBps: number
-  /** Words of all outputs that stand in those records, by the rule of attribution.ts. */
+  /** Words of all outputs that stand in those records, by the rule of docs/spec/attribution.md. */
   readonly words: number
   /** Its shares in what others uploaded. */
   readonly sharesInOthers: readonly { readonly uploadIndex: number; readonly shareBps: number }[]
@@ -28,7 +29,7 @@ export function earnersOf(claims: readonly Claimed[], feeWei: bigint, snapshot: 
 
 /** The table, with a last line that has the sums. */
 export function earnersTable(earners: readonly Earner[], window: readonly Served[], protocolBps: number): string {
-  const words = window.reduce((sum, { attribution }) => sum + attribution.words, 0)
+  const words = window.reduce((sum, { attribution }) => sum + attribution.outputWords, 0)
   const rows = earners.map((earner) => {
     const { role, contribution, shareBps, earnedWei, claimedWei } = earner
     const { records, qualityBps, words: own } = contribution ?? {}
@@ -49,7 +50,7 @@ export function earnersTable(earners: readonly Earner[], window: readonly Served
   return tableOf(['who', 'records', 'quality', 'words', 'share', 'OPEN earned', 'claimed', 'why'], [...rows, last])
 }
 
-function contributionOf({ address }: Claimed, { uploads, uploadOfText }: Snapshot, window: readonly Served[]): Contribution | undefined {
+function contributionOf({ address }: Claimed, { uploads }: Snapshot, window: readonly Served[]): Contribution | undefined {
   const own = uploads.find(({ uploader }) => uploader.address === address)
   if (own === undefined) return undefined
   const sharesInOthers = uploads
@@ -57,12 +58,12 @@ function contributionOf({ address }: Claimed, { uploads, uploadOfText }: Snapsho
     .flatMap(({ uploadIndex, contributors }) => contributors.map((part) => ({ ...part, uploadIndex })))
     .filter(({ account }) => account === address)
     .map(({ uploadIndex, shareBps }) => ({ uploadIndex, shareBps }))
-  return { records: own.records.length, qualityBps: own.qualityBps, words: wordsFrom(own, uploadOfText, window), sharesInOthers }
+  return { records: own.records.length, qualityBps: own.qualityBps, words: wordsFrom(own, window), sharesInOthers }
 }
 
-function wordsFrom(upload: Accepted, uploadOfText: Snapshot['uploadOfText'], window: readonly Served[]): number {
-  const counts = window.flatMap(({ attribution }) => [...attribution.wordsOfRecord])
-  return counts.reduce((sum, [record, words]) => sum + (uploadOfText[record] === upload ? words : 0), 0)
+function wordsFrom({ uploadIndex }: Accepted, window: readonly Served[]): number {
+  const counts = window.flatMap(({ attribution }) => wordsBySource(attribution))
+  return counts.reduce((sum, { source, words }) => sum + (source.uploadIndex === uploadIndex ? words : 0), 0)
 }
 
 function reasonOf({ role, contribution }: Earner, protocolBps: number): string {

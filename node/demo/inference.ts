@@ -4,7 +4,10 @@
  */
 import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { bytesToHex, type Hex, keccak256, parseEther, parseEventLogs, stringToBytes, zeroHash } from 'viem'
+import { bytesToHex, type Hex, hexToBytes, keccak256, parseEther, parseEventLogs, stringToBytes, zeroHash } from 'viem'
+import { createAttributor } from '../../execution/attribution/attribute.ts'
+import { type AttributionRecord, attributionHash } from '../../execution/attribution/attributionRecord.ts'
+import { wordsBySource } from '../../execution/attribution/shares.ts'
 import { LICENCE } from '../../execution/native/datanetCreate.ts'
 import { modelsDoorAbi, RECEIPT_CODE, type ReceiptCode, receiptVerifierAbi } from '../../execution/native/doorAbi.ts'
 import {
@@ -17,10 +20,10 @@ import {
   receiptId,
   receiptsRoot,
   requestHash,
+  signedId,
 } from '../../execution/receipt.ts'
 import { BPS, DOOR, VERIFIER } from '../../genesis/params.ts'
 import { createAnswerer } from './answer.ts'
-import { type Attribution, attributionHash, createAttributor } from './attribution.ts'
 import { DEMO_LICENCE, type Snapshot } from './datanet.ts'
 import { openOf, percentOf, type Screen } from './screen.ts'
 import { expectThat, included, type Person, refusalOf, type Stage } from './stage.ts'
@@ -75,7 +78,9 @@ export type Served = {
   readonly receipt: InferenceReceipt
   readonly receiptSig: Hex
   readonly receiptId: Hex
-  readonly attribution: Attribution
+  /** Receipt and both signatures, as the credit commits to them. */
+  readonly signedId: Hex
+  readonly attribution: AttributionRecord
 }
 
 /** Registers the model on the snapshot, after it has shown that more than the licence grants is refused. */
@@ -161,7 +166,7 @@ export async function openForBusiness(stage: Stage, screen: Screen): Promise<voi
 export async function serve(stage: Stage, screen: Screen, snapshot: Snapshot, { modelId, prices }: Model): Promise<Served[]> {
   const { client, worker, clients } = stage
   const answer = createAnswerer(snapshot.texts)
-  const attribute = createAttributor(snapshot.texts)
+  const attribute = createAttributor(snapshot.records)
   const lastSeq = (await client.getWorker({ worker: worker.address }))?.lastSeq ?? 0n
   const spentWei = new Map<Hex, bigint>()
   for (const { address } of clients) spentWei.set(address, (await client.getDraw({ client: address, worker: worker.address })).drawn)
@@ -174,21 +179,21 @@ export async function serve(stage: Stage, screen: Screen, snapshot: Snapshot, { 
     const seq = lastSeq + BigInt(i) + 1n
     const { request, requestSig } = await ask(stage, asking, { prompt, modelId, prices, spentWei: spent, nonce: seq, nowSec })
     const output = answer(prompt, OUTPUT_WORDS_MAX)
-    const attribution = attribute(output)
+    const attribution = attribute(stringToBytes(output), stringToBytes(prompt))
     const receipt = makeReceipt(request, { prompt, output, seq, nowSec, prices, attribution })
     const receiptSig = await client.signInferenceReceipt({ receipt, account: stage.hotKey.account })
     spentWei.set(asking.address, spent + receipt.fee)
-    window.push({ prompt, output, request, requestSig, receipt, receiptSig, receiptId: receiptId(receipt), attribution })
+    const id = receiptId(receipt)
+    const signed = signedId(id, hexToBytes(requestSig), hexToBytes(receiptSig))
+    window.push({ prompt, output, request, requestSig, receipt, receiptSig, receiptId: id, signedId: signed, attribution })
   }
   const [sample] = window
   if (sample) screen.show(`    ${clients[0].role}: ${sample.prompt}\n    worker: ${sample.output}\n`)
   await verifyReceipts(stage, screen, window)
-  const words = window.reduce((sum, { attribution }) => sum + attribution.words, 0)
-  const matched = window.reduce(
-    (sum, { attribution }) => sum + [...attribution.wordsOfRecord.values()].reduce((all, count) => all + count, 0),
-    0,
-  )
-  const records = new Set(window.flatMap(({ attribution }) => [...attribution.wordsOfRecord.keys()])).size
+  const words = window.reduce((sum, { attribution }) => sum + attribution.outputWords, 0)
+  const sources = window.flatMap(({ attribution }) => wordsBySource(attribution))
+  const matched = sources.reduce((sum, one) => sum + one.words, 0)
+  const records = new Set(sources.map(({ source }) => `${source.uploadIndex}/${source.record}`)).size
   const sentence = `${matched} of ${words} words of the outputs stand, six or more in a row, in ${records} of the records`
   screen.step('attribution', sentence, { words, matched, records, attributionHashes: window.map(({ receipt }) => receipt.attributionHash) })
   return window
@@ -228,7 +233,7 @@ type Answered = {
   readonly seq: bigint
   readonly nowSec: bigint
   readonly prices: Prices
-  readonly attribution: Attribution
+  readonly attribution: AttributionRecord
 }
 
 /** The tokens that are counted and paid are words (words.ts). */

@@ -3,11 +3,13 @@
  * dispute window is over everybody claims.
  */
 import { type Hex, parseEventLogs } from 'viem'
+import type { Place } from '../../execution/attribution/attributionRecord.ts'
+import { attributionRoot, entriesOf, type Line, windowLines } from '../../execution/attribution/lines.ts'
+import { sharesOf } from '../../execution/attribution/shares.ts'
 import { splitFee } from '../../execution/native/attributionCredit.ts'
 import { creditsDoorAbi, inclusionVerifierAbi, RECEIPT_CODE } from '../../execution/native/doorAbi.ts'
 import { receiptPath, receiptsRoot } from '../../execution/receipt.ts'
 import { ENTRY_WEI, TREASURY, VERIFIER } from '../../genesis/params.ts'
-import { shareOut } from './attribution.ts'
 import type { Snapshot } from './datanet.ts'
 import { type Model, type Served, verifyOnChain } from './inference.ts'
 import { openOf, type Screen } from './screen.ts'
@@ -39,21 +41,22 @@ export async function creditWindow(
   expectThat(first !== undefined, 'nothing was served')
   const feeWei = sumOf(window, ({ receipt }) => receipt.fee)
   const split = splitFee(feeWei, model.prices, params)
-  const entries = entriesOf(window, snapshot, { feeWei, poolWei: split.contributorsWei })
-  const receiptIds = window.map((served) => served.receiptId)
+  const lines = await linesOf(stage, { snapshot, model, window })
+  const { accounts, amountsGwei } = entriesOf(lines)
+  const entries = accounts.map((account, i) => ({ account, amountGwei: BigInt(amountsGwei[i] ?? 0) }))
   const hash = await client.creditAttribution({
     account: worker.account,
     worker: worker.address,
     modelId: model.modelId,
     firstSeq: first.receipt.seq,
     count: window.length,
-    receiptsRoot: receiptsRoot(receiptIds),
-    attributionRoot: receiptsRoot(window.map(({ receipt }) => receipt.attributionHash)),
+    receiptsRoot: receiptsRoot(window.map((served) => served.signedId)),
+    attributionRoot: attributionRoot(lines),
     promptTokens: sumOf(window, ({ receipt }) => BigInt(receipt.promptTokens)),
     outputTokens: sumOf(window, ({ receipt }) => BigInt(receipt.outputTokens)),
     draws: drawsOf(window),
-    accounts: entries.map(({ account }) => account),
-    amountsGwei: entries.map(({ amountGwei }) => Number(amountGwei)),
+    accounts,
+    amountsGwei,
   })
   const { logs, blockNumber } = await included(stage, hash)
   const [credited] = parseEventLogs({ abi: creditsDoorAbi, eventName: 'Credited', logs })
@@ -120,17 +123,23 @@ export async function claimAll(
   return { claims, lastBlock }
 }
 
-/** What attribution gives to each account. A receipt's part of the pool is by its fee, rounded down, so that the sum is never above the pool. */
-function entriesOf(window: readonly Served[], { sources }: Snapshot, { feeWei, poolWei }: { feeWei: bigint; poolWei: bigint }): Entries {
-  const sumsWei = new Map<number, bigint>()
-  for (const { receipt, attribution } of window) {
-    const shares = shareOut((poolWei * receipt.fee) / feeWei, attribution, sources)
-    for (const [account, amountWei] of shares) sumsWei.set(account, (sumsWei.get(account) ?? 0n) + amountWei)
+/** The window's books: what each receipt adds to which number of the credit. */
+async function linesOf(
+  { client, params }: Stage,
+  { snapshot, model, window }: { readonly snapshot: Snapshot; readonly model: Model; readonly window: readonly Served[] },
+): Promise<Line[]> {
+  const { records, sources } = snapshot
+  const context = { recordCount: records.length, sourceOf: ({ uploadIndex }: Place) => sources.get(uploadIndex) }
+  const accounts = new Map<Hex, number>()
+  for (const { request } of window) {
+    if (!accounts.has(request.client)) accounts.set(request.client, (await client.getLedgerAccount({ account: request.client })).index)
   }
-  return [...sumsWei]
-    .map(([account, amountWei]) => ({ account, amountGwei: amountWei / ENTRY_WEI }))
-    .filter(({ amountGwei }) => amountGwei > 0n)
-    .sort((a, b) => a.account - b.account)
+  const receipts = window.map(({ request, receipt, attribution }) => ({
+    ...receipt,
+    clientAccount: accounts.get(request.client) ?? 0,
+    shares: sharesOf(attribution, context).accounts,
+  }))
+  return windowLines(receipts, { protocolBps: params.protocolBps, contributorBps: model.prices.contributorBps })
 }
 
 /** One draw a client: the last request that it signed, and all that the window takes from it. */
@@ -149,12 +158,12 @@ async function showInclusion(stage: Stage, screen: Screen, window: readonly Serv
   const served = window[index]
   expectThat(served !== undefined, 'nothing was served')
   const path = receiptPath(
-    window.map((one) => one.receiptId),
+    window.map((one) => one.signedId),
     index,
   )
   const call = { address: VERIFIER.inclusion, abi: inclusionVerifierAbi, functionName: 'verifyInclusion' } as const
-  const isIncluded = await client.readContract({ ...call, args: [root, index, window.length, served.receiptId, path] })
-  const isElsewhere = await client.readContract({ ...call, args: [root, index + 1, window.length, served.receiptId, path] })
+  const isIncluded = await client.readContract({ ...call, args: [root, index, window.length, served.signedId, path] })
+  const isElsewhere = await client.readContract({ ...call, args: [root, index + 1, window.length, served.signedId, path] })
   expectThat(isIncluded && !isElsewhere, 'the inclusion verifier does not find the receipt in its place, or finds it in another')
   const replayedCode = await verifyOnChain(stage, served)
   expectThat(replayedCode === RECEIPT_CODE.replayed, `a receipt that is credited got code ${replayedCode}`)

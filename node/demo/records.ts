@@ -1,16 +1,12 @@
 /**
  * The demo's records: texts that are on every machine that can run it, the README and LICENSE files of packages that are installed with it.
- * A record is UTF-8 of at most 16 KiB. Its leaf is keccak256(0x02 ‖ index(4) ‖ contributor(20) ‖ keccak256(bytes)), so that a text has another leaf
- * under another contributor's name; leaves are joined by the tree of receipts (docs/spec/receipts.md). A content id is in the form of a
+ * A record is UTF-8 of at most 16 KiB, committed to as docs/spec/attribution.md#commitments says. A content id is in the form of a
  * CIDv1: 0x01 0x55 0x12 0x20 ‖ sha256 of all records' bytes, one after another (version 1, raw, sha2-256, 32 bytes).
  */
 import { existsSync, readFileSync } from 'node:fs'
-import { bytesToHex, bytesToString, concatBytes, type Hex, hexToBytes, numberToBytes, sha256, stringToBytes } from 'viem'
-import { keccak256 } from '../../execution/keccak.ts'
-import { receiptsRoot } from '../../execution/receipt.ts'
+import { bytesToHex, bytesToString, concatBytes, type Hex, sha256, stringToBytes } from 'viem'
+import { contentRootOf, RECORD_BYTES_MAX } from '../../execution/attribution/commitment.ts'
 
-/** Most bytes of a record. */
-export const RECORD_BYTES_MAX = 16_384
 /** Bytes after which the next blank line ends a record. */
 const RECORD_BYTES_WANTED = 1_536
 /** What is read of one file, and made of one contributor's files. */
@@ -25,7 +21,6 @@ export type DataRecord = { readonly text: string; readonly from: string }
 
 /** What an upload commits to, from its records. */
 export type Commitment = {
-  readonly leaves: readonly Hex[]
   readonly contentRoot: Hex
   readonly contentId: Hex
   readonly recordCount: number
@@ -43,12 +38,8 @@ export function readRecords(packages: readonly string[]): DataRecord[] {
 /** Commits to records as this contributor's. There is at least one. */
 export function commitRecords(records: readonly DataRecord[], contributor: Hex): Commitment {
   const payloads = records.map(({ text }) => stringToBytes(text))
-  const leaves = payloads.map((bytes, index) =>
-    bytesToHex(keccak256(concatBytes([Uint8Array.of(0x02), numberToBytes(index, { size: 4 }), hexToBytes(contributor), keccak256(bytes)]))),
-  )
   return {
-    leaves,
-    contentRoot: receiptsRoot(leaves),
+    contentRoot: contentRootOf(payloads, contributor),
     contentId: bytesToHex(concatBytes([CONTENT_ID_HEAD, sha256(concatBytes(payloads), 'bytes')])),
     recordCount: records.length,
     byteCount: payloads.reduce((sum, { length }) => sum + BigInt(length), 0n),
