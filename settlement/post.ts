@@ -2,10 +2,11 @@
  * When to post, and how much: blobs are paid for whole, L1 is slow, and no block may wait for ever. Policy only; nobody else depends on it.
  * A guess says how many blocks fit, encoding says whether they do, and what does not fit shrinks until it does.
  */
+import { rowBytes } from '../execution/native/row.ts'
 import { BATCH_BLOCKS_MAX, type BatchTooLarge, TAIL_BYTES_MAX } from './batch.ts'
 import { BATCH_PAYLOAD_BYTES_MAX, BLOB_PAYLOAD_BYTES } from './blob.ts'
 import { COLUMN_TXS_MAX } from './evmColumns.ts'
-import { encodeLane, GROUP_ROWS, type LaneBlock, laneRows } from './lane.ts'
+import { GROUP_ROWS, type LaneBlock, laneRows } from './lane.ts'
 
 /** What a block adds to a batch, in bytes: rows as they are, the tail's part before compression. */
 export type BlockSize = {
@@ -50,11 +51,12 @@ const TABLE_ROW_BYTES = 16
 
 /** The size of an executed block. */
 export function measureBlock(block: LaneBlock): BlockSize {
-  const lane = encodeLane(laneRows([block]))
+  const rows = laneRows([block])
+  const laneBytes = rows.reduce((sum, { row }) => sum + rowBytes(row), 0)
   const evm = block.transactions.filter(({ kind }) => kind === 'ethereum')
   const bits = Math.ceil(block.transactions.length / 8)
   const plainTailBytes = evm.reduce((sum, { raw }) => sum + raw.length, TABLE_ROW_BYTES + bits)
-  return { laneBytes: lane.bytes.length, rowCount: lane.rowCount, plainTailBytes, evmCount: evm.length }
+  return { laneBytes, rowCount: rows.length, plainTailBytes, evmCount: evm.length }
 }
 
 /** Whether to post now, and how many blocks: all that fit when the time is up, whole blobs when there are enough of them. */

@@ -12,6 +12,7 @@ import { openTokenBytecode } from '../../contracts/artifacts.ts'
 import { attributionCredit } from '../../execution/native/attributionCredit.ts'
 import { claim } from '../../execution/native/claim.ts'
 import { recoverPublicKey } from '../../execution/recover.ts'
+import { commonOf } from '../../execution/vm.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { openTokenAbi } from '../../settlement/abi.ts'
 import { type BenchChain, type BlockCost, createBenchChain } from './chain.ts'
@@ -30,6 +31,7 @@ import {
   signers,
   signNative,
 } from './operations.ts'
+import { applyOfSignatureLimit, signaturesUs } from './signatureLimit.ts'
 import { setStage } from './stage.ts'
 import { createStockVm } from './stockVm.ts'
 
@@ -50,14 +52,15 @@ async function main(): Promise<void> {
   const kinds = KINDS.filter((kind) => options.kinds.split(',').includes(kind))
   progress(`keys of ${options.accounts} accounts`)
   const world = await createWorld()
-  const samples = new Map<Kind, (BlockCost & { readonly ops: number })[]>(kinds.map((kind) => [kind, []]))
+  const samples = new Map<Kind, Sample[]>(kinds.map((kind) => [kind, []]))
   for (let round = 0; round <= options.rounds; round++) {
     for (const kind of kinds) {
       const raws = await operationsOf(world, kind)
       const built = await world.chain.build(raws, { afterMs: 1_000 })
+      const signatures = await signaturesUs(raws, commonOf(world.chain.chainId))
       const cost = await world.chain.apply(built)
       // The first round is for the compiler.
-      if (round > 0) samples.get(kind)?.push({ ...cost, ops: raws.length })
+      if (round > 0) samples.get(kind)?.push({ ...cost, ops: raws.length, signatures })
     }
     progress(`round ${round} of ${options.rounds}`)
   }
@@ -259,10 +262,12 @@ async function compareRecovery() {
 
 // ---- result -------------------------------------------------------------------------------------------------------------------------
 
-type Samples = ReadonlyMap<Kind, readonly (BlockCost & { readonly ops: number })[]>
+/** `signatures`: µs an operation for its signatures alone. */
+type Sample = BlockCost & { readonly ops: number; readonly signatures: number }
+type Samples = ReadonlyMap<Kind, readonly Sample[]>
 
 /** Per operation: µs of main thread (execution, writing) and of all threads, and operations a second by main thread and by the clock. */
-function figuresOf(kind: Kind, samples: readonly (BlockCost & { readonly ops: number })[]) {
+function figuresOf(kind: Kind, samples: readonly Sample[]) {
   const per = (read: (cost: BlockCost) => number) => spreadOf(samples.map((one) => (read(one) * 1_000) / one.ops))
   const main = per(({ execute, write }) => execute.mainMs + write.mainMs)
   const wall = per(({ execute, write }) => execute.wallMs + write.wallMs)
@@ -275,6 +280,9 @@ function figuresOf(kind: Kind, samples: readonly (BlockCost & { readonly ops: nu
     allThreadsUs: per(({ execute, write }) => execute.processMs + write.processMs),
     garbageUs: per(({ execute, write }) => execute.garbageMs + write.garbageMs),
     wallUs: wall,
+    applyOfSignatureLimit: spreadOf(
+      samples.map(({ signatures, execute, ops }) => applyOfSignatureLimit({ signatures, apply: (execute.processMs * 1_000) / ops })),
+    ),
     opsPerMainSec: 1e6 / main.median,
     opsPerSec: 1e6 / wall.median,
   }
@@ -296,6 +304,7 @@ function printResult(samples: Samples, stock: Stock | undefined, recovery: Await
       show(one.garbageUs),
       show(one.wallUs),
       digits(one.opsPerMainSec),
+      show(one.applyOfSignatureLimit),
       one.credits > 0 ? digits(one.opsPerMainSec * one.credits) : '',
       stockUs ? times(stockUs.stock.median / one.mainUs.median) : '',
       twin ? times(twin.mainUs.median / one.mainUs.median) : '',
@@ -310,6 +319,7 @@ function printResult(samples: Samples, stock: Stock | undefined, recovery: Await
       'pauses for garbage',
       'µs an op, wall',
       'ops per core-second',
+      'of what signatures allow',
       'credits per core-second',
     ],
     ...['as fast as a stock EVM transfer', 'as fast as its contract here'],
