@@ -11,6 +11,7 @@ import { Account, type Address, createAccountFromRLP, KECCAK256_NULL, KECCAK256_
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { DOOR } from '../genesis/params.ts'
 import { assert } from './assert.ts'
+import type { StorageAccess } from './interpreter.ts'
 import { keccak256 } from './keccak.ts'
 import { createLedger, type JournaledLedger, type LedgerChange, toTreeChanges } from './ledger/ledger.ts'
 import { createRootReader } from './ledger/rootReader.ts'
@@ -47,6 +48,8 @@ export type StateRoots = { readonly evmRoot: Hex; readonly ledgerRoot: Hex }
 /** State with a journal. `manager` is what @ethereumjs/vm takes. */
 export type State = {
   readonly manager: StateManagerInterface
+  /** The same storage without promises. */
+  readonly storage: StorageAccess
   readonly ledger: JournaledLedger
   checkpoint(): void
   commit(): void
@@ -89,7 +92,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
   let storageTries = new Map<string, Trie>()
   const accounts = new Map<string, Account | undefined>()
   const slots = new Map<string, Map<string, Slot>>()
-  const originals = new Map<Slot, Uint8Array>()
+  const originals = createOriginals()
   const dirtyAccounts = new Set<string>()
   const dirtySlots = new Map<string, Set<Slot>>()
   const wiped = new Set<string>() // in this block: nothing below is theirs any more
@@ -139,7 +142,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
 
   function writeSlot(addressKey: string, slot: Uint8Array, value: Uint8Array): void {
     const entry = slotOf(addressKey, slot)
-    if (!originals.has(entry)) originals.set(entry, entry.value)
+    originals.of(entry)
     setSlot(addressKey, entry, stripZeros(value))
   }
 
@@ -296,13 +299,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
       setStateRoot: async () => assert(false, 'roots are set through reset'),
       hasStateRoot: async (root) => reader.trieNode(root) !== undefined,
       originalStorageCache: {
-        get: async (address, slot) => {
-          const entry = slotOf(keyOf(address), slot)
-          const original = originals.get(entry)
-          if (original !== undefined) return original
-          originals.set(entry, entry.value)
-          return entry.value
-        },
+        get: async (address, slot) => originals.of(slotOf(keyOf(address), slot)),
         clear: () => originals.clear(),
       },
       clearCaches: () => {},
@@ -314,6 +311,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
   return {
     ledger,
     manager: createManager(),
+    storage: createStorageAccess({ readAccount, slotOf, writeSlot, originalOf: originals.of }),
     ...journal,
     ...operations,
     account: (address) => copyAccount(readAccount(hexKey(address)) ?? new Account()),
@@ -325,6 +323,39 @@ export function createState(reader: StateReader, start: StateRoots): State {
     seal,
     reset,
     roots: () => roots,
+  }
+}
+
+/** What slots held when the transaction began: as they are when one is first asked for. */
+function createOriginals() {
+  const values = new Map<Slot, Uint8Array>()
+  return {
+    of(entry: Slot): Uint8Array {
+      const known = values.get(entry)
+      if (known !== undefined) return known
+      values.set(entry, entry.value)
+      return entry.value
+    },
+    clear: () => values.clear(),
+  }
+}
+
+type StorageParts = {
+  readAccount(key: string): Account | undefined
+  slotOf(addressKey: string, slot: Uint8Array): Slot
+  originalOf(entry: Slot): Uint8Array
+  writeSlot(addressKey: string, slot: Uint8Array, value: Uint8Array): void
+}
+
+function createStorageAccess({ readAccount, slotOf, originalOf, writeSlot }: StorageParts): StorageAccess {
+  return {
+    slot: (address, slot) => slotOf(toKey(address), slot).value,
+    originalSlot: (address, slot) => originalOf(slotOf(toKey(address), slot)),
+    putSlot: (address, slot, value) => writeSlot(toKey(address), slot, value),
+    account(address) {
+      const account = readAccount(toKey(address))
+      return account && copyAccount(account)
+    },
   }
 }
 

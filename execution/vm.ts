@@ -25,6 +25,8 @@ import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
 import { dataPriceIn, rowByteGas } from './fee.ts'
+import { toHex } from './hex.ts'
+import { useOwnLoop } from './interpreter.ts'
 import { keccak256 } from './keccak.ts'
 import { KZG } from './kzg.ts'
 import { paramsAt } from './ledger/governed.ts'
@@ -131,9 +133,31 @@ export function createCommon({ chainId, hardfork, params = {} }: EthereumRules):
     loaded.add(more)
     updateParams.call(common, more)
     updateParams.call(common, params)
+    rememberAnswers(common)
   }
   updateParams.call(common, params)
+  rememberAnswers(common)
   return common
+}
+
+/** The library looks for an EIP in a list, for a fork in all forks, and makes each number anew: many times in every operation. */
+function rememberAnswers(common: Common): void {
+  const { isActivatedEIP, gteHardfork, param } = Common.prototype
+  common.isActivatedEIP = remembered((eip) => isActivatedEIP.call(common, eip))
+  common.gteHardfork = remembered((fork) => gteHardfork.call(common, fork))
+  common.param = remembered((name) => param.call(common, name))
+}
+
+/** The function with its answers kept; one that throws has none. Its argument is one of few. */
+function remembered<A, R>(answer: (argument: A) => R): (argument: A) => R {
+  const known = new Map<A, R>()
+  return (argument) => {
+    const found = known.get(argument)
+    if (found !== undefined) return found
+    const made = answer(argument)
+    known.set(argument, made)
+    return made
+  }
 }
 
 /** A VM over the state. */
@@ -192,6 +216,8 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       function: (input: PrecompileInput) => runPrecompile(precompile, input),
     })),
   })
+  await useOwnLoop(evm, state.storage)
+  keepPrecompilesWarm(evm)
   const vm = await createVM({ common, stateManager: state.manager, evm })
 
   function blockOf(next: BlockEnv) {
@@ -220,11 +246,14 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
   return {
     common,
 
-    async executeEvmTx({ tx, hash }, next, gasUsedBefore) {
+    async executeEvmTx({ tx, hash, sender }, next, gasUsedBefore) {
       if (tx.gasLimit + gasUsedBefore > next.gasLimit)
         return invalid('blockGasExceeded', { gas: tx.gasLimit, left: next.gasLimit - gasUsedBefore })
       const block = cachedBlockOf(next)
       state.checkpoint()
+      // The library would hash the public key anew each time that it asks.
+      const from = createAddressFromString(sender)
+      tx.getSenderAddress = () => from
       let result: Awaited<ReturnType<typeof runTx>>
       try {
         result = await runTx(vm, { tx, block, blockGasUsed: gasUsedBefore, skipHardForkValidation: true })
@@ -316,6 +345,15 @@ class TributaryEvm extends EVM {
   }
 }
 
+/** Precompiles are warm always (EIP-2929). The library makes a set for each of them in every transaction. */
+function keepPrecompilesWarm({ journal, precompiles }: EVM): void {
+  const { addAlwaysWarmAddress, isWarmedAddress } = journal
+  journal.addAlwaysWarmAddress = (address, isListed) => {
+    if (isListed || !precompiles.has(address)) addAlwaysWarmAddress.call(journal, address, isListed)
+  }
+  journal.isWarmedAddress = (address) => precompiles.has(toHex(address).slice(2)) || isWarmedAddress.call(journal, address)
+}
+
 /** Base fees are not burned here: value that left L1 stays accounted for. */
 function payFeeVault(state: State, amountWei: bigint): void {
   const vault = state.account(FEE_VAULT)
@@ -370,9 +408,9 @@ function toEvmLog({ address, topics, data }: Log): EvmLog {
 }
 
 function fromEvmLog([address, topics, data]: EvmLog): Log {
-  return { address: bytesToHex(address), topics: topics.map((topic) => bytesToHex(topic)), data: bytesToHex(data) }
+  return { address: toHex(address), topics: topics.map((topic) => toHex(topic)), data: toHex(data) }
 }
 
 function hexOf(address: Address): Hex {
-  return bytesToHex(address.bytes)
+  return toHex(address.bytes)
 }
