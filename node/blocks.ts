@@ -117,7 +117,7 @@ function readTransaction(bytes: Uint8Array, index: number): { header: Header; bl
   const first = body.bytes[body.at] ?? 0
   const raw = first >= 0xc0 ? takeItem(body) : takeRlpString(body)
   assert(header, 'a stored header is damaged')
-  return { header, blockHash: bytesToHex(keccak256(headerBytes)), raw: raw.slice() }
+  return { header, blockHash: bytesToHex(keccak256(headerBytes)), raw: new Uint8Array(raw) }
 }
 
 /** The RLP item at the cursor with its length before it. */
