@@ -2,12 +2,16 @@
  * native: our node, as people run it and with its chain on disk, against anvil (Rust, in memory, a block a second) with the contract that keeps the same
  * records, over JSON-RPC with transactions signed ahead, in one run and in turns. Documented in docs/benchmarks.md.
  *
- *     npm run bench -- native [--json] -- [--ops 12000] [--rounds 5] [--sustained 50000] [--light-sec 10] [--idle-sec 10] [--posting-ops 2048]
+ *     npm run bench -- native [--json] -- [--ops 12000] [--rounds 5] [--sustained 50000] [--light-sec 10] [--idle-sec 10]
+ *       [--posting-ops 2048] [--apply-rounds 5]
  *
- * A quick look: --ops 2000 --rounds 1 --sustained 5000 --posting-ops 0. The node posts nothing to L1 while it is compared (--da none; anvil settles
- * nowhere), and what posting costs is measured by itself at the end. In each round anvil is a new one, and its load was run in by 512 operations.
+ * A quick look: --ops 2000 --rounds 1 --sustained 5000 --posting-ops 0 --apply-rounds 1. The node posts nothing to L1 while it is compared
+ * (--da none; anvil settles nowhere), and what posting costs is measured by itself at the end. In each round anvil is a new one, and its load was run in
+ * by 512 operations.
  */
+import { spawn } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
 import type { HubKind } from './hub.ts'
 import { chunks } from './jsonRpc.ts'
 import { type LoadResult, runLight, runLoad, type Signed, type Step, sendUntilGone } from './load.ts'
@@ -35,6 +39,7 @@ const options = readOptions({
   'light-sec': 10,
   'idle-sec': 10,
   'posting-ops': 2_048,
+  'apply-rounds': 5,
 })
 const LIGHT_PER_SEC = 25
 const WARM_UP_OPS = 512
@@ -56,6 +61,7 @@ type EmptyBlock = { readonly operations: number; readonly ms: number | undefined
 await main()
 
 async function main(): Promise<void> {
+  const applyOfSignatureLimit = options['apply-rounds'] > 0 ? await runApplyBlock() : undefined
   progress('setting the stage')
   const own = await openOwn(['--da', 'none'])
   try {
@@ -68,7 +74,7 @@ async function main(): Promise<void> {
     const sustained = await runSustained(own, emptyBlocks, before)
     const crash = await crashAndRestart(own)
     const posting = options['posting-ops'] > 0 ? await runPosting(options['posting-ops']) : undefined
-    print({ rounds, light, sustained, emptyBlocks, crash, posting })
+    print({ rounds, light, sustained, emptyBlocks, crash, posting, applyOfSignatureLimit })
   } finally {
     await own.close()
   }
@@ -194,6 +200,25 @@ async function crashAndRestart(own: OwnNode): Promise<Crash> {
   return { acknowledged: acknowledged.length, lost, restartMs }
 }
 
+/** What applying blocks of uploads reaches of what their signatures alone allow: the applyBlock bench, in a process of its own. */
+async function runApplyBlock(): Promise<number | undefined> {
+  progress('applying blocks')
+  const bench = fileURLToPath(new URL('applyBlock.bench.ts', import.meta.url))
+  const args = ['--kinds', 'upload', '--accounts', '5000', '--ops', '1000', '--rounds', String(options['apply-rounds']), '--json']
+  const child = spawn(process.execPath, [bench, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  let text = ''
+  child.stdout.setEncoding('utf8').on('data', (part: string) => {
+    text += part
+  })
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once('error', reject)
+    child.once('close', resolve)
+  })
+  if (code !== 0) throw new Error(`the applyBlock bench ended with ${code}`)
+  const { kinds } = JSON.parse(text) as { kinds: Record<string, { applyOfSignatureLimit: Spread }> }
+  return kinds.upload?.applyOfSignatureLimit.median
+}
+
 /** CPU of an upload with its posting to L1, on a devnet of its own that posts as usual. */
 async function runPosting(count: number): Promise<number | undefined> {
   progress('posting to L1')
@@ -221,6 +246,7 @@ type Found = {
   readonly emptyBlocks: Sides<readonly EmptyBlock[]>
   readonly crash: Crash
   readonly posting: number | undefined
+  readonly applyOfSignatureLimit: number | undefined
 }
 
 type Run = {
@@ -233,7 +259,7 @@ type Run = {
   readonly receiptP99Ms: Sides<number>
 }
 
-function print({ rounds, light, sustained, emptyBlocks, crash, posting }: Found): void {
+function print({ rounds, light, sustained, emptyBlocks, crash, posting, applyOfSignatureLimit }: Found): void {
   const runs = KINDS.map(({ kind }) => runOf(kind, rounds.get(kind)))
   const [uploads, models, credits] = runs
   const chunkRates = { own: chunksOf(sustained.own), peer: chunksOf(sustained.peer) }
@@ -245,6 +271,7 @@ function print({ rounds, light, sustained, emptyBlocks, crash, posting }: Found)
     creditEntries: credits?.ratio,
     sustained: mixed.ratio,
     endOfStart: endOfStart(chunkRates.own),
+    applyOfSignatureLimit,
     cpuPerUpload: cpuRatio(uploads),
     cpuPerModel: cpuRatio(models),
     cpuPerCredit: cpuRatio(credits),
