@@ -2,18 +2,7 @@
  * The validator's two files beside the store: the write-ahead log of the open height, and the guard of its key. Both are on disk before anything
  * they speak of leaves the process. Bytes: consensus/wal.ts, consensus/guard.ts.
  */
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeSync,
-} from 'node:fs'
+import { closeSync, existsSync, fdatasyncSync, fsyncSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 
 export type Journal = {
@@ -25,7 +14,7 @@ export type Journal = {
   /** Cuts the log to this length. */
   truncate(length: number): void
   readGuard(): Uint8Array | undefined
-  /** Replaces the guard; it is on disk when this returns. */
+  /** Replaces the guard by one of the same length; it is on disk when this returns. */
   writeGuard(bytes: Uint8Array): void
   close(): void
 }
@@ -37,8 +26,12 @@ export function openJournal(directory: string): Journal {
   const guardPath = join(directory, 'guard')
   const found = existsSync(walPath) ? new Uint8Array(readFileSync(walPath)) : new Uint8Array()
   const wal = openSync(walPath, existsSync(walPath) ? 'r+' : 'w+')
+  // In place: a guard is smaller than a disk's sector, which is written whole or not at all, and its checksum tells if one was not.
+  let guard: Uint8Array | undefined = existsSync(guardPath) ? new Uint8Array(readFileSync(guardPath)) : undefined
+  const guardFile = openSync(guardPath, guard ? 'r+' : 'w+')
   const folder = openSync(directory, 'r')
   fsyncSync(folder)
+  closeSync(folder)
   let length = found.length
   let synced = true
   return {
@@ -59,18 +52,15 @@ export function openJournal(directory: string): Journal {
       length = to
       synced = false
     },
-    readGuard: () => (existsSync(guardPath) ? new Uint8Array(readFileSync(guardPath)) : undefined),
+    readGuard: () => (guard && guard.length > 0 ? guard : undefined),
     writeGuard(bytes) {
-      const next = openSync(`${guardPath}.next`, 'w')
-      writeSync(next, bytes)
-      fdatasyncSync(next)
-      closeSync(next)
-      renameSync(`${guardPath}.next`, guardPath)
-      fsyncSync(folder)
+      writeSync(guardFile, bytes, 0, bytes.length, 0)
+      fdatasyncSync(guardFile)
+      guard = bytes
     },
     close() {
       closeSync(wal)
-      closeSync(folder)
+      closeSync(guardFile)
     },
   }
 }

@@ -2,6 +2,7 @@
  * Follows L1: which blocks are canonical, which deposits they queued, which batches they hold. What it knows is made anew from L1 after a restart,
  * from the origin of the last block that L1 had made final.
  */
+import type { Hex } from 'viem'
 import { ORIGIN_STEP_MAX } from '../execution/applyBlock.ts'
 import type { OriginStep } from '../execution/buildBlock.ts'
 import { countedGas } from '../execution/deposit.ts'
@@ -75,6 +76,8 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   /** Canonical blocks in order, without gaps. */
   let chain: Seen[] = []
   let head: L1Block | undefined
+  /** The block up to which everything was read, when the last reading ended. */
+  let readTo: Hex | undefined
   let finalizedNumber = 0n
   let lastFinalBatch: L1Batch | undefined
   let synced = false
@@ -163,12 +166,14 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   async function read(): Promise<void> {
     if (chain.length === 0) await start()
     head = await l1.blockByTag('latest')
+    if (readTo === head.hash) return // nothing is new, and what is final moves with the head
     // Ends: each pass reads further or steps back, and a head that runs away is for the next tick.
     for (let pass = 0; pass < 256 && (await advance()); pass++);
     const last = chain.at(-1)
     if (last && head.number === last.block.number && head.hash !== last.block.hash) stepBack()
     await readFinalized()
     synced ||= last !== undefined && last.block.number >= head.number
+    readTo = chain.at(-1)?.block.hash
     options.onChange(status())
   }
 
