@@ -133,31 +133,35 @@ export function createCommon({ chainId, hardfork, params = {} }: EthereumRules):
     loaded.add(more)
     updateParams.call(common, more)
     updateParams.call(common, params)
-    rememberAnswers(common)
+    forgetAnswers()
   }
   updateParams.call(common, params)
-  rememberAnswers(common)
+  const forgetAnswers = rememberAnswers(common)
   return common
 }
 
-/** The library looks for an EIP in a list, for a fork in all forks, and makes each number anew: many times in every operation. */
-function rememberAnswers(common: Common): void {
+/**
+ * The library looks for an EIP in a list, for a fork in all forks, and makes each number anew: many times in every operation. What is
+ * returned forgets the answers, for when its numbers change.
+ */
+function rememberAnswers(common: Common): () => void {
   const { isActivatedEIP, gteHardfork, param } = Common.prototype
-  common.isActivatedEIP = remembered((eip) => isActivatedEIP.call(common, eip))
-  common.gteHardfork = remembered((fork) => gteHardfork.call(common, fork))
-  common.param = remembered((name) => param.call(common, name))
+  const [eips, forks, params] = [new Map<number, boolean>(), new Map<string, boolean>(), new Map<string, bigint>()]
+  common.isActivatedEIP = (eip) => remembered(eips, eip, () => isActivatedEIP.call(common, eip))
+  common.gteHardfork = (fork) => remembered(forks, fork, () => gteHardfork.call(common, fork))
+  common.param = (name) => remembered(params, name, () => param.call(common, name))
+  return () => {
+    for (const known of [eips, forks, params]) known.clear()
+  }
 }
 
-/** The function with its answers kept; one that throws has none. Its argument is one of few. */
-function remembered<A, R>(answer: (argument: A) => R): (argument: A) => R {
-  const known = new Map<A, R>()
-  return (argument) => {
-    const found = known.get(argument)
-    if (found !== undefined) return found
-    const made = answer(argument)
-    known.set(argument, made)
-    return made
-  }
+/** The answer that is known, or made now and kept; one that throws is not. Arguments are few. */
+function remembered<A, R>(known: Map<A, R>, argument: A, make: () => R): R {
+  const found = known.get(argument)
+  if (found !== undefined) return found
+  const made = make()
+  known.set(argument, made)
+  return made
 }
 
 /** A VM over the state. */
