@@ -161,6 +161,9 @@ export const LIMIT = {
   txBytes: 131_072,
 } as const
 
+/** Highest tier of a receipt that exists. docs/spec/receipts.md#verifiers */
+export const RECEIPT_TIER_MAX = 3
+
 /** All shares are in basis points. */
 export const BPS = 10_000
 

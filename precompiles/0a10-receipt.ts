@@ -20,7 +20,7 @@ import {
   requestHash,
 } from '../execution/receipt.ts'
 import { recoverAddress, splitSignature } from '../execution/recover.ts'
-import { VERIFIER } from '../genesis/params.ts'
+import { RECEIPT_TIER_MAX, VERIFIER } from '../genesis/params.ts'
 import { createDoor, RECORD_GAS } from './door.ts'
 
 /** Two recoveries and six hashes, then two records (model and worker). */
@@ -28,8 +28,7 @@ const VERIFY_GAS = 9_000n + 2n * RECORD_GAS
 
 const SIGNATURE_BYTES = 65
 
-/** Highest tier that exists, and the highest that needs no attestation. */
-const TIER_MAX = 3
+/** Highest tier that needs no attestation. */
 const TIER_UNATTESTED_MAX = 1
 
 /** The receipt verifier. */
@@ -62,7 +61,7 @@ function decodeEvidence(args: { readonly [N in keyof Evidence]: Hex }): Evidence
   if (size(args.requestSig) !== SIGNATURE_BYTES || size(args.receiptSig) !== SIGNATURE_BYTES) return undefined
   const request = decodeRequest(hexToBytes(args.request))
   const receipt = decodeReceipt(hexToBytes(args.receipt))
-  if (!request || !receipt || receipt.tier > TIER_MAX) return undefined
+  if (!request || !receipt || receipt.tier > RECEIPT_TIER_MAX) return undefined
   return { request, receipt, requestSig: hexToBytes(args.requestSig), receiptSig: hexToBytes(args.receiptSig) }
 }
 

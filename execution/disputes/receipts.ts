@@ -3,6 +3,7 @@
  * twice. Each makes the whole credit void. Spec: docs/spec/disputes.md#receipts
  */
 import { type Hex, hexToBytes, zeroAddress } from 'viem'
+import { RECEIPT_TIER_MAX } from '../../genesis/params.ts'
 import { credits } from '../ledger/tables.ts'
 import { decodeReceipt, type InferenceReceipt, receiptDigest, receiptId, requestDigest } from '../receipt.ts'
 import { recoverAddress, splitSignature } from '../recover.ts'
@@ -17,9 +18,6 @@ import {
   unproven,
   VOID,
 } from './evidence.ts'
-
-/** Highest tier that exists. */
-const TIER_MAX = 3
 
 /** Whether the worker's hot key signed two receipts of one sequence number of the window. */
 export function judgeEquivocation({ credit, worker, chainId }: Case, evidence: Uint8Array): Judgement {
@@ -68,7 +66,7 @@ function isGood(
   if (receipt.worker !== worker || (request.worker !== zeroAddress && request.worker !== worker)) return false
   if (receipt.seq !== credit.firstSeq + BigInt(receiptIndex) || receipt.finishedAt > request.deadline) return false
   if (receipt.outputTokens > request.maxOutputTokens || receipt.fee > request.maxFee || receipt.fee !== feeOf(receipt, model)) return false
-  if (receipt.tier > model.maxTier || receipt.tier > TIER_MAX) return false
+  if (receipt.tier > model.maxTier || receipt.tier > RECEIPT_TIER_MAX) return false
   if (signerOf(requestDigest(request, chainId), requestSig) !== request.client) return false
   return signerOf(receiptDigest(receipt, chainId), receiptSig) === credit.hotKey
 }

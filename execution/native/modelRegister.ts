@@ -4,7 +4,7 @@
  * Spec: docs/spec/transactions.md#0x54-modelregister
  */
 import { bytesToHex, concatBytes, type Hex, hexToBytes, parseAbiItem, parseAbiParameters, stringToBytes, zeroHash } from 'viem'
-import { BPS, DOOR, LIMIT, NATIVE_GAS, TX_TYPE } from '../../genesis/params.ts'
+import { BPS, DOOR, LIMIT, NATIVE_GAS, RECEIPT_TIER_MAX, TX_TYPE } from '../../genesis/params.ts'
 import { keccak256 } from '../keccak.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { datanets, getCounters, indexOf, models, putCounters } from '../ledger/tables.ts'
@@ -38,6 +38,7 @@ export const modelRegister = defineNative({
     const hasOrphanShare = contributorBps > 0 && fields.datanets.length === 0
     if (ownerBps + workerBps + contributorBps !== BPS || hasOrphanShare)
       return invalid('badShares', { ownerBps, workerBps, contributorBps })
+    if (fields.maxTier > RECEIPT_TIER_MAX) return invalid('badTier', { maxTier: fields.maxTier })
     return undefined
   },
 
@@ -96,6 +97,10 @@ function checkLineage(ledger: Ledger, useFlags: number, snapshots: readonly Snap
   for (const { datanetId, datanet } of known) if (datanet.status === DATANET_STATUS.retired) return failure('datanetRetired', { datanetId })
   for (const { datanetId, datanet, uploadCount } of known) {
     if (uploadCount > datanet.uploads) return failure('unknownUpload', { datanetId, uploadCount, uploads: datanet.uploads })
+  }
+  // A snapshot is of what is accepted and not retired now, and attribution weighs by its record count: nobody may claim more of them.
+  for (const { datanetId, datanet, recordCount } of known) {
+    if (BigInt(recordCount) > datanet.records) return failure('unknownRecords', { datanetId, recordCount, records: datanet.records })
   }
   return undefined
 }

@@ -134,10 +134,13 @@ function transferFields({ receivers }: Stage, number: number): FieldValues {
   return { kind: 0, to, amount: BigInt(1 + number) * ENTRY_WEI }
 }
 
+/** Records of the smallest upload, and what a model's snapshot counts of a datanet that has at least one accepted. */
+const RECORDS_MIN = 100
+
 /** An upload's content; the same for its twin in the contract. */
 export function uploadFields({ datanetIds }: Pick<Stage, 'datanetIds'>, { number, sender }: Pick<Turn, 'number' | 'sender'>) {
   const seed = seeded(`upload ${number}`)
-  const recordCount = 100 + (seed[0] ?? 0) * 300
+  const recordCount = RECORDS_MIN + (seed[0] ?? 0) * 300
   return {
     datanetId: datanetIds[pick(`upload ${number}`, datanetIds.length)] ?? 0,
     contentRoot: bytesToHex(seed),
@@ -167,7 +170,7 @@ export function modelFields({ name, datanetIds }: { readonly name: string; reado
       datanetId,
       snapshotRoot: hash(`snapshot ${i}`),
       uploadCount: 1,
-      recordCount: 1_000,
+      recordCount: RECORDS_MIN,
       weightBps: i === 0 ? 10_000 - weightBps * (datanetIds.length - 1) : weightBps,
     })),
     priceBase: 0n,

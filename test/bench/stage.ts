@@ -1,9 +1,10 @@
 /**
- * Puts on a chain what native operations refer to: datanets with an upload each, a model over them, workers with their stakes, clients with a
+ * Puts on a chain what native operations refer to: datanets with an accepted upload each, a model over them, workers with their stakes, clients with a
  * prepaid balance. The chain is whatever includes signed transactions: a state in this process, or a node behind JSON-RPC.
  */
 import { bytesToHex, type Hex } from 'viem'
 import { datanetCreate, LICENCE } from '../../execution/native/datanetCreate.ts'
+import { datanetReview, VERDICT } from '../../execution/native/datanetReview.ts'
 import { datanetUpload } from '../../execution/native/datanetUpload.ts'
 import { modelIdOf, modelRegister } from '../../execution/native/modelRegister.ts'
 import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
@@ -60,6 +61,10 @@ export async function setStage(ground: Ground, cast: Cast): Promise<{ readonly d
     const fields = { ...uploadFields({ datanetIds: [id] }, { number: 2 ** 30 + id, sender: owner }), datanetId: id }
     return signNative(next(), { type: datanetUpload, fields, chainId })
   })
+  const reviews = datanetIds.map((datanetId) => {
+    const fields = { datanetId, uploadIndex: 0, verdict: VERDICT.accept, qualityBps: 9_000, reason: 0 }
+    return signNative(next(), { type: datanetReview, fields, chainId })
+  })
   // Over two datanets, as the usual model is over few.
   const model = modelFields({ name: 'bench-model', datanetIds: datanetIds.slice(0, 2) })
   const registration = signNative(next(), { type: modelRegister, fields: model, chainId })
@@ -67,7 +72,7 @@ export async function setStage(ground: Ground, cast: Cast): Promise<{ readonly d
     const fields = { kind: TRANSFER_KIND.prepaid, to: address, amount: prepaidWei }
     return signNative(next(), { type: transfer, fields, chainId })
   })
-  await ground.include([...uploads, registration, ...prepaid])
+  await ground.include([...uploads, ...reviews, registration, ...prepaid])
   await ground.include(await registerWorkers(ground, cast))
   return { datanetIds, modelId: modelIdOf(model, owner.address) }
 }

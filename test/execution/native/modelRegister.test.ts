@@ -2,12 +2,12 @@
 import { concatHex, encodePacked, keccak256, zeroHash } from 'viem'
 import { expect, test } from 'vitest'
 import { datanets, getCounters } from '../../../execution/ledger/tables.ts'
-import { LICENCE } from '../../../execution/native/datanetCreate.ts'
+import { datanetCreate, LICENCE } from '../../../execution/native/datanetCreate.ts'
 import { modelIdOf, modelRegister, modelRegisteredEvent } from '../../../execution/native/modelRegister.ts'
 import { DOOR } from '../../../genesis/params.ts'
 import { type MemoryLedger, readChanges } from '../../fakes/ledger.ts'
 import { type Lane, type Scene, testRuleTables } from './ruleTable.ts'
-import { contextOf, createWorld, logOf, MODEL, MODELLER, mustRun, run, word } from './world.ts'
+import { CREATE, contextOf, createWorld, logOf, MODEL, MODELLER, mustRun, run, word } from './world.ts'
 
 type ModelFields = typeof MODEL
 type Snapshot = ModelFields['datanets'][number]
@@ -20,7 +20,11 @@ function scene(lane: Lane): Scene<ModelFields> {
   return { ledger: createWorld(), context: contextOf(MODELLER, lane === 'evm' ? 0n : undefined), fields }
 }
 
-function changeDatanet(ledger: MemoryLedger, datanetId: number, change: { licence?: number; status?: number; uploads?: number }): void {
+function changeDatanet(
+  ledger: MemoryLedger,
+  datanetId: number,
+  change: { licence?: number; status?: number; uploads?: number; records?: bigint },
+): void {
   const datanet = datanets.get(ledger, { datanetId })
   if (datanet) datanets.put(ledger, { datanetId }, { ...datanet, ...change })
 }
@@ -85,6 +89,7 @@ testRuleTables<ModelFields>(modelRegister, [
           'contributors without datanets': (s) => (s.fields.datanets = []),
         },
       },
+      { code: 'badTier', invalid: true, ways: { 'tier 4': (s) => (s.fields.maxTier = 4), 'tier 255': (s) => (s.fields.maxTier = 255) } },
       { code: 'unknownDatanet', invalid: false, ways: { 'id 3': (s) => changeSnapshot(s.fields, 1, { datanetId: 3 }) } },
       {
         code: 'licenceExceeded',
@@ -104,6 +109,14 @@ testRuleTables<ModelFields>(modelRegister, [
       },
       { code: 'datanetRetired', invalid: false, ways: { 'the second': (s) => changeDatanet(s.ledger, 2, { status: 2 }) } },
       { code: 'unknownUpload', invalid: false, ways: { 'one too many': (s) => changeSnapshot(s.fields, 1, { uploadCount: 2 }) } },
+      {
+        code: 'unknownRecords',
+        invalid: false,
+        ways: {
+          'one too many': (s) => changeSnapshot(s.fields, 1, { recordCount: 21 }),
+          'as many as there were before one upload was retired': (s) => changeDatanet(s.ledger, 1, { records: 0n }),
+        },
+      },
       {
         code: 'modelExists',
         invalid: false,
@@ -169,6 +182,75 @@ test('ModelRegister: taking over more obligations than asked is allowed', () => 
   const ledger = createWorld()
   const useFlags = LICENCE.train | LICENCE.commercialUse | LICENCE.attribution | LICENCE.shareAlike
   mustRun(modelRegister, ledger, contextOf(MODELLER), { ...SECOND, useFlags })
+})
+
+/** The table of docs/spec/transactions.md#0x54-modelregister: what each bit comes to in a licence, in use flags, and in both. */
+const COMBINATIONS = [
+  { name: 'train', bit: 0, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'commercialUse', bit: 1, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'redistributeWeights', bit: 2, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'deriveModels', bit: 3, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'attribution', bit: 16, licenceAlone: 'licenceObligation', useAlone: 'ok' },
+  { name: 'shareAlike', bit: 17, licenceAlone: 'licenceObligation', useAlone: 'ok' },
+] as const
+
+/** What comes of a model with these use flags over two datanets: the second has this licence, the first one that forbids nothing and asks nothing. */
+function outcomeOf(licence: number, useFlags: number, ledger = createWorld()): string {
+  ledger.checkpoint()
+  changeDatanet(ledger, 1, { licence: GRANTS })
+  changeDatanet(ledger, 2, { licence })
+  const applied = run(modelRegister, ledger, contextOf(MODELLER), { ...SECOND, useFlags })
+  ledger.revert()
+  return applied.ok ? 'ok' : applied.code
+}
+
+const GRANTS = COMBINATIONS.filter(({ bit }) => bit < 16).reduce((all, { bit }) => all | (1 << bit), 0)
+const OBLIGATIONS = COMBINATIONS.filter(({ bit }) => bit >= 16).reduce((all, { bit }) => all | (1 << bit), 0)
+
+for (const { name, bit, licenceAlone, useAlone } of COMBINATIONS) {
+  test(`ModelRegister: ${name} in a licence, in use flags, and in both, whatever the other bits are`, () => {
+    const flag = 1 << bit
+    expect(LICENCE[name]).toBe(flag)
+    // The other bits: none; or every grant of the licence's and every obligation taken over, which break no rule by themselves.
+    for (const [licence, use] of [
+      [0, 0],
+      [GRANTS & ~flag, 0],
+      [0, OBLIGATIONS & ~flag],
+      [(GRANTS | OBLIGATIONS) & ~flag, (GRANTS | OBLIGATIONS) & ~flag],
+    ] as const) {
+      expect(outcomeOf(licence, use)).toBe('ok')
+      expect(outcomeOf(licence | flag, use)).toBe(licenceAlone)
+      expect(outcomeOf(licence, use | flag)).toBe(useAlone)
+      expect(outcomeOf(licence | flag, use | flag)).toBe('ok')
+    }
+  })
+}
+
+test('ModelRegister: all licences against all use flags come to what the table says of their bits, a grant too many first', () => {
+  const subsets = Array.from({ length: 2 ** COMBINATIONS.length }, (_, n) =>
+    COMBINATIONS.reduce((all, { bit }, i) => ((n >> i) & 1 ? all | (1 << bit) : all), 0),
+  )
+  const ledger = createWorld()
+  const has = (flags: number, bit: number) => (flags >> bit) % 2 !== 0
+  for (const licence of subsets) {
+    for (const useFlags of subsets) {
+      const found = COMBINATIONS.flatMap(({ bit, licenceAlone, useAlone }): string[] => {
+        if (has(licence, bit) === has(useFlags, bit)) return []
+        return [has(licence, bit) ? licenceAlone : useAlone]
+      })
+      const expected = ['licenceExceeded', 'licenceObligation'].find((code) => found.includes(code)) ?? 'ok'
+      expect(outcomeOf(licence, useFlags, ledger), `licence ${licence}, use ${useFlags}`).toBe(expected)
+    }
+  }
+})
+
+test('ModelRegister: a bit without a meaning is refused, whatever a licence says', () => {
+  for (const bit of Array.from({ length: 32 }, (_, i) => i).filter((i) => !COMBINATIONS.some((one) => one.bit === i))) {
+    const flag = (1 << bit) >>> 0
+    expect(run(modelRegister, createWorld(), contextOf(MODELLER), { ...SECOND, useFlags: flag })).toMatchObject({ code: 'badUseFlags' })
+    const licence = { ...CREATE, licence: flag }
+    expect(run(datanetCreate, createWorld(), contextOf(MODELLER), licence)).toMatchObject({ code: 'badLicence', invalid: true })
+  }
 })
 
 test('ModelRegister: the reason does not depend on the order of the datanets', () => {
