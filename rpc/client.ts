@@ -353,7 +353,7 @@ function writeActions(client: Client, node: Client) {
       const shares = contributors ?? [{ account: accountOf(client, options).address, shareBps: BPS, role: CONTRIBUTOR_ROLE.collected }]
       return send('DatanetUpload', { datanetId, contentRoot, contentId, recordCount, byteCount, contributors: shares }, options)
     },
-    /** Accepts with a quality in basis points, or rejects or retires with a reason from 1 up. */
+    /** Accepts with a quality in basis points, rejects or retires with a reason from 1 up, or withdraws one's own that nobody reviewed. */
     reviewUpload: ({
       datanetId,
       uploadIndex,

@@ -1,5 +1,6 @@
 /**
- * 0x53 DatanetReview: the curator accepts an upload with a quality or rejects it; curator or owner retires an upload or the datanet.
+ * 0x53 DatanetReview: the curator accepts an upload with a quality or rejects it; curator or owner retires an upload or the datanet; the uploader
+ * withdraws an upload that nobody reviewed.
  * A retire is also appended to `retires`, by which a credit sees that a model's data was taken back.
  * Spec: docs/spec/transactions.md#0x53-datanetreview
  */
@@ -11,7 +12,7 @@ import { DATANET_STATUS } from './datanetCreate.ts'
 import { UPLOAD_STATUS } from './datanetUpload.ts'
 import { type Applied, defineNative, doorLog, failure, invalid, type NativeContext } from './nativeType.ts'
 
-export const VERDICT = { accept: 1, reject: 2, retire: 3 } as const
+export const VERDICT = { accept: 1, reject: 2, retire: 3, withdraw: 4 } as const
 
 /** Upload index that stands for the datanet itself. */
 export const WHOLE_DATANET = 0xffffffff
@@ -31,9 +32,10 @@ export const datanetReview = defineNative({
 
   check({ uploadIndex, verdict, qualityBps, reason }) {
     const isAccept = verdict === VERDICT.accept
-    if (verdict < VERDICT.accept || verdict > VERDICT.retire) return invalid('unknownVerdict', { verdict })
+    if (verdict < VERDICT.accept || verdict > VERDICT.withdraw) return invalid('unknownVerdict', { verdict })
     if (isAccept ? qualityBps === 0 || qualityBps > BPS : qualityBps !== 0) return invalid('badQuality', { qualityBps })
-    if (isAccept !== (reason === 0)) return invalid('badReason', { reason })
+    const needsReason = verdict === VERDICT.reject || verdict === VERDICT.retire
+    if (needsReason === (reason === 0)) return invalid('badReason', { reason })
     if (uploadIndex === WHOLE_DATANET && verdict !== VERDICT.retire) return invalid('badUpload')
     return undefined
   },
@@ -43,6 +45,7 @@ export const datanetReview = defineNative({
     const { sender } = context
     const datanet = datanets.get(ledger, { datanetId })
     if (!datanet) return failure('unknownDatanet', { datanetId })
+    if (verdict === VERDICT.withdraw) return withdraw(ledger, context, { datanet, fields })
     const isRetire = verdict === VERDICT.retire
     if (sender !== datanet.curator && !(isRetire && sender === datanet.owner)) return failure('notCurator', { datanetId })
     // Pending uploads of a retired datanet may still be judged, for else their bonds would be stuck.
@@ -90,6 +93,22 @@ function judge(
     const rest = { ...datanet, accepted: datanet.accepted - 1, records: datanet.records - BigInt(upload.recordCount) }
     putDatanet(ledger, datanetId, withRetire(ledger, id, rest))
   }
+}
+
+/** Ends the wait for a review that did not come: the bond goes back, and the upload counts for nothing. */
+function withdraw(ledger: Ledger, context: NativeContext, { datanet, fields }: { datanet: Datanet; fields: Review }): Applied {
+  const { params, sender, timeSec } = context
+  const { datanetId, uploadIndex } = fields
+  const upload = uploads.get(ledger, { datanetId, uploadIndex })
+  if (!upload) return failure('unknownUpload', { datanetId, uploadIndex })
+  if (sender !== upload.uploader) return failure('notUploader', { datanetId, uploadIndex })
+  if (upload.status !== UPLOAD_STATUS.pending) return failure('notPending', { status: upload.status })
+  const unlockAt = upload.atSec + BigInt(params.reviewDelaySec)
+  const isOver = timeSec >= unlockAt || datanet.status === DATANET_STATUS.retired
+  if (!isOver) return failure('stillLocked', { unlockAt, now: timeSec })
+  uploads.put(ledger, { datanetId, uploadIndex }, { ...upload, status: UPLOAD_STATUS.withdrawn })
+  addBalance(ledger, upload.uploader, upload.bond)
+  return reviewed(ledger, context, fields)
 }
 
 /** Appends to the datanet's retires, and returns it with their new count. */

@@ -12,7 +12,7 @@ import { defineNative, doorLog, failure, invalid, takeValue } from './nativeType
 /** What a contributor did for an upload. */
 export const CONTRIBUTOR_ROLE = { collected: 1, cleaned: 2, labelled: 3 } as const
 
-export const UPLOAD_STATUS = { pending: 1, accepted: 2, rejected: 3, retired: 4 } as const
+export const UPLOAD_STATUS = { pending: 1, accepted: 2, rejected: 3, retired: 4, withdrawn: 5 } as const
 
 export const uploadedEvent = parseAbiItem(
   'event Uploaded(uint32 indexed datanetId, uint32 indexed uploadIndex, address indexed uploader, bytes32 contentRoot, bytes contentId, uint32 recordCount)',

@@ -10,8 +10,9 @@ import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger } from '../../execution/laneRules.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { createLedger, type JournaledLedger } from '../../execution/ledger/ledger.ts'
-import { accounts, datanets, earnings, getAccount, getSupply, models } from '../../execution/ledger/tables.ts'
+import { accounts, datanets, earnings, getAccount, getSupply, models, uploads } from '../../execution/ledger/tables.ts'
 import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
+import { VERDICT } from '../../execution/native/datanetReview.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
 import { encodeRow } from '../../execution/native/row.ts'
 import type { NativeTx, Tx } from '../../execution/tx.ts'
@@ -27,6 +28,16 @@ export type Auditor = {
   audit(block: BlockResult): void
   readonly tally: Tally
 }
+
+const WITHDRAWN = 5
+/** From which status of an upload to which (docs/spec/ledger.md#tables): none before it is there. */
+const STATUS_STEPS: readonly (readonly [number | undefined, number])[] = [
+  [undefined, 1],
+  [1, 2],
+  [1, 3],
+  [1, WITHDRAWN],
+  [2, 4],
+]
 
 type Rules = { readonly params: ChainParams; readonly env: Env; readonly dataPrice: DataPrice }
 type Env = { readonly number: bigint; readonly timestamp: bigint; readonly miner: Hex; readonly baseFeePerGas: bigint }
@@ -92,6 +103,7 @@ export function createAuditor(genesis: Genesis): Auditor {
     count(`${name} native ${wanted === undefined ? 'succeeded' : `failed: ${wanted}`}`)
     count(`${name} ${wanted === undefined ? 'succeeded' : 'failed'}`)
     if (wanted === undefined) {
+      if (name === 'DatanetReview' && native.fields.verdict === VERDICT.withdraw) count('DatanetReview withdrew')
       bookEarnings(name, sender, native.fields, rules)
       return
     }
@@ -136,7 +148,19 @@ export function createAuditor(genesis: Genesis): Auditor {
     }
   }
 
-  function checkLedger(changes: readonly Change[], depositedBefore: bigint, tx: Tx): void {
+  /** A bond is held while its upload is pending, which it never is again; an uploader may end the wait when it was long enough, or its datanet is no more. */
+  function checkUpload({ id, before, after }: Change, { params, env }: Rules): void {
+    const [was, now] = [before && uploads.decode(before).status, after && uploads.decode(after)]
+    check(now !== undefined, 'an upload that vanished', { id })
+    const isStep = STATUS_STEPS.some(([from, to]) => from === was && to === now.status)
+    check(isStep, 'a status that does not follow', { id, was, now })
+    if (now.status !== WITHDRAWN) return
+    const isRetired = datanets.decode(records.get(keyOf(datanets.number, id.subarray(0, 4)))?.record ?? new Uint8Array()).status === 2
+    check(isRetired || env.timestamp >= now.atSec + BigInt(params.reviewDelaySec), 'withdrawn before the delay', { id, now })
+  }
+
+  function checkLedger(changes: readonly Change[], depositedBefore: bigint, { tx, rules }: { tx: Tx; rules: Rules }): void {
+    for (const change of changes.filter(({ table }) => table === uploads.number)) checkUpload(change, rules)
     const { deposited } = getSupply(ledger)
     const mint = tx.kind === 'deposit' ? tx.deposit.mintWei : 0n
     check(deposited === depositedBefore + mint, 'deposited is not what came in', { deposited, depositedBefore, mint })
@@ -159,7 +183,7 @@ export function createAuditor(genesis: Genesis): Auditor {
         // The deposits, which come first, tell what L1 asks for bytes.
         const rules = { params, env: { number, timestamp, miner, baseFeePerGas }, dataPrice: dataPriceIn(ledger, params) }
         applyOne(tx, txIndex, block, rules)
-        checkLedger(takeChanges(), deposited, tx)
+        checkLedger(takeChanges(), deposited, { tx, rules })
       }
       const standing = [...records.values()].filter(({ table }) => table === earnings.number)
       const sum = standing.reduce((all, { record }) => all + earnings.decode(record).amount, 0n)

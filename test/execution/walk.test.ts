@@ -95,6 +95,7 @@ test(
       expect(auditor.tally.get(`${type} succeeded`) ?? 0, `${type} never succeeded`).toBeGreaterThan(0)
       if (type !== NEVER_FAILS) expect(auditor.tally.get(`${type} failed`) ?? 0, `${type} never failed`).toBeGreaterThan(0)
     }
+    expect(auditor.tally.get('DatanetReview withdrew') ?? 0, 'nobody took a bond back').toBeGreaterThan(0)
     expect(refused.size).toBeGreaterThan(0)
     const expected = blocks.map(({ hash, roots, receipts }) => `${hash} ${roots.ledgerRoot} ${receipts.length}`)
     expect(await replayed(blocks)).toEqual(expected)

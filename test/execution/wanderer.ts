@@ -4,7 +4,7 @@
  */
 import secp256k1 from 'secp256k1'
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex, zeroAddress, zeroHash } from 'viem'
-import { datanets, draws, getAccount, getCounters, models, workers } from '../../execution/ledger/tables.ts'
+import { datanets, draws, getAccount, getCounters, models, uploads, workers } from '../../execution/ledger/tables.ts'
 import { modelIdOf } from '../../execution/native/modelRegister.ts'
 import { encodeNative, NATIVE_TYPES, signingHash } from '../../execution/native/native.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
@@ -15,8 +15,8 @@ import { addressOf, type TestChain, testAccounts, testKeys } from '../fakes/test
 
 const ACCOUNTS = testAccounts.map(addressOf)
 const GWEI = 10n ** 9n
-/** The network that is walked: the test chain's, on an L1 that wants something for bytes. */
-export const WALK_PARAMS: Partial<ChainParams> = { l1BaseFeeScalar: 10n ** 12n, l1BlobBaseFeeScalar: 10n ** 9n }
+/** The network that is walked: the test chain's, on an L1 that wants something for bytes, where an uploader waits for a review no longer than a few blocks. */
+export const WALK_PARAMS: Partial<ChainParams> = { reviewDelaySec: 8, l1BaseFeeScalar: 10n ** 12n, l1BlobBaseFeeScalar: 10n ** 9n }
 
 const something = keccak256(toHex('something'))
 
@@ -106,11 +106,13 @@ export function createWanderer({ executor, genesis }: TestChain, seed: number): 
   function review(): Move {
     const datanetId = upTo(getCounters(ledger).datanets)
     const datanet = datanets.get(ledger, { datanetId })
-    const verdict = chance.pick([1, 1, 1, 2, 3])
+    const verdict = chance.pick([1, 1, 1, 2, 3, 4, 4])
     const whole = verdict === 3 && chance.oneIn(4)
     const uploadIndex = whole ? 0xffffffff : chance.below((datanet?.uploads ?? 0) + 1)
-    const judged = verdict === 1 ? { qualityBps: 1 + chance.below(10_000), reason: 0 } : { qualityBps: 0, reason: 1 + chance.below(3) }
-    return { name: 'DatanetReview', who: mostly(datanet?.curator), fields: { datanetId, uploadIndex, verdict, ...judged } }
+    const reason = verdict === 2 || verdict === 3 ? 1 + chance.below(3) : 0
+    const judged = { qualityBps: verdict === 1 ? 1 + chance.below(10_000) : 0, reason }
+    const may = verdict === 4 ? uploads.get(ledger, { datanetId, uploadIndex })?.uploader : datanet?.curator
+    return { name: 'DatanetReview', who: mostly(may), fields: { datanetId, uploadIndex, verdict, ...judged } }
   }
 
   function model(): Move {
@@ -121,7 +123,7 @@ export function createWanderer({ executor, genesis }: TestChain, seed: number): 
       datanetId,
       snapshotRoot: something,
       uploadCount: Math.max(1, (datanets.get(ledger, { datanetId })?.uploads ?? 0) + (chance.oneIn(8) ? 1 : 0)),
-      recordCount: 12,
+      recordCount: Number(datanets.get(ledger, { datanetId })?.records ?? 0n) + (chance.oneIn(8) ? 1 : 0),
       weightBps: weights[i] ?? 0,
     }))
     const [a = 0, b = 0, c = 0] = parts(3)

@@ -208,7 +208,7 @@ const DATANET = { name: 'Field notes', schemaHash: nameless, licence: 0x1_000f, 
 const MODEL = {
   ...{ name: 'Field notes 1B', baseHash: nameless, adapterHash: zeroHash, tokenizerHash: nameless },
   ...{ trainingConfigHash: nameless, runtimeProfileHash: nameless, useFlags: 0x1_0003 },
-  datanets: [{ datanetId: 1, snapshotRoot: nameless, uploadCount: 1, recordCount: 12, weightBps: 10_000 }],
+  datanets: [{ datanetId: 1, snapshotRoot: nameless, uploadCount: 1, recordCount: 7, weightBps: 10_000 }],
   ...{ priceBase: ENTRY_WEI, pricePrompt: ENTRY_WEI, priceOutput: 0n, ownerBps: 3_000, workerBps: 3_000, contributorBps: 4_000 },
   ...{ minStake: 0n, maxTier: 1 },
 }
@@ -235,8 +235,8 @@ const OPERATIONS: readonly ((making: Making) => Promise<Operation> | Operation)[
     return operation('DatanetUpload', fields, datanetId === 1 ? 7n : BigInt(a % 2))
   },
   ({ a, b }) => {
-    const verdict = 1 + (a % 3)
-    const judged = verdict === 1 ? { qualityBps: 9_000, reason: 0 } : { qualityBps: 0, reason: 2 }
+    const verdict = 1 + (a % 4)
+    const judged = { qualityBps: verdict === 1 ? 9_000 : 0, reason: verdict === 2 || verdict === 3 ? 2 : 0 }
     return operation('DatanetReview', { datanetId: 1 + (a % 2), uploadIndex: b, verdict, ...judged })
   },
   ({ a, b }) => operation('ModelRegister', { ...MODEL, name: `model ${a}`, useFlags: b === 7 ? 0x3_0003 : MODEL.useFlags }),

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { datanets, getAccount, getSupply, uploads } from '../../../execution/ledger/tables.ts'
 import { datanetRetiredEvent, datanetReview, reviewedEvent, VERDICT, WHOLE_DATANET } from '../../../execution/native/datanetReview.ts'
 import { DOOR, TREASURY } from '../../../genesis/params.ts'
-import { ledgerValueWei, type MemoryLedger, readChanges } from '../../fakes/ledger.ts'
+import { ledgerValueWei, type MemoryLedger, readChanges, TEST_PARAMS } from '../../fakes/ledger.ts'
 import { type Lane, type Scene, testRuleTables } from './ruleTable.ts'
 import { BOND, CURATOR, contextOf, createWorld, indexOf, logOf, mustRun, NOW, OWNER, REVIEW, run, STRANGER, UPLOADER } from './world.ts'
 
@@ -13,6 +13,9 @@ type ReviewFields = typeof REVIEW
 const ACCEPT = { ...REVIEW, uploadIndex: 1 }
 const REJECT = { ...ACCEPT, verdict: VERDICT.reject, qualityBps: 0, reason: 2 }
 const RETIRE = { ...REJECT, uploadIndex: 0, verdict: VERDICT.retire }
+const WITHDRAW = { ...ACCEPT, verdict: VERDICT.withdraw, qualityBps: 0 }
+/** First second at which the world's pending upload may be withdrawn. */
+const WAITED = NOW + BigInt(TEST_PARAMS.reviewDelaySec)
 const RETIRE_ALL = { ...RETIRE, uploadIndex: WHOLE_DATANET }
 
 function sceneOf(fields: ReviewFields) {
@@ -42,7 +45,7 @@ testRuleTables<ReviewFields>(datanetReview, [
       {
         code: 'unknownVerdict',
         invalid: true,
-        ways: { 'verdict 0': (s) => (s.fields.verdict = 0), 'verdict 4': (s) => (s.fields.verdict = 4) },
+        ways: { 'verdict 0': (s) => (s.fields.verdict = 0), 'verdict 5': (s) => (s.fields.verdict = 5) },
       },
       {
         code: 'badQuality',
@@ -69,6 +72,7 @@ testRuleTables<ReviewFields>(datanetReview, [
           accepted: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 2),
           rejected: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 3),
           retired: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 4),
+          withdrawn: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 5),
         },
       },
     ],
@@ -119,6 +123,42 @@ testRuleTables<ReviewFields>(datanetReview, [
       { code: 'unknownDatanet', invalid: false, ways: { 'id 9': (s) => (s.fields.datanetId = 9) } },
       { code: 'notCurator', invalid: false, ways: { 'a stranger': (s) => (s.context = { ...s.context, sender: STRANGER }) } },
       { code: 'datanetRetired', invalid: false, ways: { retired: (s) => retireDatanet(s.ledger) } },
+    ],
+  },
+  {
+    name: 'withdraw',
+    lanes: ['native', 'evm'],
+    scene: (lane) => ({
+      ledger: createWorld(),
+      context: { ...contextOf(UPLOADER, lane === 'evm' ? 0n : undefined), timeSec: WAITED },
+      fields: { ...WITHDRAW },
+    }),
+    rules: [
+      { code: 'badQuality', invalid: true, ways: { 'a quality': (s) => (s.fields.qualityBps = 1) } },
+      { code: 'badReason', invalid: true, ways: { 'a reason': (s) => (s.fields.reason = 1) } },
+      { code: 'badUpload', invalid: true, ways: { 'the datanet': (s) => (s.fields.uploadIndex = WHOLE_DATANET) } },
+      { code: 'unknownDatanet', invalid: false, ways: { 'id 9': (s) => (s.fields.datanetId = 9) } },
+      { code: 'unknownUpload', invalid: false, ways: { 'index 2': (s) => (s.fields.uploadIndex = 2) } },
+      {
+        code: 'notUploader',
+        invalid: false,
+        ways: {
+          'a stranger': (s) => (s.context = { ...s.context, sender: STRANGER }),
+          'the curator': (s) => (s.context = { ...s.context, sender: CURATOR }),
+          'the owner': (s) => (s.context = { ...s.context, sender: OWNER }),
+        },
+      },
+      {
+        code: 'notPending',
+        invalid: false,
+        ways: {
+          accepted: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 2),
+          rejected: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 3),
+          retired: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 4),
+          withdrawn: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 5),
+        },
+      },
+      { code: 'stillLocked', invalid: false, ways: { 'a second early': (s) => (s.context = { ...s.context, timeSec: WAITED - 1n }) } },
     ],
   },
 ])
@@ -185,3 +225,34 @@ for (const [who, sender] of Object.entries({ owner: OWNER, curator: CURATOR })) 
     expect(run(datanetReview, ledger, contextOf(CURATOR), RETIRE)).toMatchObject({ ok: false, code: 'datanetRetired' })
   })
 }
+
+for (const [when, context, retired] of [
+  ['when the delay has passed', { timeSec: WAITED }, false],
+  ['at once where the datanet is retired', { timeSec: NOW }, true],
+] as const) {
+  test(`DatanetReview: the uploader gets the bond back for an upload that nobody reviewed, ${when}, once`, () => {
+    const ledger = createWorld()
+    if (retired) mustRun(datanetReview, ledger, contextOf(OWNER), RETIRE_ALL)
+    ledger.takeChanges()
+    const { upload } = before(ledger, 1)
+    const uploader = getAccount(ledger, UPLOADER)
+    const logs = mustRun(datanetReview, ledger, { ...contextOf(UPLOADER), ...context }, WITHDRAW)
+    expect(readChanges(ledger.takeChanges())).toEqual({
+      'uploads 1/1': { ...upload, status: 5 },
+      [`accounts ${UPLOADER}`]: { ...uploader, balance: uploader.balance + BOND },
+      'reviews 1/1': { reviewer: UPLOADER, verdict: 4, qualityBps: 0, reason: 0, atSec: context.timeSec },
+    })
+    expect(logs).toEqual([logOf(DOOR.datanets, reviewedEvent, WITHDRAW)])
+    expect(ledgerValueWei(ledger.records())).toBe(getSupply(ledger).deposited)
+    const again = run(datanetReview, ledger, { ...contextOf(UPLOADER), ...context }, WITHDRAW)
+    expect(again).toMatchObject({ ok: false, code: 'notPending' })
+    expect(run(datanetReview, ledger, contextOf(CURATOR), ACCEPT)).toMatchObject({ ok: false, code: 'notPending' })
+  })
+}
+
+test('DatanetReview: the curator may still judge after the delay, until the upload is withdrawn', () => {
+  const ledger = createWorld()
+  mustRun(datanetReview, ledger, { ...contextOf(CURATOR), timeSec: WAITED + 1n }, REJECT)
+  const late = { ...contextOf(UPLOADER), timeSec: WAITED + 2n }
+  expect(run(datanetReview, ledger, late, WITHDRAW)).toMatchObject({ ok: false, code: 'notPending' })
+})

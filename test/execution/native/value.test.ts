@@ -81,14 +81,21 @@ const datanetUploads = fc.record({ ...asConstants(UPLOAD), datanetId: fc.integer
 const verdicts = fc
   .record({
     datanetId: fc.integer({ min: 1, max: 3 }),
-    verdict: fc.constantFrom(1, 1, 2, 3),
+    verdict: fc.constantFrom(1, 1, 2, 3, 4),
     back: fc.constantFrom(1, 1, 1, 2, 3),
     whole: fc.nat(9),
   })
   .map(({ datanetId, verdict, back, whole }) => (ledger: MemoryLedger) => {
     const last = (datanets.get(ledger, { datanetId })?.uploads ?? 0) - back
     const uploadIndex = whole === 0 && verdict === 3 ? 0xffffffff : Math.max(0, last)
-    return { ...REVIEW, datanetId, uploadIndex, verdict, qualityBps: verdict === 1 ? 9_000 : 0, reason: verdict === 1 ? 0 : 1 }
+    return {
+      ...REVIEW,
+      datanetId,
+      uploadIndex,
+      verdict,
+      qualityBps: verdict === 1 ? 9_000 : 0,
+      reason: verdict === 1 || verdict === 4 ? 0 : 1,
+    }
   })
 const manifests = fc.record({
   ...asConstants(MODEL),
@@ -146,7 +153,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   stepOf('Transfer', actor, transfers),
   stepOf('DatanetCreate', actor, always(creates)),
   stepOf('DatanetUpload', actor, always(datanetUploads)),
-  { weight: 2, arbitrary: stepOf('DatanetReview', by(CURATOR), verdicts) },
+  {
+    weight: 2,
+    arbitrary: stepOf('DatanetReview', fc.oneof({ weight: 3, arbitrary: by(CURATOR) }, { weight: 1, arbitrary: by(UPLOADER) }), verdicts),
+  },
   stepOf('ModelRegister', actor, always(manifests)),
   stepOf('WorkerRegister', by(WORKER), registrations),
   { weight: 3, arbitrary: stepOf('AttributionCredit', by(WORKER), windows) },
