@@ -5,6 +5,7 @@
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { nativeFeeOf, totalWei } from '../execution/laneRules.ts'
+import { maturityBy } from '../execution/ledger/maturity.ts'
 import * as tables from '../execution/ledger/tables.ts'
 import { decodeNative, encodeNative, NATIVE_TYPES, nativeGas } from '../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../execution/native/nativeType.ts'
@@ -132,10 +133,11 @@ function accountMethods(): MethodTable {
       ({ chain }, address, wanted, ref) => {
         const state = stateAt(chain, ref)
         const { index } = accountOf(state, address)
-        const { epochSec, vestingSec } = paramsAfter(chain, heightOf(chain, ref))
+        const ruling = paramsAfter(chain, heightOf(chain, ref))
         return wanted.map((epoch) => {
           const amount = index === 0 ? 0n : (readRecord(state, tables.earnings, { account: index, epoch })?.amount ?? 0n)
-          return { epoch, amount: quantity(amount), claimableAtSec: (epoch + 1) * epochSec + vestingSec }
+          const fixed = readRecord(state, tables.maturities, { epoch })?.atSec
+          return { epoch, amount: quantity(amount), claimableAtSec: Number(fixed ?? maturityBy(epoch, ruling)) }
         })
       },
     ),

@@ -133,7 +133,7 @@ export const workers = table(
   'workers',
   parseAbiParameters('address worker'),
   parseAbiParameters(
-    'uint32 index, address hotKey, uint96 stake, uint96 unbonding, uint64 unlockAt, uint64 lastSeq, uint32 credits, bytes32 runtimeProfileHash, string endpoint',
+    'uint32 index, address hotKey, uint96 stake, uint96 unbonding, uint64 unlockAt, uint64 lastSeq, uint32 credits, uint64 liableUntil, bytes32 runtimeProfileHash, string endpoint',
   ),
 )
 export const draws = table(0x07, 'draws', parseAbiParameters('address client, address worker'), parseAbiParameters('uint96 drawn'))
@@ -160,6 +160,7 @@ export const withdrawals = table(
 )
 export const paramsTable = table(0x0c, 'params', system, parseAbiParameters('uint64 changedAtBlock, uint128[] current, uint128[] previous'))
 export const retires = table(0x0d, 'retires', parseAbiParameters('uint32 datanetId, uint32 n'), parseAbiParameters('uint32 uploadIndex'))
+export const maturities = table(0x0e, 'maturities', parseAbiParameters('uint32 epoch'), parseAbiParameters('uint64 atSec'))
 
 /** Tables that hold many records, by name: what a reader may ask for. */
 export const TABLES = {
@@ -175,6 +176,7 @@ export const TABLES = {
   disputes,
   withdrawals,
   retires,
+  maturities,
 } as const
 
 const SUPPLY = { item: 1 }

@@ -9,6 +9,7 @@ import { assert } from '../assert.ts'
 import { compileFields, type FieldsOf } from '../fields.ts'
 import { keccak256 } from '../keccak.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { fixMaturity } from '../ledger/maturity.ts'
 import * as tables from '../ledger/tables.ts'
 import { REQUEST_MEMBERS, requestDigest } from '../receipt.ts'
 import { recoverAddress, type SignedDigest, splitSignature } from '../recover.ts'
@@ -218,7 +219,11 @@ function recordCredit(ledger: Ledger, { timeSec, params }: NativeContext, { fiel
   const drawn = fields.draws.map(({ request, amount }) => ({ client: request.client, amount }))
   const evidence = { drawsHash: drawsHash(drawn), hotKey: worker.hotKey, protocolBps: params.protocolBps }
   tables.credits.put(ledger, { worker: address, creditIndex }, { ...window, ...money, ...evidence })
-  tables.workers.put(ledger, { worker: address }, { ...worker, lastSeq: firstSeq + BigInt(count) - 1n, credits: creditIndex + 1 })
+  const maturesAt = fixMaturity(ledger, epoch, params)
+  // A later epoch may mature earlier, after a vote: the worker answers for the latest of all.
+  const liableUntil = maturesAt > worker.liableUntil ? maturesAt : worker.liableUntil
+  const lastSeq = firstSeq + BigInt(count) - 1n
+  tables.workers.put(ledger, { worker: address }, { ...worker, lastSeq, credits: creditIndex + 1, liableUntil })
   const counters = tables.getCounters(ledger)
   tables.putCounters(ledger, { ...counters, credits: counters.credits + 1n })
   const told = { worker: address, modelId, creditIndex, firstSeq, count, fee: feeWei, toContributors: entriesWei, receiptsRoot }

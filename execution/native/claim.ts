@@ -4,6 +4,7 @@
  */
 import { parseAbiItem, parseAbiParameters } from 'viem'
 import { DOOR, LIMIT, NATIVE_GAS, TX_TYPE } from '../../genesis/params.ts'
+import { maturityOf } from '../ledger/maturity.ts'
 import { addBalance, earnings, getAccount } from '../ledger/tables.ts'
 import { defineNative, doorLog, failure, invalid, isStrictlyAscending } from './nativeType.ts'
 
@@ -28,7 +29,7 @@ export const claim = defineNative({
   apply(ledger, { params, sender, timeSec }, { epochs }) {
     const { index } = getAccount(ledger, sender)
     for (const epoch of epochs) {
-      const maturesAt = (BigInt(epoch) + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
+      const maturesAt = maturityOf(ledger, epoch, params)
       if (timeSec < maturesAt) return failure('notMatured', { epoch, maturesAt, now: timeSec })
     }
     let amount = 0n

@@ -12,6 +12,7 @@ import { changedEntries, partsOf, replaceEarnings } from '../disputes/parts.ts'
 import { judgeBadLeaf, judgeDoubleUse, judgeEquivocation } from '../disputes/receipts.ts'
 import type { FieldsOf } from '../fields.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import { maturityOf } from '../ledger/maturity.ts'
 import { addBalance, credits, disputes, models, workers } from '../ledger/tables.ts'
 import { drawsHash, entriesHash } from './attributionCredit.ts'
 import {
@@ -66,7 +67,7 @@ export const creditDispute = defineNative({
     if (refused) return refused
     const found = openCase(ledger, context, fields)
     if ('code' in found) return found
-    const maturesAt = (BigInt(found.credit.epoch) + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
+    const maturesAt = maturityOf(ledger, found.credit.epoch, params)
     if (timeSec >= maturesAt) return failure('matured', { maturesAt, now: timeSec })
     const judgement = judge(found, fields)
     if (!judgement.upheld) return refuse(ledger, context, fields, judgement.code)
@@ -112,7 +113,7 @@ function uphold(ledger: Ledger, { params, sender, timeSec }: NativeContext, { ab
   const entries = judgement.change === 'void' ? undefined : changedEntries(about, judgement.change)
   const before = partsOf(about, about.entriesGwei)
   const now = entries ? partsOf(about, entries) : new Map<number, bigint>()
-  // Nothing of an epoch is claimed before its disputes end; a vote that moved that end in between may have let some of it go.
+  // Nothing of an epoch is claimed before its disputes end, so it is all there; a claim that was not to be would still not be reversed.
   if (!replaceEarnings(ledger, about.credit.epoch, { before, now })) return failure('alreadyClaimed')
   if (!entries) for (const { client, amount } of about.drawn) addPrepaid(ledger, client, amount)
   const slashed = slash(ledger, fields, {

@@ -68,7 +68,7 @@ export const modelsDoorAbi = [
 /** WORKERS, 0x…0a03. */
 export const workersDoorAbi = [
   ...parseAbi([
-    'struct Worker { uint32 index; address hotKey; uint96 stake; uint96 unbonding; uint64 unlockAt; uint64 lastSeq; uint32 credits; bytes32 runtimeProfileHash; string endpoint; }',
+    'struct Worker { uint32 index; address hotKey; uint96 stake; uint96 unbonding; uint64 unlockAt; uint64 lastSeq; uint32 credits; uint64 liableUntil; bytes32 runtimeProfileHash; string endpoint; }',
     'function register(uint8 action, address hotKey, bytes32 runtimeProfileHash, uint96 stake, string endpoint) payable',
     'function getWorker(address account) view returns (Worker record)',
     'event WorkerRegistered(address indexed worker, address hotKey, uint96 stake, string endpoint)',

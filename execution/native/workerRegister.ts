@@ -64,7 +64,7 @@ function register(
   const stakeInAll = (known?.stake ?? 0n) + stake
   if (stakeInAll < params.workerStakeMinWei) return failure('stakeTooLow', { stake: stakeInAll, want: params.workerStakeMinWei })
   indexOf(ledger, sender) // the worker earns a share of every fee
-  const before = known ?? { index: nextWorkerIndex(ledger), unbonding: 0n, unlockAt: 0n, lastSeq: 0n, credits: 0 }
+  const before = known ?? { index: nextWorkerIndex(ledger), unbonding: 0n, unlockAt: 0n, lastSeq: 0n, credits: 0, liableUntil: 0n }
   workers.put(ledger, { worker: sender }, { ...before, hotKey, runtimeProfileHash, stake: stakeInAll, endpoint })
   return { ok: true, logs: [doorLog(DOOR.workers, workerRegisteredEvent, { worker: sender, hotKey, stake: stakeInAll, endpoint })] }
 }
@@ -82,7 +82,9 @@ function unbond(ledger: Ledger, { params, sender, timeSec }: NativeContext, amou
   if (known.stake < amount) return failure('insufficientStake', { stake: known.stake, want: amount })
   const stake = known.stake - amount
   if (stake !== 0n && stake < params.workerStakeMinWei) return failure('stakeTooLow', { stake, want: params.workerStakeMinWei })
-  const unlockAt = timeSec + BigInt(params.unbondingSec)
+  const waitedAt = timeSec + BigInt(params.unbondingSec)
+  // Whatever a vote made of the wait: what stood behind a credit stays until nobody can dispute it.
+  const unlockAt = waitedAt > known.liableUntil ? waitedAt : known.liableUntil
   workers.put(ledger, { worker: sender }, { ...known, stake, unbonding: known.unbonding + amount, unlockAt })
   return { ok: true, logs: [doorLog(DOOR.workers, workerUnbondingEvent, { worker: sender, amount, unlockAt })] }
 }

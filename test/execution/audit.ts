@@ -61,6 +61,10 @@ export function createAuditor(genesis: Genesis): Auditor {
   const ledger = createLedger((table, id) => records.get(keyOf(table, id))?.record)
   /** What every account earned in every epoch and did not claim, by `account/epoch`. */
   const owed = new Map<string, bigint>()
+  /** When each epoch matures, as its first credit made it, and until when each worker answers for its credits, and did when it last unbonded. */
+  const maturity = new Map<bigint, bigint>()
+  const liable = new Map<Hex, bigint>()
+  const unbondedLiable = new Map<Hex, bigint>()
   const tally = new Map<string, number>()
   for (const { table, id, record } of createGenesisBlock(genesis).writes.ledgerRecords)
     if (record) records.set(keyOf(table, id), { table, id, record })
@@ -79,16 +83,28 @@ export function createAuditor(genesis: Genesis): Auditor {
     tally.set(what, (tally.get(what) ?? 0) + 1)
   }
 
+  /** Stake leaves only when no credit behind which it stood can be disputed any more. */
+  function checkStake(sender: Hex, { action }: FieldValues, { timestamp }: Env): void {
+    if (action === 1) unbondedLiable.set(sender, liable.get(sender) ?? 0n)
+    const until = unbondedLiable.get(sender) ?? 0n
+    check(action !== 2 || timestamp >= until, 'stake left while a credit could be disputed', { sender, timestamp, until })
+  }
+
   /** The earnings that an operation which succeeded has to leave, epoch by epoch. */
   function bookEarnings(name: string, sender: Hex, fields: FieldValues, { params, env }: Rules): void {
     if (name === 'AttributionCredit') {
       const epoch = env.timestamp / BigInt(params.epochSec)
+      const matures = maturity.get(epoch) ?? (epoch + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
+      maturity.set(epoch, matures)
+      const { worker } = fields as unknown as Credit
+      if (matures > (liable.get(worker) ?? 0n)) liable.set(worker, matures)
       for (const [account, wei] of splitByTheSpec(ledger, fields as unknown as Credit, params)) addTo(owed, `${account}/${epoch}`, wei)
     }
+    if (name === 'WorkerRegister') checkStake(sender, fields, env)
     if (name !== 'Claim') return
     const { index } = getAccount(ledger, sender)
     for (const epoch of fields.epochs as number[]) {
-      const matures = (BigInt(epoch) + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
+      const matures = maturity.get(BigInt(epoch)) ?? (BigInt(epoch) + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
       check(env.timestamp >= matures, 'claimed before it matured', { epoch, now: env.timestamp })
       owed.delete(`${index}/${epoch}`)
     }

@@ -107,7 +107,7 @@ function ledgerOf({ hasModel, minStakeWei, maxTier, stakeWei, lastSeq }: Case): 
   const prices = { priceBase: 100n, pricePrompt: 2n, priceOutput: 3n, ownerBps: 5_000, workerBps: 5_000, contributorBps: 0 }
   const model = { ...hashes, ...prices, index: 1, owner: WORKER, useFlags: 0, minStake: minStakeWei, maxTier, name: 'm', datanets: [] }
   if (hasModel) models.put(ledger, { modelId: MODEL_ID }, model)
-  const bond = { stake: stakeWei, unbonding: 0n, unlockAt: 0n }
+  const bond = { stake: stakeWei, unbonding: 0n, unlockAt: 0n, liableUntil: 0n }
   const worker = { index: 1, hotKey: hotKey.address.toLowerCase() as Hex, credits: 0, runtimeProfileHash: zeroHash, endpoint: 'https://w' }
   workers.put(ledger, { worker: WORKER }, { ...worker, ...bond, lastSeq })
   return ledger

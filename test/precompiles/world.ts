@@ -157,7 +157,7 @@ export const STEPS: readonly Step[] = [
   step('dispute', 'CreditDispute', CURATOR, DISPUTE, { valueWei: PARAMS.disputeBondWei }),
   step('unbond', 'WorkerRegister', WORKER, { ...NOTHING, action: 1, stake: OPEN_WEI }),
   step('retire the upload', 'DatanetReview', OWNER, { datanetId: 1, uploadIndex: 0, verdict: 3, qualityBps: 0, reason: 2 }),
-  step('take the stake', 'WorkerRegister', WORKER, { ...NOTHING, action: 2 }, { timeSec: 1_060n }),
+  step('take the stake', 'WorkerRegister', WORKER, { ...NOTHING, action: 2 }, { timeSec: 1_150n }),
   step('claim', 'Claim', LABELLER, { epochs: [9, 10] }, { timeSec: 1_150n }),
 ]
 

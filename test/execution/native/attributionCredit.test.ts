@@ -52,6 +52,8 @@ import {
 
 const GWEI = 10n ** 9n
 const EPOCH = Math.floor(Number(NOW) / TEST_PARAMS.epochSec)
+/** When what is earned now may be claimed. */
+const MATURES = BigInt((EPOCH + 1) * TEST_PARAMS.epochSec + TEST_PARAMS.vestingSec)
 
 /** 3 receipts at 1,000 gwei, 100 prompt tokens at 1 gwei, 50 output tokens at 3 gwei. */
 const FEE = 3_250n * GWEI
@@ -348,7 +350,8 @@ for (const [who, sender] of Object.entries({ worker: WORKER, 'hot key': HOT_KEY 
         ...{ epoch: EPOCH, atSec: NOW, entriesHash: keccak256(packedEntries), drawsHash: keccak256(packedDraws) },
         ...{ hotKey: HOT_KEY, protocolBps: TEST_PARAMS.protocolBps },
       },
-      [`workers ${WORKER}`]: { ...before.worker, lastSeq: 3n, credits: 1 },
+      [`workers ${WORKER}`]: { ...before.worker, lastSeq: 3n, credits: 1, liableUntil: MATURES },
+      [`maturities ${EPOCH}`]: { atSec: MATURES },
     })
     const told = { worker: WORKER, modelId: MODEL_ID, creditIndex: 0, firstSeq: 1n, count: 3 }
     const money = { fee: FEE, toContributors: 900n * GWEI, receiptsRoot: word('31') }

@@ -24,6 +24,7 @@ import {
   mustRun,
   NOW,
   REGISTRATION,
+  run,
   STAKE,
   WORKER,
   word,
@@ -41,7 +42,7 @@ function sceneOf(fields: WorkerFields, prepare: (ledger: MemoryLedger) => void =
   }
 }
 
-function changeWorker(ledger: MemoryLedger, change: { stake?: bigint; unbonding?: bigint; unlockAt?: bigint }): void {
+function changeWorker(ledger: MemoryLedger, change: { stake?: bigint; unbonding?: bigint; unlockAt?: bigint; liableUntil?: bigint }): void {
   const worker = workers.get(ledger, { worker: WORKER })
   if (worker) workers.put(ledger, { worker: WORKER }, { ...worker, ...change })
 }
@@ -159,6 +160,7 @@ const record = {
   unlockAt: 0n,
   lastSeq: 0n,
   credits: 0,
+  liableUntil: 0n,
   runtimeProfileHash: word('07'),
   endpoint: 'https://worker.example',
 }
@@ -178,12 +180,12 @@ test('WorkerRegister: a worker registers, then changes its hot key and adds to i
   const told = { worker: WORKER, hotKey: HOT_KEY, endpoint: REGISTRATION.endpoint }
   expect(first).toEqual([logOf(DOOR.workers, workerRegisteredEvent, { ...told, stake: STAKE })])
 
-  workers.put(ledger, { worker: WORKER }, { ...record, unbonding: 3n, unlockAt: 9n, lastSeq: 8n, credits: 2 })
+  workers.put(ledger, { worker: WORKER }, { ...record, unbonding: 3n, unlockAt: 9n, lastSeq: 8n, credits: 2, liableUntil: 7n })
   const endpoint = 'x'.repeat(128)
   const update = { ...REGISTRATION, hotKey: BOB, runtimeProfileHash: word('00'), stake: 2n, endpoint }
   const second = mustRun(workerRegister, ledger, contextOf(WORKER), update)
   expect(workers.get(ledger, { worker: WORKER })).toEqual({
-    ...{ ...record, unbonding: 3n, unlockAt: 9n, lastSeq: 8n, credits: 2 },
+    ...{ ...record, unbonding: 3n, unlockAt: 9n, lastSeq: 8n, credits: 2, liableUntil: 7n },
     ...{ hotKey: BOB, runtimeProfileHash: word('00'), stake: STAKE + 2n, endpoint },
   })
   expect(getCounters(ledger).workers).toBe(1)
@@ -234,5 +236,22 @@ test('WorkerRegister: unbonding again adds up and starts the wait anew; what is 
     expect(workers.get(ledger, { worker: WORKER })).toEqual({ ...unbonded, unbonding: 0n, unlockAt: 0n })
     expect(getAccount(ledger, WORKER)).toEqual({ ...account, index, balance: balance + STAKE })
     ledger.revert()
+  }
+})
+
+test('WorkerRegister: stake is not free before the last credit behind which it stood can no longer be disputed', () => {
+  for (const [liableUntil, want] of [
+    [unlockAt - 1n, unlockAt],
+    [unlockAt, unlockAt],
+    [unlockAt + 5n, unlockAt + 5n],
+  ] as const) {
+    const ledger = createWorld()
+    changeWorker(ledger, { liableUntil })
+    const logs = mustRun(workerRegister, ledger, contextOf(WORKER), workerAction(WORKER_ACTION.unbond, STAKE))
+    expect(logs).toEqual([logOf(DOOR.workers, workerUnbondingEvent, { worker: WORKER, amount: STAKE, unlockAt: want })])
+    const early = { ...contextOf(WORKER), timeSec: want - 1n }
+    expect(run(workerRegister, ledger, early, workerAction(WORKER_ACTION.withdraw))).toMatchObject({ code: 'stillLocked', unlockAt: want })
+    mustRun(workerRegister, ledger, { ...early, timeSec: want }, workerAction(WORKER_ACTION.withdraw))
+    expect(workers.get(ledger, { worker: WORKER })).toMatchObject({ stake: 0n, unbonding: 0n, liableUntil })
   }
 })
