@@ -117,7 +117,8 @@ function operate(type: NativeType, call: PrecompileCall, { fields, gasUsed }: { 
   const applied = type.apply(call.ledger, context, fields)
   if (!applied.ok) return refuse(applied.code, gasUsed)
   call.recordOperation({ type, caller, fields })
-  return { kind: 'return', gasUsed, output: new Uint8Array(), logs: applied.logs, burnWei: valueWei }
+  const output = encodeResults(type.returns, applied.returned ?? {})
+  return { kind: 'return', gasUsed, output, logs: applied.logs, burnWei: valueWei }
 }
 
 function viewRun({ inputs, outputs }: AbiFunction, view: AnyView): Run {
@@ -135,16 +136,20 @@ function viewRun({ inputs, outputs }: AbiFunction, view: AnyView): Run {
       assert(view.absent, 'a view that may find nothing says so by a code')
       return refuse(view.absent, gasRead)
     }
-    const output = hexToBytes(
-      encodeAbiParameters(
-        outputs,
-        outputs.map(({ name }) => results[name ?? '']),
-      ),
-    )
+    const output = encodeResults(outputs, results)
     const gasUsed = gasRead + wordsGas(output.length)
     if (call.gasLimit < gasUsed) return { kind: 'outOfGas' }
     return { kind: 'return', gasUsed, output, logs: [], burnWei: 0n }
   }
+}
+
+function encodeResults(parameters: readonly AbiParameter[], results: FieldValues): Uint8Array {
+  return hexToBytes(
+    encodeAbiParameters(
+      parameters,
+      parameters.map(({ name }) => results[name ?? '']),
+    ),
+  )
 }
 
 function refuseCallData({ data, gasLimit }: PrecompileCall): PrecompileResult {

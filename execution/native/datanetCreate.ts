@@ -39,6 +39,7 @@ export const datanetCreate = defineNative({
   functionName: 'create',
   payable: false,
   parameters: parseAbiParameters('string name, bytes32 schemaHash, uint32 licence, address curator, uint8 joinPolicy, uint96 uploadBond'),
+  returns: parseAbiParameters('uint32 datanetId'),
 
   check({ name, licence, curator, joinPolicy }) {
     const nameBytes = stringToBytes(name).length
@@ -72,7 +73,8 @@ export const datanetCreate = defineNative({
         name,
       },
     )
-    return { ok: true, logs: [doorLog(DOOR.datanets, datanetCreatedEvent, { datanetId, owner: sender, curator, licence, name })] }
+    const told = { datanetId, owner: sender, curator, licence, name }
+    return { ok: true, logs: [doorLog(DOOR.datanets, datanetCreatedEvent, told)], returned: { datanetId } }
   },
 })
 

@@ -27,6 +27,7 @@ export const datanetUpload = defineNative({
   parameters: parseAbiParameters(
     'uint32 datanetId, bytes32 contentRoot, bytes contentId, uint32 recordCount, uint64 byteCount, (address account, uint16 shareBps, uint8 role)[] contributors',
   ),
+  returns: parseAbiParameters('uint32 uploadIndex'),
   structNames: { contributors: 'Contributor' },
 
   itemGas: ({ contributors }) => NATIVE_GAS.perContributor * BigInt(contributors.length),
@@ -69,7 +70,7 @@ export const datanetUpload = defineNative({
       },
     )
     const logs = [doorLog(DOOR.datanets, uploadedEvent, { datanetId, uploadIndex, uploader: sender, contentRoot, contentId, recordCount })]
-    return { ok: true, logs }
+    return { ok: true, logs, returned: { uploadIndex } }
   },
 })
 

@@ -24,6 +24,7 @@ export const modelRegister = defineNative({
   parameters: parseAbiParameters(
     'string name, bytes32 baseHash, bytes32 adapterHash, bytes32 tokenizerHash, bytes32 trainingConfigHash, bytes32 runtimeProfileHash, uint32 useFlags, (uint32 datanetId, bytes32 snapshotRoot, uint32 uploadCount, uint32 recordCount, uint16 weightBps)[] datanets, uint96 priceBase, uint96 pricePrompt, uint96 priceOutput, uint16 ownerBps, uint16 workerBps, uint16 contributorBps, uint96 minStake, uint8 maxTier',
   ),
+  returns: parseAbiParameters('bytes32 modelId'),
   structNames: { datanets: 'DatanetSnapshot' },
 
   itemGas: (fields) => NATIVE_GAS.perDatanet * BigInt(fields.datanets.length),
@@ -55,7 +56,8 @@ export const modelRegister = defineNative({
     const lineage = snapshots.map((snapshot) => ({ ...snapshot, retires: datanets.get(ledger, snapshot)?.retires ?? 0 }))
     models.put(ledger, { modelId }, { ...rest, index, owner: sender, name, useFlags, datanets: lineage })
     const datanetIds = snapshots.map(({ datanetId }) => datanetId)
-    return { ok: true, logs: [doorLog(DOOR.models, modelRegisteredEvent, { modelId, owner: sender, useFlags, datanetIds, name })] }
+    const told = { modelId, owner: sender, useFlags, datanetIds, name }
+    return { ok: true, logs: [doorLog(DOOR.models, modelRegisteredEvent, told)], returned: { modelId } }
   },
 })
 

@@ -31,7 +31,8 @@ export type Rejection = { readonly ok: false; readonly code: string; readonly in
 /** A log as the EVM keeps it. */
 export type Log = { readonly address: Hex; readonly topics: readonly Hex[]; readonly data: Hex }
 
-export type Applied = { readonly ok: true; readonly logs: readonly Log[] } | Rejection
+/** `returned`: what a door answers, by the names of the type's `returns`; absent where those are none. */
+export type Applied = { readonly ok: true; readonly logs: readonly Log[]; readonly returned?: FieldValues } | Rejection
 
 /** A native type with its fields' type forgotten: what the codec, the block loop and the doors handle. */
 export type NativeType = {
@@ -44,6 +45,8 @@ export type NativeType = {
   /** Whether a call from the EVM brings value. */
   readonly payable: boolean
   readonly fields: Fields<FieldValues>
+  /** What the door's function returns: ids that the rule gave out. */
+  readonly returns: readonly AbiParameter[]
   /** Gas of the items in the fields, on top of base and row bytes. */
   itemGas(fields: FieldValues): bigint
   /** What the fields carry that others than the sender signed, in order; nothing where they are out of bounds. */
@@ -67,6 +70,7 @@ type Definition<P extends readonly AbiParameter[]> = {
   readonly functionName: string
   readonly payable: boolean
   readonly parameters: P
+  readonly returns?: readonly AbiParameter[]
   /** Name of the EIP-712 type of each struct-typed parameter, by the parameter's name. */
   readonly structNames?: Readonly<Record<string, string>>
   itemGas?(fields: FieldsOf<P>): bigint
@@ -77,7 +81,7 @@ type Definition<P extends readonly AbiParameter[]> = {
 
 /** Defines a native type; inside, `check` and `apply` see typed fields. */
 export function defineNative<const P extends readonly AbiParameter[]>(definition: Definition<P>): NativeType {
-  const { byte, name, door, functionName, payable, parameters, structNames, itemGas, signed, check, apply } = definition
+  const { byte, name, door, functionName, payable, parameters, returns = [], structNames, itemGas, signed, check, apply } = definition
   return {
     byte,
     name,
@@ -85,6 +89,7 @@ export function defineNative<const P extends readonly AbiParameter[]>(definition
     functionName,
     payable,
     fields: compileFields(parameters, structNames) as unknown as Fields<FieldValues>,
+    returns,
     itemGas: (fields) => itemGas?.(fields as FieldsOf<P>) ?? 0n,
     signed: (fields, chainId) => signed?.(fields as FieldsOf<P>, chainId) ?? [],
     check: (fields, chainId, signers) => check(fields as FieldsOf<P>, chainId, signers),

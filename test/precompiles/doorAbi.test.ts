@@ -80,15 +80,15 @@ test('every operation is a function of its door with the same parameters, and do
         name: item.name,
         payable: item.stateMutability === 'payable',
         inputs: plain(item.inputs),
-        outputs: item.outputs,
+        outputs: plain(item.outputs),
       })),
   )
-  const types = OPERATION_TYPES.map(({ door, functionName, payable, fields }) => ({
+  const types = OPERATION_TYPES.map(({ door, functionName, payable, fields, returns }) => ({
     door,
     name: functionName,
     payable,
     inputs: plain(fields.parameters),
-    outputs: [],
+    outputs: plain(returns),
   }))
   expect(operations).toEqual(types)
 })

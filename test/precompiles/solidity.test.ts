@@ -1,6 +1,6 @@
 /** Solidity speaks to the doors: what its encoder writes is canonical call data, and what the doors answer its decoder reads. */
 import solc from 'solc'
-import { encodeFunctionData, encodeFunctionResult, type Hex, hexToBytes, parseAbi, stringToHex, zeroHash } from 'viem'
+import { encodeFunctionData, encodeFunctionResult, type Hex, hexToBytes, numberToHex, parseAbi, stringToHex, zeroHash } from 'viem'
 import { expect, test } from 'vitest'
 import { VOID_ROOTS } from '../../execution/genesisBlock.ts'
 import { models, uploads } from '../../execution/ledger/tables.ts'
@@ -27,7 +27,7 @@ struct Model { uint32 index; address owner; uint32 useFlags; bytes32 baseHash; b
   uint16 workerBps; uint16 contributorBps; uint96 minStake; uint8 maxTier; string name; DatanetSnapshot[] datanets; }
 interface Datanets {
   function upload(uint32 datanetId, bytes32 contentRoot, bytes calldata contentId, uint32 recordCount, uint64 byteCount,
-    Contribution[] calldata contributors) external payable;
+    Contribution[] calldata contributors) external payable returns (uint32 uploadIndex);
   function getUpload(uint32 datanetId, uint32 uploadIndex) external view returns (Upload memory record);
 }
 interface Models { function getModel(bytes32 modelId) external view returns (Model memory record); }
@@ -36,8 +36,8 @@ interface Credits { function credit(address worker, bytes32 modelId, uint64 firs
   amountsGwei) external; }
 contract Caller {
   error Failed(bytes32 code);
-  function upload(uint32 datanetId, bytes memory contentId, Contribution[] memory contributors) external payable {
-    Datanets(address(0x0a01)).upload{value: msg.value}(datanetId, keccak256(contentId), contentId, 3, 4, contributors);
+  function upload(uint32 datanetId, bytes memory contentId, Contribution[] memory contributors) external payable returns (uint32) {
+    return Datanets(address(0x0a01)).upload{value: msg.value}(datanetId, keccak256(contentId), contentId, 3, 4, contributors);
   }
   function credit(Draw[] memory draws, uint32[] memory accounts, uint48[] memory amountsGwei) external returns (bytes32) {
     try Credits(address(0x0a04)).credit(address(this), bytes32(uint256(1)), 1, 2, bytes32(uint256(3)), bytes32(uint256(4)), 5, 6,
@@ -66,7 +66,7 @@ const callerAbi = parseAbi([
   'struct Contribution { address account; uint16 shareBps; uint8 role; }',
   'struct InferenceRequest { address client; address worker; bytes32 modelId; bytes32 promptCommit; bytes32 paramsHash; uint64 seed; uint32 maxOutputTokens; uint96 maxFee; uint96 cumulativeMaxFee; uint64 nonce; uint64 deadline; }',
   'struct Draw { InferenceRequest request; bytes signature; uint96 amount; }',
-  'function upload(uint32 datanetId, bytes contentId, Contribution[] contributors) payable',
+  'function upload(uint32 datanetId, bytes contentId, Contribution[] contributors) payable returns (uint32)',
   'function credit(Draw[] draws, uint32[] accounts, uint48[] amountsGwei) returns (bytes32 code)',
   'function contributorOf(uint32 datanetId, uint32 index) view returns (bytes contentId, uint32 account, uint16 shareBps)',
   'function lineageOf(bytes32 modelId) view returns (string name, uint96 priceOutput, bytes32 snapshotRoot)',
@@ -94,15 +94,16 @@ async function callAfter(steps: number, data: Hex, valueWei = 0n): Promise<{ rea
   return { outcome: await vm.simulate(call, ENV), state }
 }
 
-test('an operation with a dynamic array of structs is called with value, by the contract', async () => {
+test('an operation with a dynamic array of structs is called with value, by the contract, which gets the id that it returns', async () => {
   const contributors = [
     { account: UPLOADER, shareBps: 9_999, role: 1 },
     { account: LABELLER, shareBps: 1, role: 2 },
   ]
   const args = [1, '0x0102030405', contributors] as const
-  const { outcome, state } = await callAfter(4, encodeFunctionData({ abi: callerAbi, functionName: 'upload', args }), 7n)
+  const { outcome, state } = await callAfter(5, encodeFunctionData({ abi: callerAbi, functionName: 'upload', args }), 7n)
   expect(outcome.exception).toBeUndefined()
-  expect(uploads.get(state.ledger, { datanetId: 1, uploadIndex: 0 })).toMatchObject({
+  expect(outcome.output).toBe(numberToHex(1, { size: 32 }))
+  expect(uploads.get(state.ledger, { datanetId: 1, uploadIndex: 1 })).toMatchObject({
     uploader: CONTRACT,
     bond: 7n,
     contentId: '0x0102030405',
