@@ -10,7 +10,9 @@ import { getL1Info } from '../../execution/ledger/tables.ts'
 import { encodeNative, NATIVE_TYPES } from '../../execution/native/native.ts'
 import { createState } from '../../execution/state.ts'
 import { createVm } from '../../execution/vm.ts'
+import { FIRST_FORK, HEADWATER } from '../../genesis/forks.ts'
 import { encodeGenesis } from '../../genesis/genesis.ts'
+import { type ChainParams, TX_TYPE } from '../../genesis/params.ts'
 import { brotli } from '../../node/brotli.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import type { Batch } from '../../settlement/batch.ts'
@@ -316,4 +318,30 @@ test('a native transaction of another key changes who pays, and is refused', asy
     }),
   )
   expect(await verdict({ batch })).toMatchObject({ code: 'transactionRefused', block: 1n, txIndex: 1, rejection: 'nonceTooHigh' })
+})
+
+test('a fork rules derivation from its first second: what it took away follows before, and is refused after', async () => {
+  const from = 1_800_000_000 + 60
+  const without = { ...HEADWATER, name: 'test', nativeTypes: HEADWATER.nativeTypes.filter((byte) => byte !== TX_TYPE.transfer) }
+  const forks = [...FIRST_FORK, { rules: without, timestampSec: from }]
+  const transfer = { what: 0, way: 'native', who: 4, a: 5, b: 0 } as const
+  const create = { what: 1, way: 'native', who: 5, a: 5, b: 0 } as const
+  const told = async (params: Partial<ChainParams>) => {
+    const story = await startStory(params)
+    const before = await story.add({ moves: [transfer, create], step: 0, deposits: [], afterMs: 1_000 })
+    const after = await story.add({ moves: [transfer, create], step: 0, deposits: [], afterMs: 60_000 })
+    return { story, included: [before, after].map(({ receipts }) => receipts.length) }
+  }
+  const forked = await told({ forks })
+  expect(forked.included).toEqual([2, 1])
+  const follower = await createFollower(forked.story)
+  const derived = await derive(follower, postStory(forked.story, follower.head, { compress }), forked.story.l1)
+  expect(derived).toEqual({ ok: true, hashes: forked.story.blocks.map(({ hash }) => hash) })
+
+  // The validators of a network without the fork took the transfer of after: who has the fork in the genesis file does not.
+  const { story, included } = await told({})
+  expect(included).toEqual([2, 2])
+  const strict = await createFollower({ ...story, chain: { ...story.chain, genesis: forked.story.chain.genesis } })
+  const refused = await derive(strict, postStory(story, strict.head, { compress }), story.l1)
+  expect(refused).toMatchObject({ ok: false, code: 'transactionRefused', block: 3n, txIndex: 0, rejection: 'typeNotActive' })
 })
