@@ -128,6 +128,8 @@ export const NATIVE_GAS = {
   perRowByte: 16n,
   perContributor: 1_500n,
   perDatanet: 1_500n,
+  /** A credit looks back over up to 512 retires of its model's datanets, of which its content says nothing. */
+  credit: 8_000n,
   perDraw: 6_000n,
   perEntry: 400n,
   perEpoch: 800n,

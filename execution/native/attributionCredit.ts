@@ -49,7 +49,8 @@ export const attributionCredit = defineNative({
   parameters,
   structNames: { draws: 'Draw', request: 'InferenceRequest' },
 
-  itemGas: ({ draws, accounts }) => NATIVE_GAS.perDraw * BigInt(draws.length) + NATIVE_GAS.perEntry * BigInt(accounts.length),
+  itemGas: ({ draws, accounts }) =>
+    NATIVE_GAS.credit + NATIVE_GAS.perDraw * BigInt(draws.length) + NATIVE_GAS.perEntry * BigInt(accounts.length),
 
   signed: signedRequests,
 

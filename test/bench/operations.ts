@@ -210,7 +210,7 @@ export function chooseEntries(earners: readonly number[], count: number, number:
 }
 
 /** One window of one receipt of the sender's, drawn from one client, whose fee is enough for the entries. */
-export function creditFields(stage: Stage, { number, sender, nonce }: Turn, { accounts, amountsGwei }: Entries): FieldValues {
+export function creditFields(stage: Stage, { number, sender, nonce }: Turn, { accounts, amountsGwei }: Entries) {
   const entriesGwei = amountsGwei.reduce((sum, amountGwei) => sum + amountGwei, 0)
   // Contributors get 80 % of what the protocol's 2 % leave.
   const promptTokens = BigInt(Math.ceil(entriesGwei * 1.3) + 50 + (number % 8_000))
@@ -233,7 +233,7 @@ export function creditFields(stage: Stage, { number, sender, nonce }: Turn, { ac
 }
 
 /** A client's latest signed request, which is the voucher, and what is drawn on it. */
-function drawOf(
+export function drawOf(
   { chainId, modelId }: Stage,
   client: Signer,
   { worker, number, amount }: { readonly worker: Hex; readonly number: number; readonly amount: bigint },

@@ -184,7 +184,7 @@ test('what operations cost is pinned', () => {
     ['accept', 10_984n],
     ['register a model', 16_452n],
     ['register a worker', 11_976n],
-    ['credit', 24_232n],
+    ['credit', 32_232n],
     ['dispute', 416_784n],
     ['unbond', 11_976n],
     ['retire the upload', 10_984n],

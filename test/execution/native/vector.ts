@@ -180,13 +180,19 @@ function packOf(type: string, value: Value): Hex {
   return type === 'string' || type === 'bytes' ? concatHex([numberToHex(hexToBytes(bytes).length, { size: 2 }), bytes]) : bytes
 }
 
-/** 1,500 a contributor or datanet, 6,000 a draw, 400 an entry, 800 an epoch; a dispute 400,000, 4,000 a draw, 8 a byte of evidence. */
+/** 1,500 a contributor or datanet; a credit 8,000, 6,000 a draw, 400 an entry; 800 an epoch; a dispute 400,000, 4,000 a draw, 8 a byte of evidence. */
 function itemGasOf(fields: { readonly [name: string]: Value }): number {
   const count = (name: string) => (Array.isArray(fields[name]) ? fields[name].length : 0)
   const bytes = (name: string) => (typeof fields[name] === 'string' ? size(fields[name] as Hex) : 0)
   const dispute = 'evidence' in fields ? 400_000 + 4_000 * count('drawn') + 8 * (bytes('evidence') + bytes('opened')) : 0
+  const credit = 'draws' in fields ? 8_000 : 0
   return (
-    dispute + 1_500 * (count('contributors') + count('datanets')) + 6_000 * count('draws') + 400 * count('accounts') + 800 * count('epochs')
+    credit +
+    dispute +
+    1_500 * (count('contributors') + count('datanets')) +
+    6_000 * count('draws') +
+    400 * count('accounts') +
+    800 * count('epochs')
   )
 }
 

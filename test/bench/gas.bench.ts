@@ -1,0 +1,291 @@
+/**
+ * gas: what operations of every native type cost in signature recoveries, against their gas in recoveries of 3,000. An operation is measured from its
+ * signed bytes to the store: decode, signatures, rule, receipt, roots and the write, CPU of the main thread; a recovery in the same round.
+ * Documented in docs/benchmarks.md#gas.
+ *
+ *     node test/bench/gas.bench.ts [--accounts 10000] [--ops 200] [--rounds 5] [--write] [--json]
+ *
+ * `--write` records the costs in test/bench/gasCosts.json, which test/execution/native/gas.test.ts holds gas against.
+ */
+import { writeFileSync } from 'node:fs'
+import secp256k1 from 'secp256k1'
+import { bytesToHex, type Hex } from 'viem'
+import { attributionCredit } from '../../execution/native/attributionCredit.ts'
+import { datanetCreate, LICENCE } from '../../execution/native/datanetCreate.ts'
+import { datanetReview, VERDICT } from '../../execution/native/datanetReview.ts'
+import { datanetUpload } from '../../execution/native/datanetUpload.ts'
+import { modelIdOf, modelRegister } from '../../execution/native/modelRegister.ts'
+import { decodeNative, nativeGas } from '../../execution/native/native.ts'
+import type { FieldValues, NativeType } from '../../execution/native/nativeType.ts'
+import { workerRegister } from '../../execution/native/workerRegister.ts'
+import { recoverAddress } from '../../execution/recover.ts'
+import { LIMIT, OPEN_WEI } from '../../genesis/params.ts'
+import { type BenchChain, createBenchChain } from './chain.ts'
+import {
+  disputedCredit,
+  GAS_CASES,
+  type GasCase,
+  type GasCost,
+  type GasStage,
+  type Prepared,
+  RECOVERY_GAS,
+  registrationOf,
+} from './gasCases.ts'
+import { costOf, digits, progress, readOptions, report, type Spread, show, spreadOf, textTable } from './measure.ts'
+import { creditFields, modelFields, type Signer, seeded, signer, signers, signNative, type Turn, uploadFields } from './operations.ts'
+import { setStage } from './stage.ts'
+
+const WORKERS = 64
+const CLIENTS = 256
+const RECOVERIES = 1_000
+const COSTS = new URL('gasCosts.json', import.meta.url)
+
+const args = process.argv.slice(2)
+const isRecording = args.includes('--write')
+const options = readOptions(
+  { accounts: 10_000, ops: 200, rounds: 5 },
+  args.filter((arg) => arg !== '--write'),
+)
+await main()
+
+async function main(): Promise<void> {
+  const world = await createWorld()
+  const samples = new Map<GasCase, Sample[]>(GAS_CASES.map((one) => [one, []]))
+  for (let round = 0; round <= options.rounds; round++) {
+    for (const one of GAS_CASES) {
+      const { raws, gas } = await operationsOf(world, one)
+      const built = await world.chain.build(raws)
+      const recoveryUs = await measureRecovery()
+      const { execute, write } = await world.chain.apply(built)
+      const us = ((execute.mainMs + write.mainMs) * 1_000) / raws.length
+      // The first round is for the compiler.
+      if (round > 0) samples.get(one)?.push({ us, recoveries: us / recoveryUs, recoveryUs, gas })
+    }
+    progress(`round ${round} of ${options.rounds}`)
+  }
+  await world.chain.close()
+  printResult(samples)
+}
+
+// ---- the world ----------------------------------------------------------------------------------------------------------------------
+
+type World = {
+  readonly chain: BenchChain
+  readonly stage: GasStage
+  readonly owner: Signer
+  readonly accounts: readonly Signer[]
+  readonly workers: readonly Signer[]
+  /** Workers whose credits are disputed, which costs them their stake. */
+  readonly disputed: readonly Signer[]
+  /** How many turns were taken, uploads of the first datanet made, and disputes held. */
+  readonly counts: { turns: number; uploads: number; disputes: number }
+}
+
+async function createWorld(): Promise<World> {
+  progress(`keys of ${options.accounts} accounts`)
+  const [accounts, workers, clients] = [signers('account', options.accounts), signers('worker', WORKERS), signers('client', CLIENTS)]
+  const disputed = signers('disputed', options.ops)
+  const owner = signer('owner', 0)
+  const rich = (of: readonly Signer[]) => of.map(({ address }) => ({ address, evmWei: 0n, ledgerWei: 100_000n * OPEN_WEI }))
+  const chain = await createBenchChain([
+    ...rich([...accounts, ...workers, ...disputed]),
+    { address: owner.address, evmWei: 0n, ledgerWei: 500_000_000n * OPEN_WEI },
+  ])
+  const include = async (raws: readonly Uint8Array[]) => {
+    await chain.apply(await chain.build(raws))
+  }
+  const ground = {
+    chainId: chain.chainId,
+    nonceOf: async (address: Hex) => chain.nonce('native', address),
+    lastDatanetId: async () => 0,
+    include,
+  }
+  const set = await setStage(ground, { owner, workers, clients, prepaidWei: 1_000_000n * OPEN_WEI })
+  for (const worker of workers) chain.takeNonce('native', worker)
+  // Datanets, an upload to each, a model and the clients' balances.
+  for (let i = 0; i < 2 * set.datanetIds.length + 1 + CLIENTS; i++) chain.takeNonce('native', owner)
+  const signOwners = (type: NativeType, fields: FieldValues) =>
+    signNative({ sender: owner, nonce: chain.takeNonce('native', owner) }, { type, fields, chainId: chain.chainId })
+  const stage: GasStage = {
+    ...set,
+    retiresModelId: await setRetires(owner, set.datanetIds.length + 1, { sign: signOwners, include }),
+    chainId: chain.chainId,
+    clients,
+    earners: Array.from({ length: Math.min(5_000, options.accounts) }, (_, i) => i + 1),
+    receivers: accounts.map(({ address }) => address),
+  }
+  return { chain, stage, owner, accounts, workers, disputed, counts: { turns: 0, uploads: 1, disputes: 0 } }
+}
+
+type Ledgering = {
+  sign(type: NativeType, fields: FieldValues): Uint8Array
+  include(raws: readonly Uint8Array[]): Promise<void>
+}
+
+/** Registers a model over as many datanets as one may have, then retires of each as many uploads as a credit looks back over. Answers its id. */
+async function setRetires(owner: Signer, firstDatanetId: number, { sign, include }: Ledgering): Promise<Hex> {
+  const datanetIds = Array.from({ length: LIMIT.datanetsPerModel }, (_, i) => firstDatanetId + i)
+  const created = {
+    schemaHash: bytesToHex(seeded('schema')),
+    licence: LICENCE.train,
+    curator: owner.address,
+    joinPolicy: 0,
+    uploadBond: 0n,
+  }
+  await include(datanetIds.map((id) => sign(datanetCreate, { name: `retiring-${id}`, ...created })))
+  const uploads = datanetIds.flatMap((datanetId) =>
+    // The first one is the snapshot's.
+    Array.from({ length: 1 + LIMIT.retiresPerCheck }, (_, uploadIndex) => ({ datanetId, uploadIndex })),
+  )
+  await include(
+    uploads.map((id) => sign(datanetUpload, { ...uploadFields({ datanetIds }, { number: id.uploadIndex, sender: owner }), ...id })),
+  )
+  const retired = uploads.filter(({ uploadIndex }) => uploadIndex > 0)
+  await include(retired.map((id) => sign(datanetReview, { ...id, verdict: VERDICT.accept, qualityBps: 10_000, reason: 0 })))
+  const model = modelFields({ name: 'gas-model-over-retires', datanetIds })
+  await include([sign(modelRegister, model)])
+  await include(retired.map((id) => sign(datanetReview, { ...id, verdict: VERDICT.retire, qualityBps: 0, reason: 1 })))
+  return modelIdOf(model, owner.address)
+}
+
+// ---- operations ---------------------------------------------------------------------------------------------------------------------
+
+/** The next operations of a case, signed, and the gas of one of them; what they need is put on the chain. */
+async function operationsOf(world: World, one: GasCase): Promise<{ readonly raws: readonly Uint8Array[]; readonly gas: bigint }> {
+  const { chain, stage } = world
+  const count = Math.max(1, Math.floor(options.ops * one.part))
+  const prepared = await prepare(world, one, count)
+  const raws = prepared.map((left, i) => {
+    const turn = nextTurn(world, senderOf(world, one, i))
+    return signNative(turn, { type: one.type, fields: one.fields(stage, turn, left), chainId: chain.chainId })
+  })
+  const decoded = decodeNative(raws[0] ?? new Uint8Array())
+  if (!decoded) throw new Error('an operation is malformed')
+  return { raws, gas: nativeGas(decoded) }
+}
+
+function senderOf({ owner, accounts, workers, counts }: World, { senders }: GasCase, i: number): Signer {
+  if (senders === 'owner') return owner
+  if (senders === 'workers') return workers[i % workers.length] ?? owner
+  // Earners are the accounts that came first; a stride coprime to the number of accounts spreads the others.
+  return accounts[senders === 'earners' ? i : (counts.turns * 7_919) % accounts.length] ?? owner
+}
+
+function nextTurn({ chain, counts }: World, sender: Signer): Turn {
+  return { number: counts.turns++, sender, nonce: chain.takeNonce('native', sender) }
+}
+
+/** Puts on the chain what the case needs, and says of each operation what it finds. */
+async function prepare(world: World, { needs }: GasCase, count: number): Promise<readonly Prepared[]> {
+  const { owner, counts } = world
+  const nothing = { uploadIndex: 0, firstEpoch: 0, credit: { turn: { number: 0, sender: owner, nonce: 0n }, creditIndex: 0 } }
+  const each = <T extends Partial<Prepared>>(make: (i: number) => T) =>
+    Array.from({ length: count }, (_, i) => ({ ...nothing, ...make(i) }))
+  if (needs === 'upload') {
+    const first = counts.uploads
+    await makeUploads(world, count)
+    return each((i) => ({ uploadIndex: first + i }))
+  }
+  if (needs === 'credit') {
+    const turns = await makeDisputedCredits(world, count)
+    const creditIndex = counts.disputes++
+    return turns.map((turn) => ({ ...nothing, credit: { turn, creditIndex } }))
+  }
+  const firstEpoch = needs ? await makeEarnings(world, { epochs: needs.epochs, count }) : 0
+  return each(() => ({ firstEpoch }))
+}
+
+async function include({ chain }: World, raws: readonly Uint8Array[], afterMs = 1_000): Promise<void> {
+  await chain.apply(await chain.build(raws, { afterMs }))
+}
+
+async function makeUploads(world: World, count: number): Promise<void> {
+  const { chain, stage, owner, counts } = world
+  const raws = Array.from({ length: count }, () => {
+    const turn = nextTurn(world, owner)
+    const fields = { ...uploadFields(stage, turn), datanetId: stage.datanetIds[0] }
+    return signNative(turn, { type: datanetUpload, fields, chainId: chain.chainId })
+  })
+  await include(world, raws)
+  counts.uploads += count
+}
+
+/** Stakes some workers anew and has each make a credit. Answers the turns of the credits. */
+async function makeDisputedCredits(world: World, count: number): Promise<readonly Turn[]> {
+  const { chain, stage, disputed } = world
+  const workers = disputed.slice(0, count)
+  const { chainId } = chain
+  const stakes = workers.map((worker) =>
+    signNative(nextTurn(world, worker), { type: workerRegister, fields: registrationOf(worker), chainId }),
+  )
+  const turns = workers.map((worker) => nextTurn(world, worker))
+  const credits = turns.map((turn) => signNative(turn, { type: attributionCredit, fields: disputedCredit(stage, turn), chainId }))
+  await include(world, [...stakes, ...credits])
+  return turns
+}
+
+/** Lets the first accounts earn in each of some epochs, and waits until these can be claimed. Answers the first of them. */
+async function makeEarnings(world: World, { epochs, count }: { readonly epochs: number; readonly count: number }): Promise<number> {
+  const { chain, stage, workers } = world
+  const epochMs = chain.epochSec * 1_000
+  const entries = { accounts: stage.earners.slice(0, count), amountsGwei: Array.from({ length: count }, (_, i) => 1_000 + i) }
+  let firstEpoch: number | undefined
+  for (let i = 0; i < epochs; i++) {
+    const turn = nextTurn(world, workers[i % workers.length] ?? world.owner)
+    const fields = creditFields(stage, turn, entries)
+    await include(world, [signNative(turn, { type: attributionCredit, fields, chainId: chain.chainId })], epochMs)
+    firstEpoch ??= Math.floor(Number(chain.timeSec()) / chain.epochSec)
+  }
+  await include(world, [], 3 * epochMs)
+  return firstEpoch ?? 0
+}
+
+/** One signature recovery with the address behind it, in µs of CPU. */
+async function measureRecovery(): Promise<number> {
+  const hash = seeded('recovery')
+  const { signature, recid } = secp256k1.ecdsaSign(hash, signer('recovery', 0).secret)
+  const parts = { r: signature.slice(0, 32), s: signature.slice(32), yParity: recid === 1 ? 1 : 0 } as const
+  const { cost } = await costOf(() => {
+    for (let i = 0; i < RECOVERIES; i++) recoverAddress(hash, parts)
+  })
+  return (cost.mainMs * 1_000) / RECOVERIES
+}
+
+// ---- result -------------------------------------------------------------------------------------------------------------------------
+
+type Sample = { readonly us: number; readonly recoveries: number; readonly recoveryUs: number; readonly gas: bigint }
+
+/** `ofRecovery`: µs per gas over those of a recovery; above 1, gas is less than the cost asks. */
+type Figures = { readonly us: Spread; readonly recoveries: Spread; readonly gas: number; readonly ofRecovery: Spread }
+
+function figuresOf(samples: readonly Sample[]): Figures {
+  const gas = Number(samples[0]?.gas ?? 0n)
+  return {
+    us: spreadOf(samples.map(({ us }) => us)),
+    recoveries: spreadOf(samples.map(({ recoveries }) => recoveries)),
+    gas,
+    ofRecovery: spreadOf(samples.map(({ recoveries }) => (recoveries * Number(RECOVERY_GAS)) / gas)),
+  }
+}
+
+function printResult(samples: ReadonlyMap<GasCase, readonly Sample[]>): void {
+  const found = [...samples].map(([{ name }, costs]) => ({ name, ...figuresOf(costs) }))
+  const recoveryUs = spreadOf([...samples.values()].flat().map((one) => one.recoveryUs))
+  if (isRecording) record(found.map(({ name, recoveries, gas }) => ({ name, recoveries: Number(recoveries.median.toFixed(2)), gas })))
+  const rows = found.map(({ name, us, recoveries, gas, ofRecovery }) => [
+    name,
+    show(us),
+    show(recoveries),
+    digits(recoveries.median * Number(RECOVERY_GAS)),
+    gas.toLocaleString('en'),
+    show(ofRecovery),
+  ])
+  const head = ['operation', 'µs', 'recoveries', 'gas that would cost', 'gas charged', 'cost of what gas pays for']
+  const text = `${textTable(head, rows)}\n\nOne recovery: ${show(recoveryUs)} µs, ${RECOVERY_GAS} gas.`
+  const figures = { ...options, recoveryUs, cases: Object.fromEntries(found.map(({ name, ...rest }) => [name, rest])) }
+  report({ bench: 'gas', json: options.json, text, figures })
+}
+
+function record(costs: readonly GasCost[]): void {
+  writeFileSync(COSTS, `[\n${costs.map((one) => `  ${JSON.stringify(one)}`).join(',\n')}\n]\n`)
+}

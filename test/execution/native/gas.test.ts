@@ -1,0 +1,31 @@
+/**
+ * Gas against measured cost: test/bench/gasCosts.json has what operations of every native type cost in signature recoveries, of 3,000 gas each
+ * (`npm run bench -- gas -- --write`). Spec: docs/spec/transactions.md#gas
+ */
+import { readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { NATIVE_TYPES, nativeGas } from '../../../execution/native/native.ts'
+import { GAS_CASES, type GasCost, imaginedGas, RECOVERY_GAS } from '../../bench/gasCases.ts'
+
+const costs: readonly GasCost[] = JSON.parse(readFileSync(new URL('../../bench/gasCosts.json', import.meta.url), 'utf8'))
+
+/** Gas of every case as it is today, by the case's name. */
+function gasToday(): ReadonlyMap<string, number> {
+  const { stage, turn, prepared } = imaginedGas()
+  return new Map(GAS_CASES.map(({ name, type, fields }) => [name, Number(nativeGas({ type, fields: fields(stage, turn, prepared) }))]))
+}
+
+test('every native type has a measured cost, and every cost is of a case', () => {
+  expect(new Set(GAS_CASES.map(({ type }) => type))).toEqual(new Set(NATIVE_TYPES))
+  expect(costs.map(({ name }) => name)).toEqual(GAS_CASES.map(({ name }) => name))
+})
+
+test('the gas that was recorded beside a cost is today’s: who changes gas measures again', () => {
+  expect(new Map(costs.map(({ name, gas }) => [name, gas]))).toEqual(gasToday())
+})
+
+test('no operation costs more than twice what its gas pays for', () => {
+  const today = gasToday()
+  const underpriced = costs.filter(({ name, recoveries }) => !((today.get(name) ?? 0) * 2 >= recoveries * Number(RECOVERY_GAS)))
+  expect(underpriced).toEqual([])
+})
