@@ -233,11 +233,11 @@ async function beginLoad(): Promise<() => Promise<void>> {
     whileAlive(async () => {
       const fees = { type: 'eip1559', maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 1n } as const
       const tx = { ...fees, chainId: DEVNET_PARAMS.chainId, to: STRANGER, value: 1n, gas: 21_000n, nonce: evmNonce++ }
-      await node.sendRawTransaction({ serializedTransaction: await evm.signTransaction(tx) })
+      await unlessKept(node.sendRawTransaction({ serializedTransaction: await evm.signTransaction(tx) }))
       await sleep(LOAD_PAUSE_MS)
     }),
     whileAlive(async () => {
-      await native.transfer({ to: STRANGER, amount: 1n, nonce: ledgerNonce++, maxFee: 10n ** 18n })
+      await unlessKept(native.transfer({ to: STRANGER, amount: 1n, nonce: ledgerNonce++, maxFee: 10n ** 18n }))
       await sleep(LOAD_PAUSE_MS)
     }),
     whileAlive(async () => {
@@ -250,6 +250,13 @@ async function beginLoad(): Promise<() => Promise<void>> {
     ended = true
     await Promise.all(loops)
   }
+}
+
+/** Sends; a transaction of this nonce that was waiting when the node was killed waits again, or is in a block by now, and is the same one. */
+async function unlessKept(sent: Promise<Hex>): Promise<void> {
+  await sent.catch((error: unknown) => {
+    if (!/already known|already waiting|nonce too low|was already sent/.test(String(error))) throw error
+  })
 }
 
 async function readBlock(node: L2Client, blockNumber: bigint): Promise<SeenBlock> {
