@@ -23,9 +23,12 @@ export type BatchThread = {
   measure(range: BlockRange): Promise<BlockSize[]>
   make(request: BatchRequest): Promise<MadeBatch>
   sidecar(payload: Uint8Array): Promise<Sidecar>
-  /** Ends the thread, whatever it does; what waits for it fails. */
+  /** Ends the thread after what it does now, if that does not take too long; what waits for it fails. */
   close(): Promise<void>
 }
+
+/** Longest that the thread may go on with what it does when it is asked to end: the proofs of six blobs take about a second. */
+const END_MAX_MS = 8_000
 
 type Answer = { readonly id: number; readonly value?: unknown; readonly error?: string }
 type Waiting = { readonly id: number; resolve(value: unknown): void; reject(error: BatchThreadError): void }
@@ -72,8 +75,14 @@ export function createBatchThread(directory: string, params: ChainParams): Batch
     measure: (range) => ask('measure', range),
     make: (request) => ask('make', request),
     sidecar: (payload) => ask('sidecar', payload),
-    close: async () => {
-      await worker?.terminate()
+    async close() {
+      const ending = worker
+      if (!ending) return
+      const ended = new Promise<void>((resolve) => ending.once('exit', () => resolve()))
+      ending.postMessage('end')
+      const timer = setTimeout(() => void ending.terminate(), END_MAX_MS)
+      await ended
+      clearTimeout(timer)
     },
   }
 }
