@@ -287,5 +287,8 @@ function printResult(samples: ReadonlyMap<GasCase, readonly Sample[]>): void {
 }
 
 function record(costs: readonly GasCost[]): void {
-  writeFileSync(COSTS, `[\n${costs.map((one) => `  ${JSON.stringify(one)}`).join(',\n')}\n]\n`)
+  const lines = costs.map(
+    ({ name, recoveries, gas }) => `  { "name": ${JSON.stringify(name)}, "recoveries": ${recoveries}, "gas": ${gas} }`,
+  )
+  writeFileSync(COSTS, `[\n${lines.join(',\n')}\n]\n`)
 }
