@@ -91,7 +91,9 @@ async function createWorld(): Promise<World> {
     ...rich([...accounts, ...workers, ...disputed]),
     { address: owner.address, evmWei: 0n, ledgerWei: 500_000_000n * OPEN_WEI },
   ])
+  let included = 0
   const include = async (raws: readonly Uint8Array[]) => {
+    included += raws.length
     await chain.apply(await chain.build(raws))
   }
   const ground = {
@@ -102,8 +104,8 @@ async function createWorld(): Promise<World> {
   }
   const set = await setStage(ground, { owner, workers, clients, prepaidWei: 1_000_000n * OPEN_WEI })
   for (const worker of workers) chain.takeNonce('native', worker)
-  // Datanets, an upload to each, a model and the clients' balances.
-  for (let i = 0; i < 2 * set.datanetIds.length + 1 + CLIENTS; i++) chain.takeNonce('native', owner)
+  // All of the stage that was not a worker's registration was the owner's.
+  for (let i = included - workers.length; i > 0; i--) chain.takeNonce('native', owner)
   const signOwners = (type: NativeType, fields: FieldValues) =>
     signNative({ sender: owner, nonce: chain.takeNonce('native', owner) }, { type, fields, chainId: chain.chainId })
   const stage: GasStage = {
