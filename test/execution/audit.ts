@@ -5,12 +5,13 @@
  */
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import type { BlockResult } from '../../execution/applyBlock.ts'
+import { booksEvidence, DISPUTE_KIND } from '../../execution/disputes/evidence.ts'
 import { type DataPrice, dataPriceIn } from '../../execution/fee.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger } from '../../execution/laneRules.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { createLedger, type JournaledLedger } from '../../execution/ledger/ledger.ts'
-import { accounts, datanets, earnings, getAccount, getSupply, models, uploads } from '../../execution/ledger/tables.ts'
+import { accounts, datanets, disputes, earnings, getAccount, getSupply, models, uploads, workers } from '../../execution/ledger/tables.ts'
 import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
 import { VERDICT } from '../../execution/native/datanetReview.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
@@ -50,9 +51,19 @@ type Change = {
 type Credit = {
   readonly worker: Hex
   readonly modelId: Hex
-  readonly draws: readonly { readonly amount: bigint }[]
+  readonly draws: readonly { readonly amount: bigint; readonly request: { readonly client: Hex } }[]
   readonly accounts: readonly number[]
   readonly amountsGwei: readonly number[]
+}
+type Dispute = { readonly kind: number; readonly worker: Hex; readonly creditIndex: number; readonly evidence: Hex }
+/** A credit as it was taken, and who earned what of it. */
+type Booked = { readonly credit: Credit; readonly epoch: bigint; readonly parts: readonly [account: number, wei: bigint][] }
+/** What a dispute may change, as it is at one time. */
+type Purse = {
+  readonly atStakeWei: bigint
+  readonly unbondingWei: bigint
+  readonly balances: readonly bigint[]
+  readonly prepaid: readonly bigint[]
 }
 
 /** An auditor of the chain that begins with this genesis. */
@@ -65,6 +76,8 @@ export function createAuditor(genesis: Genesis): Auditor {
   const maturity = new Map<bigint, bigint>()
   const liable = new Map<Hex, bigint>()
   const unbondedLiable = new Map<Hex, bigint>()
+  /** Every credit, by `worker/index`. */
+  const booked = new Map<string, Booked>()
   const tally = new Map<string, number>()
   for (const { table, id, record } of createGenesisBlock(genesis).writes.ledgerRecords)
     if (record) records.set(keyOf(table, id), { table, id, record })
@@ -98,7 +111,11 @@ export function createAuditor(genesis: Genesis): Auditor {
       maturity.set(epoch, matures)
       const { worker } = fields as unknown as Credit
       if (matures > (liable.get(worker) ?? 0n)) liable.set(worker, matures)
-      for (const [account, wei] of splitByTheSpec(ledger, fields as unknown as Credit, params)) addTo(owed, `${account}/${epoch}`, wei)
+      const credit = fields as unknown as Credit
+      const parts = splitByTheSpec(ledger, credit, params)
+      for (const [account, wei] of parts) addTo(owed, `${account}/${epoch}`, wei)
+      const { credits = 0 } = workers.get(ledger, { worker: credit.worker }) ?? {}
+      booked.set(`${credit.worker}/${credits - 1}`, { credit, epoch, parts })
     }
     if (name === 'WorkerRegister') checkStake(sender, fields, env)
     if (name !== 'Claim') return
@@ -110,10 +127,75 @@ export function createAuditor(genesis: Genesis): Auditor {
     }
   }
 
+  function purseOf({ worker, creditIndex }: Dispute, challenger: Hex): Purse {
+    const { stake = 0n, unbonding = 0n } = workers.get(ledger, { worker }) ?? {}
+    const draws = booked.get(`${worker}/${creditIndex}`)?.credit.draws ?? []
+    return {
+      ...{ atStakeWei: stake + unbonding, unbondingWei: unbonding },
+      balances: [challenger, TREASURY].map((address) => getAccount(ledger, address).balance),
+      prepaid: draws.map(({ request }) => getAccount(ledger, request.client).prepaid),
+    }
+  }
+
+  /**
+   * Watches a dispute: what it returns checks, once it succeeded, where bond, slash and drawn value went, and books the earnings that it has to leave. Fees are
+   * what the challenger and the treasury lose and get anyway. Spec: docs/spec/disputes.md#what-comes-of-it
+   */
+  function watchDispute(
+    fields: Dispute,
+    challenger: Hex,
+    { params, env }: Rules,
+    fees: { challenger: bigint; treasury: bigint; bond: bigint },
+  ) {
+    const { kind, worker, creditIndex } = fields
+    const was = disputes.get(ledger, { worker, creditIndex })
+    const before = purseOf(fields, challenger)
+    return () => {
+      const about = booked.get(`${worker}/${creditIndex}`)
+      check(about !== undefined && was === undefined, 'a dispute of no credit, or of one that fell', { fields })
+      const matures = (about.epoch + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
+      check(env.timestamp < matures, 'disputed after it matured', { fields, now: env.timestamp })
+      const upheld = disputes.get(ledger, { worker, creditIndex }) !== undefined
+      const after = purseOf(fields, challenger)
+      const slashed = before.atStakeWei - after.atStakeWei
+      const wanted = upheld ? slashBySpec(fields, about, before.atStakeWei, params) : 0n
+      check(slashed === wanted, 'another slash', { fields, slashed, wanted })
+      const ofUnbonding = slashed < before.unbondingWei ? slashed : before.unbondingWei
+      check(after.unbondingWei === before.unbondingWei - ofUnbonding, 'slashed of the stake first', { before, after })
+      const reward = (slashed * BigInt(params.challengerBps)) / 10_000n
+      const moved = upheld ? [reward, slashed - reward] : [-fees.bond, params.disputeBondWei]
+      const got = after.balances.map((wei, i) => wei - (before.balances[i] ?? 0n))
+      const due = [(moved[0] ?? 0n) - fees.challenger, (moved[1] ?? 0n) + fees.treasury]
+      check(
+        got.every((wei, i) => wei === due[i]),
+        'bond or slash went elsewhere',
+        { fields, got, due },
+      )
+      count(`CreditDispute of kind ${kind} ${upheld ? 'upheld' : 'not upheld'}`)
+      const entries = upheld ? entriesBySpec(fields, about.credit) : about.credit
+      const refunds = after.prepaid.map((wei, i) => wei - (before.prepaid[i] ?? 0n))
+      const drawn = about.credit.draws.map(({ amount }) => (entries ? 0n : amount))
+      check(
+        refunds.every((wei, i) => wei === drawn[i]),
+        'clients got back another amount',
+        { fields, refunds, drawn },
+      )
+      if (!upheld) return
+      for (const [account, wei] of about.parts) addTo(owed, `${account}/${about.epoch}`, -wei)
+      const parts = entries ? splitByTheSpec(ledger, { ...about.credit, ...entries }, params) : []
+      for (const [account, wei] of parts) addTo(owed, `${account}/${about.epoch}`, wei)
+    }
+  }
+
   function applyNative(tx: NativeTx, wanted: string | undefined, rules: Rules): void {
     const { native, sender, gas } = tx
     const { name } = native.type
     const parties = [sender, TREASURY, rules.env.miner].map((address) => [address, getAccount(ledger, address)] as const)
+    const fee = gas * rules.env.baseFeePerGas
+    const row = encodeRow({ kind: 'native', native }).length
+    const forBytes = (BigInt(row) * rules.dataPrice.weiPerMillionBytes) / 1_000_000n
+    const fees = { challenger: fee + forBytes, treasury: fee / 2n + forBytes, bond: rules.params.disputeBondWei }
+    const audited = name === 'CreditDispute' ? watchDispute(native.fields as Dispute, sender, rules, fees) : undefined
     const result = applyNativeToLedger({ ledger, ...rules }, tx)
     check(result.ok && result.failureCode === wanted, 'another outcome than the receipt', { name, result, wanted })
     count(`${name} native ${wanted === undefined ? 'succeeded' : `failed: ${wanted}`}`)
@@ -121,12 +203,10 @@ export function createAuditor(genesis: Genesis): Auditor {
     if (wanted === undefined) {
       if (name === 'DatanetReview' && native.fields.verdict === VERDICT.withdraw) count('DatanetReview withdrew')
       bookEarnings(name, sender, native.fields, rules)
+      audited?.()
       return
     }
     // Status 0: the fee moved, the nonce is used, and nothing else is different.
-    const fee = gas * rules.env.baseFeePerGas
-    const row = encodeRow({ kind: 'native', native }).length
-    const forBytes = (BigInt(row) * rules.dataPrice.weiPerMillionBytes) / 1_000_000n
     const moved: [Hex, bigint][] = [
       [sender, -fee - forBytes],
       [TREASURY, fee / 2n + forBytes],
@@ -157,10 +237,14 @@ export function createAuditor(genesis: Genesis): Auditor {
     if (tx.kind === 'native') applyNative(tx, receipt.failureCode, rules)
     if (tx.kind === 'deposit') applyDepositToLedger(ledger, tx.deposit)
     for (const operation of operations) {
+      const { type, fields, caller } = operation
+      const fees = { challenger: 0n, treasury: 0n, bond: 0n } // the EVM's side brought the bond
+      const audited = type.name === 'CreditDispute' ? watchDispute(fields as Dispute, caller, rules, fees) : undefined
       const result = applyOperationToLedger({ ledger, ...rules }, operation)
       check(result.ok, 'an operation that the rules refuse', { result })
-      count(`${operation.type.name} through a door`)
-      bookEarnings(operation.type.name, operation.caller, operation.fields, rules)
+      count(`${type.name} through a door`)
+      bookEarnings(type.name, caller, fields, rules)
+      audited?.()
     }
   }
 
@@ -238,6 +322,32 @@ function splitByTheSpec(ledger: JournaledLedger, credit: Credit, { protocolBps }
   ]
   check(parts.reduce((sum, [, wei]) => sum + wei, 0n) === fee, 'the parts are not the fee', { fee, parts })
   return parts.filter(([, wei]) => wei > 0n)
+}
+
+/** What an upheld dispute costs the worker. Spec: docs/spec/disputes.md#what-comes-of-it */
+function slashBySpec({ kind }: Dispute, { credit }: Booked, atStakeWei: bigint, params: ChainParams): bigint {
+  const { slashEquivocationBps, slashBadLeafBps, slashWrongSumBps, slashAttributionBps } = params
+  const bps = [0, slashEquivocationBps, slashBadLeafBps, slashBadLeafBps, slashWrongSumBps, slashAttributionBps][kind] ?? 0
+  const part = (atStakeWei * BigInt(bps)) / 10_000n
+  if (kind !== DISPUTE_KIND.wrongAttribution) return part
+  const fee = credit.draws.reduce((sum, { amount }) => sum + amount, 0n)
+  check(fee * 20n <= part, 'twenty times a fee is more than the part of the stake: the receipt’s own fee would tell', { fee, part })
+  return part
+}
+
+/** The entries that an upheld dispute leaves; undefined: none, the credit is void. Spec: docs/spec/disputes.md#what-comes-of-it */
+function entriesBySpec({ kind, evidence }: Dispute, credit: Credit): Pick<Credit, 'accounts' | 'amountsGwei'> | undefined {
+  if (kind === DISPUTE_KIND.wrongAttribution) {
+    check(credit.accounts.length === 0, 'who was paid by a record that is none', { credit })
+    return credit
+  }
+  const books = kind === DISPUTE_KIND.wrongBooks ? booksEvidence.unpack(hexToBytes(evidence)) : undefined
+  if (!books || !credit.accounts.includes(books.key)) return undefined
+  // The number of a contributor without lines is 0.
+  const kept = credit.accounts
+    .map((account, i) => [account, credit.amountsGwei[i] ?? 0] as const)
+    .filter(([account]) => account !== books.key)
+  return { accounts: kept.map(([account]) => account), amountsGwei: kept.map(([, gwei]) => gwei) }
 }
 
 /** The root over a set of records, from nothing. */

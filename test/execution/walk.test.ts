@@ -9,12 +9,14 @@ import { spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { createAccountFromRLP } from '@ethereumjs/util'
 import fc from 'fast-check'
-import { bytesToHex } from 'viem'
+import { type AbiEvent, bytesToHex, decodeEventLog, type Hex, toEventSelector } from 'viem'
 import { expect, test } from 'vitest'
 import { encodeBlock } from '../../execution/block.ts'
 import type { Built } from '../../execution/buildBlock.ts'
 import { getSupply } from '../../execution/ledger/tables.ts'
-import { arbitraryBlock, type BlockMove, type Story, startStory } from '../settlement/story.ts'
+import { disputedEvent } from '../../execution/native/creditDispute.ts'
+import { executeLane, laneRows, lookupsOf } from '../../settlement/lane.ts'
+import { arbitraryBlock, type BlockMove, type Story, startStory, toLaneBlock } from '../settlement/story.ts'
 import { type Auditor, createAuditor } from './audit.ts'
 import { createWanderer, WALK_PARAMS } from './wanderer.ts'
 
@@ -30,9 +32,11 @@ const TYPES = [
   'ModelRegister',
   'WorkerRegister',
   'AttributionCredit',
+  'CreditDispute',
   'Claim',
 ]
 const NEVER_FAILS = 'DatanetCreate'
+const DISPUTED = toEventSelector(disputedEvent)
 
 type Walk = {
   readonly story: Story
@@ -57,6 +61,11 @@ async function startWalk(): Promise<Walk> {
     auditor.audit(block)
     const included = new Set(block.transactions.map(({ hash }) => hash))
     for (const { hash } of block.rejected) expect(included.has(hash), `${hash} is invalid and in the block`).toBe(false)
+    for (const [i, { hash }] of block.transactions.entries()) {
+      const proves = wanderer.proofs.get(hash)
+      const log = block.receipts[i]?.logs.find(({ topics }) => topics[0] === DISPUTED)
+      if (proves !== undefined && log) expect(isUpheld(log), `the dispute ${hash} is judged wrong`).toBe(proves)
+    }
     let evmBalances = 0n
     for (const rlp of chain.store.accounts.values()) evmBalances += createAccountFromRLP(rlp).balance
     expect(evmBalances).toBe(getSupply(chain.executor.state.ledger).evmSupply)
@@ -72,6 +81,11 @@ async function startWalk(): Promise<Walk> {
   }
 }
 
+function isUpheld({ topics, data }: { readonly topics: readonly Hex[]; readonly data: Hex }): boolean {
+  const { args } = decodeEventLog({ abi: [disputedEvent as AbiEvent], data, topics: topics as [Hex] })
+  return (args as unknown as { upheld: number }).upheld === 1
+}
+
 /** What another process makes of the blocks: `hash ledgerRoot receipts` a line. */
 async function replayed(blocks: readonly Built[]): Promise<string[]> {
   const child = spawn(process.execPath, [fileURLToPath(new URL('replay.ts', import.meta.url))], { stdio: ['pipe', 'pipe', 'inherit'] })
@@ -85,7 +99,7 @@ test(
   'a long walk: every promise holds after every block, and another process comes to the same roots',
   async () => {
     process.stdout.write(`walk of ${BLOCKS} blocks, seed ${SEED}\n`)
-    const { auditor, blocks, refused, step, wander } = await startWalk()
+    const { story, auditor, blocks, refused, step, wander } = await startWalk()
     // By turns what doors, contracts and deposits do, and what native transactions do with what is there by then.
     for (const move of fc.sample(arbitraryBlock, { seed: SEED, numRuns: Math.ceil(BLOCKS / 4) })) {
       await step(move)
@@ -97,6 +111,16 @@ test(
     }
     expect(auditor.tally.get('DatanetReview withdrew') ?? 0, 'nobody took a bond back').toBeGreaterThan(0)
     expect(refused.size).toBeGreaterThan(0)
+    const judged = (outcome: string) => [1, 2, 3, 4, 5].filter((kind) => auditor.tally.has(`CreditDispute of kind ${kind} ${outcome}`))
+    expect([judged('upheld').length > 1, judged('not upheld').length > 1]).toEqual([true, true])
+    for (const code of ['alreadyUpheld', 'matured', 'otherEntries', 'unknownCredit'])
+      expect(auditor.tally.get(`CreditDispute native failed: ${code}`) ?? 0, `never: ${code}`).toBeGreaterThan(0)
+    // The rows alone lead to the same roots, upheld disputes among them.
+    const own = blocks.map(toLaneBlock)
+    const { chain, ledgerRoots } = story
+    const start = { root: ledgerRoots[0] ?? '0x', source: chain.store.reader, params: chain.genesis.params, lookups: lookupsOf(own) }
+    const executed = executeLane(start, laneRows(own))
+    expect(executed.ok && executed.roots.at(-1)).toBe(blocks.at(-1)?.roots.ledgerRoot)
     const expected = blocks.map(({ hash, roots, receipts }) => `${hash} ${roots.ledgerRoot} ${receipts.length}`)
     expect(await replayed(blocks)).toEqual(expected)
   },

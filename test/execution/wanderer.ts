@@ -4,7 +4,7 @@
  */
 import secp256k1 from 'secp256k1'
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex, zeroAddress, zeroHash } from 'viem'
-import { datanets, draws, getAccount, getCounters, models, uploads, workers } from '../../execution/ledger/tables.ts'
+import { credits, datanets, disputes, draws, getAccount, getCounters, models, uploads, workers } from '../../execution/ledger/tables.ts'
 import { modelIdOf } from '../../execution/native/modelRegister.ts'
 import { encodeNative, NATIVE_TYPES, signingHash } from '../../execution/native/native.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
@@ -12,6 +12,7 @@ import { requestDigest } from '../../execution/receipt.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { type ChainParams, OPEN_WEI } from '../../genesis/params.ts'
 import { addressOf, type TestChain, testAccounts, testKeys } from '../fakes/testChain.ts'
+import { disputeOf, FAULTS, type FaultyWindow, makeFaultyWindow, rightKind } from './faultyWindows.ts'
 
 const ACCOUNTS = testAccounts.map(addressOf)
 const GWEI = 10n ** 9n
@@ -25,6 +26,8 @@ export type Wanderer = {
   offer(most: number, timeSec: bigint): Tx[]
   /** Reasons for which decoding refused a transaction, and how often. */
   readonly refused: ReadonlyMap<string, number>
+  /** Whether the evidence of a dispute shows what it says, by the hash of its transaction: if it is judged at all, so it must be judged. */
+  readonly proofs: ReadonlyMap<Hex, boolean>
 }
 
 type Chance = {
@@ -55,15 +58,18 @@ function chanceOf(seed: number): Chance {
   }
 }
 
-type Move = { readonly name: string; readonly who: Hex; readonly fields: FieldValues }
+type Move = { readonly name: string; readonly who: Hex; readonly fields: FieldValues; readonly proves?: boolean }
 
 /** A wanderer on this chain. */
-export function createWanderer({ executor, genesis }: TestChain, seed: number): Wanderer {
+export function createWanderer(chain: TestChain, seed: number): Wanderer {
+  const { executor, genesis } = chain
   const chance = chanceOf(seed)
   const { ledger } = executor.state
   const { chainId, epochSec, vestingSec, workerStakeMinWei } = genesis.params
   const known: Hex[] = [] // ids of models that were offered
+  const windows: FaultyWindow[] = [] // the last ones that were offered as credits
   const refused = new Map<string, number>()
+  const proofs = new Map<Hex, boolean>()
   const anyone = (): Hex => chance.pick(ACCOUNTS.slice(0, 7))
   const mostly = (one: Hex | undefined): Hex => (one === undefined || chance.oneIn(5) || !ACCOUNTS.includes(one) ? anyone() : one)
   /** An id that is there, or now and then the one after the last. */
@@ -186,9 +192,54 @@ export function createWanderer({ executor, genesis }: TestChain, seed: number): 
     const drawn = draws.get(ledger, { client, worker })?.drawn ?? 0n
     const request = {
       ...{ client, worker, modelId, promptCommit: something, paramsHash: something, seed: 5n, maxOutputTokens: 500, maxFee: OPEN_WEI },
-      ...{ cumulativeMaxFee: drawn + amount - (chance.oneIn(15) ? 1n : 0n), nonce: 1n, deadline: 5_000n },
+      ...{ cumulativeMaxFee: drawn + amount - (chance.oneIn(15) && amount > 0n ? 1n : 0n), nonce: 1n, deadline: 5_000n },
     }
     return { request, signature: signed(chance.oneIn(30) ? anyone() : client, requestDigest(request, chainId)), amount }
+  }
+
+  /** A window with real receipts, of a worker that may credit, drawn from clients that can pay: what a dispute can be about. */
+  function window(timeSec: bigint): Move {
+    const active = ACCOUNTS.slice(0, 7).filter((one) => {
+      const known = workers.get(ledger, { worker: one })
+      return known && known.stake >= workerStakeMinWei && ACCOUNTS.includes(known.hotKey)
+    })
+    const found = known.filter((id) => models.get(ledger, { modelId: id })?.minStake === 0n)
+    if (active.length === 0 || found.length === 0) return workerStep()
+    const [worker, modelId] = [chance.pick(active), chance.pick(found)]
+    const [registered, model] = [workers.get(ledger, { worker }), models.get(ledger, { modelId })]
+    if (!registered || !model) throw new Error('it was there')
+    const payers = ACCOUNTS.slice(0, 7).filter((one) => getAccount(ledger, one).prepaid >= 10n ** 14n)
+    if (payers.length === 0) return prepay()
+    const clients = [chance.pick(payers), chance.pick(payers), ...(chance.oneIn(2) ? [chance.pick(payers)] : [])]
+    const { hotKey, lastSeq } = registered
+    const order = { fault: chance.pick(FAULTS), worker, hotKey, modelId, model, firstSeq: lastSeq + 1n, timeSec, clients }
+    const made = makeFaultyWindow(chain, order, signed)
+    windows.push(made)
+    if (windows.length > 12) windows.shift()
+    return { name: 'AttributionCredit', who: worker, fields: made.credit }
+  }
+
+  /** Whether a window of late was credited in the last seconds, and nobody has brought it down. */
+  function isOpen({ credit: { worker, firstSeq } }: FaultyWindow): boolean {
+    const creditIndex = Math.max(0, (workers.get(ledger, { worker })?.credits ?? 0) - 1)
+    return credits.get(ledger, { worker, creditIndex })?.firstSeq === firstSeq && !disputes.get(ledger, { worker, creditIndex })
+  }
+
+  /** A dispute of a window of late: of its fault or of another, now and then of other entries or of a credit that is not there. */
+  function dispute(timeSec: bigint): Move {
+    if (windows.length === 0) return window(timeSec)
+    const open = windows.filter(isOpen)
+    const about = chance.pick(open.length > 0 && !chance.oneIn(5) ? open : windows)
+    const { worker, receiptsRoot } = about.credit
+    const given = workers.get(ledger, { worker })?.credits ?? 0
+    const recordOf = (creditIndex: number) => credits.get(ledger, { worker, creditIndex })
+    const index = Array.from({ length: given }, (_, i) => i).findLast((i) => recordOf(i)?.receiptsRoot === receiptsRoot)
+    const kind = chance.oneIn(3) ? 1 + chance.below(5) : rightKind(about)
+    const { fields, proves } = disputeOf(about, kind, index ?? given)
+    const shown = chance.oneIn(15) ? { ...fields, drawn: [] } : fields
+    // If the key changed before the credit, none of its receipts is signed as it should be: what is shown depends on more than the fault.
+    const isSure = index !== undefined && recordOf(index)?.hotKey === about.hotKey
+    return { name: 'CreditDispute', who: anyone(), fields: shown, ...(isSure && { proves }) }
   }
 
   function claim(timeSec: bigint): Move {
@@ -201,6 +252,7 @@ export function createWanderer({ executor, genesis }: TestChain, seed: number): 
   const MOVES: readonly ((timeSec: bigint) => Move)[] = [
     ...[transfer, transfer, prepay, create, upload, upload, review, review, review],
     ...[model, workerStep, workerStep, credit, credit, credit, credit, claim, claim],
+    ...[model, window, window, window, dispute, dispute, dispute, dispute],
   ]
 
   function prepay(): Move {
@@ -209,11 +261,12 @@ export function createWanderer({ executor, genesis }: TestChain, seed: number): 
 
   return {
     refused,
+    proofs,
     offer(most, timeSec) {
       const nonces = new Map<Hex, bigint>()
       const txs: Tx[] = []
       for (let left = chance.below(most + 1); left > 0; left--) {
-        const { name, who, fields } = chance.pick(MOVES)(timeSec)
+        const { name, who, fields, proves } = chance.pick(MOVES)(timeSec)
         const type = NATIVE_TYPES.find((one) => one.name === name)
         if (!type) throw new Error(`there is no type ${name}`)
         const nonce = nonces.get(who) ?? getAccount(ledger, who).nonce
@@ -224,6 +277,7 @@ export function createWanderer({ executor, genesis }: TestChain, seed: number): 
         const decoded = decodeTx(encodeNative({ ...unsigned, signature: split }), executor.vm.common)
         if (!decoded.ok) refused.set(decoded.code, (refused.get(decoded.code) ?? 0) + 1)
         else txs.push(decoded.tx)
+        if (decoded.ok && proves !== undefined) proofs.set(decoded.tx.hash, proves)
         if (decoded.ok && !broken) nonces.set(who, nonce + 1n)
       }
       return txs
