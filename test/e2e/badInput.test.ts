@@ -176,7 +176,7 @@ test('fields beyond their bounds, signed by their sender', async () => {
     ['badEpochs', native('Claim', { epochs: [2, 1] })],
     ['unknownKind', native('Transfer', { ...TRANSFER, kind: 6 })],
     ['badAmount', native('Transfer', { ...TRANSFER, amount: 0n })],
-    ['unknownVerdict', native('DatanetReview', { datanetId: 1, uploadIndex: 0, verdict: 4, qualityBps: 0, reason: 0 })],
+    ['unknownVerdict', native('DatanetReview', { datanetId: 1, uploadIndex: 0, verdict: 5, qualityBps: 0, reason: 0 })],
     ['malformedTransaction', longString(70_000)],
     ['oversizedTransaction', longString(LIMIT.txBytes)],
     ['malformedTransaction', withItem(5, toHex(2n ** 96n))],
