@@ -36,8 +36,10 @@ const configFile = join(folder, 'config.json')
 let l1: RuledL1
 /** L1 as the node sees it. */
 let gate: RpcProxy
-/** Called with each batch on its way to L1; true: it is lost there. */
-let onBatch: () => boolean = () => false
+/** Called with each batch on its way to L1, and whether it was on its way before; true: it is lost there. */
+let onBatch: (isAgain: boolean) => boolean = () => false
+/** Numbers of transactions that carry batches, each kind's account apart. A number is used again only for the same blocks. */
+const sentBefore = new Set<string>()
 let devnet: Devnet
 
 beforeAll(async () => {
@@ -48,8 +50,12 @@ beforeAll(async () => {
   gate = await startRpcProxy(l1.url, {
     onRpc(request) {
       if (inbox === undefined || request.method !== 'eth_sendRawTransaction') return undefined
-      const isBatch = parseTx(request.params[0] as Hex).to.toLowerCase() === inbox
-      return isBatch && onBatch() ? rpcError(request, -32_005, 'lost') : undefined
+      const tx = parseTx(request.params[0] as Hex)
+      if (tx.to.toLowerCase() !== inbox) return undefined
+      const key = `${tx.sidecar ? 'blob' : 'calldata'} ${tx.nonce}`
+      const isAgain = sentBefore.has(key)
+      sentBefore.add(key)
+      return onBatch(isAgain) ? rpcError(request, -32_005, 'lost') : undefined
     },
   })
   devnet = await startDevnet(['--l1', gate.url, '--batch-sec', '1', '--config', configFile])
@@ -83,7 +89,7 @@ test.each([1, 2])('killed at any moment, %i', async () => {
 })
 
 test('killed when a batch is sent: it is included while nobody runs', async () => {
-  const { lastBlock } = await surviveKill(batchHeld, () => l1.mine(1))
+  const { lastBlock } = await surviveKill(batchHeld, mineHeld)
   await l1.mineEvery(1)
   await until('the batch after it', async () => ((await posted()).lastBlock > lastBlock ? true : undefined))
 })
@@ -103,7 +109,7 @@ test('killed when a batch in blobs is sent: it still waits when the node is back
     await batchHeld()
     batches = (await posted()).batches
   })
-  await l1.mine(1)
+  await mineHeld()
   expect((await posted()).batches).toBe(batches + 1)
   await l1.mineEvery(1)
   await until('two more batches', async () => ((await posted()).batches >= batches + 3 ? true : undefined))
@@ -276,12 +282,15 @@ async function posted(): Promise<{ readonly batches: number; readonly lastBlock:
   return { batches: events.length, lastBlock }
 }
 
-/** The moment at which the node sends a batch; the node has no answer yet. */
+/** The moment at which the node sends a new batch; the node has no answer yet. If it is lost, then it is until the node is killed. */
 function batchSent({ lost = false } = {}): Promise<void> {
+  let begun = false
   return new Promise((resolve) => {
-    onBatch = () => {
-      resolve()
-      return lost
+    onBatch = (isAgain) => {
+      // One that was on its way before may be in a block already.
+      begun ||= !isAgain
+      if (begun) resolve()
+      return lost && begun
     }
   })
 }
@@ -300,6 +309,12 @@ async function batchHeld(): Promise<void> {
     return sent || undefined
   })
   await moment
+}
+
+/** Includes the held batch, once L1 has taken it in: for its first blobs it loads the trusted setup, which takes seconds. */
+async function mineHeld(): Promise<void> {
+  await until('the batch in the pool of L1', async () => ((await l1.client.getTxpoolStatus()).pending > 0 ? true : undefined))
+  await l1.mine(1)
 }
 
 async function nextBlock(): Promise<void> {
