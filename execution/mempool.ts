@@ -38,6 +38,8 @@ export type PoolAccounts = (lane: Lane, sender: Hex) => PoolAccount
 export type Mempool = {
   /** Takes a transaction in, or says why not. */
   add(tx: PoolTx, accounts: PoolAccounts, fees: BlockFees): { readonly ok: true } | Rejection
+  /** Why it would not take it in, as far as account, fees and the sender's row tell; whether there is room, `add` says. Takes nothing in. */
+  check(tx: PoolTx, accounts: PoolAccounts, fees: BlockFees): Rejection | undefined
   get(hash: Hex): PoolTx | undefined
   /** Executable transactions that can pay these fees, best price first, each sender's in nonce order. Safe against changes while it is read. */
   offer(fees: BlockFees): Iterable<PoolTx>
@@ -204,6 +206,20 @@ export function createMempool(limits: MempoolLimits): Mempool {
     return undefined
   }
 
+  /** A transaction as an entry of its sender's row, which follows its account, and why it cannot be one. */
+  function look(tx: PoolTx, accounts: PoolAccounts, fees: BlockFees) {
+    if (byHash.has(tx.hash)) return invalid('alreadyKnown', { hash: tx.hash })
+    follow(fees.baseFeePerGas)
+    const nonce = nonceOf(tx)
+    const account = accounts(tx.kind, tx.sender)
+    if (nonce < account.nonce) return invalid('nonceTooLow', { got: nonce, want: account.nonce })
+    if (nonce > account.nonce + BigInt(limits.nonceGapMax)) return invalid('nonceTooHigh', { got: nonce, want: account.nonce })
+    const row = rows[tx.kind].get(tx.sender) ?? createRow(tx, account.nonce)
+    moveTo(row, account.nonce)
+    const entry = createEntry(tx, { order: order++, row, fees })
+    return { row, entry, replaced: row.entries.get(nonce), refused: refuse(entry, account, fees) }
+  }
+
   /** Room for the newcomer, in count and bytes. What it takes the place of counts no more. */
   function findRoom(entry: Entry, replaced: Entry | undefined): Rejection | undefined {
     const { nonce, row, tx } = entry
@@ -216,28 +232,29 @@ export function createMempool(limits: MempoolLimits): Mempool {
 
   return {
     add(tx, accounts, fees) {
-      if (byHash.has(tx.hash)) return invalid('alreadyKnown', { hash: tx.hash })
-      follow(fees.baseFeePerGas)
-      const nonce = nonceOf(tx)
-      const account = accounts(tx.kind, tx.sender)
-      if (nonce < account.nonce) return invalid('nonceTooLow', { got: nonce, want: account.nonce })
-      if (nonce > account.nonce + BigInt(limits.nonceGapMax)) return invalid('nonceTooHigh', { got: nonce, want: account.nonce })
-      const row = rows[tx.kind].get(tx.sender) ?? createRow(tx, account.nonce)
-      moveTo(row, account.nonce)
-      const entry = createEntry(tx, { order: order++, row, fees })
-      const replaced = row.entries.get(nonce)
-      const refused = refuse(entry, account, fees) ?? findRoom(entry, replaced)
+      const seen = look(tx, accounts, fees)
+      if ('ok' in seen) return seen
+      const { row, entry, replaced } = seen
+      const refused = seen.refused ?? findRoom(entry, replaced)
       if (!refused) {
         rows[tx.kind].set(tx.sender, row)
         if (replaced) remove(replaced)
         byHash.set(tx.hash, entry)
         bytes += tx.raw.length
-        row.entries.set(nonce, entry)
+        row.entries.set(entry.nonce, entry)
         row.costWei += entry.costWei
-        if (nonce === row.end) extend(row)
+        if (entry.nonce === row.end) extend(row)
       }
       if (row.entries.size > 0 || row.head || row.last) arrange(row, refused ? undefined : entry)
       return refused ?? { ok: true }
+    },
+
+    check(tx, accounts, fees) {
+      const seen = look(tx, accounts, fees)
+      if ('ok' in seen) return seen
+      const { row, refused } = seen
+      if (row.entries.size > 0 || row.head || row.last) arrange(row)
+      return refused
     },
 
     get: (hash) => byHash.get(hash)?.tx,

@@ -7,7 +7,15 @@ import { Capability, createTxFromRLP, getMinimumGasLimit, type TypedTransaction 
 import { type Hex, numberToBytes } from 'viem'
 import { LIMIT, TX_TYPE } from '../genesis/params.ts'
 import { type Deposit, decodeDeposit } from './deposit.ts'
-import { checkSigned, decodeNative, nativeGas, nativeTypeOf, type SignedNative, signaturesOf, transactionHash } from './native/native.ts'
+import {
+  checkSignatures,
+  decodeNative,
+  nativeGas,
+  nativeTypeOf,
+  type SignedNative,
+  signaturesOf,
+  transactionHash,
+} from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
 import { recoverSignatory, type Signatory, type SignedDigest } from './recover.ts'
 
@@ -28,8 +36,11 @@ export type Tx = EthereumTx | NativeTx | DepositTx
 /** A transaction of which its signatures are not checked yet. */
 export type ReadTx<T extends Tx = Tx> = {
   readonly ok: true
-  /** What is to be recovered. */
+  readonly hash: Hex
+  /** What is to be recovered: the sender's signature, then those of others that it carries. */
   signed(): readonly SignedDigest[]
+  /** The transaction as it is if this one sent it and everything else is well. */
+  sentBy(sender: Hex): T
   /** The transaction if all is well. `found`: who made the signatures of `signed`; recovered here, after cheaper checks, if not given. */
   conclude(found?: readonly (Signatory | undefined)[]): { readonly ok: true; readonly tx: T } | Rejection
 }
@@ -56,31 +67,29 @@ function readDepositTx(raw: Uint8Array): ReadTx | Rejection {
   const deposit = decodeDeposit(raw)
   if (!deposit) return invalid('malformedTransaction', { type: TX_TYPE.deposit })
   const tx: DepositTx = { kind: 'deposit', raw, hash: transactionHash(raw), sender: deposit.from, type: TX_TYPE.deposit, deposit }
-  return { ok: true, signed: () => [], conclude: () => ({ ok: true, tx }) }
+  return { ok: true, hash: tx.hash, signed: () => [], sentBy: () => tx, conclude: () => ({ ok: true, tx }) }
 }
 
 function readNativeTx(raw: Uint8Array, chainId: number): ReadTx | Rejection {
   const native = decodeNative(raw)
   if (!native) return invalid('malformedTransaction', { type: raw[0] })
   if (native.chainId !== chainId) return invalid('wrongChain', { got: native.chainId, want: chainId })
-  const toTx = (checked: ReturnType<typeof checkSigned>): { ok: true; tx: Tx } | Rejection => {
-    if (!checked.ok) return checked
-    const { sender } = checked
-    return {
-      ok: true,
-      tx: { kind: 'native', raw, hash: transactionHash(raw), sender, type: native.type.byte, native, gas: nativeGas(native) },
-    }
-  }
+  const refused = native.type.checkFields(native.fields)
+  if (refused) return refused
+  const hash = transactionHash(raw)
+  const sentBy = (sender: Hex): Tx => ({ kind: 'native', raw, hash, sender, type: native.type.byte, native, gas: nativeGas(native) })
   return {
     ok: true,
+    hash,
     signed: () => signaturesOf(native),
-    conclude: (found) =>
-      toTx(
-        checkSigned(
-          native,
-          found?.map((one) => one?.address),
-        ),
-      ),
+    sentBy,
+    conclude(found) {
+      const checked = checkSignatures(
+        native,
+        found?.map((one) => one?.address),
+      )
+      return checked.ok ? { ok: true, tx: sentBy(checked.sender) } : checked
+    },
   }
 }
 
@@ -103,9 +112,14 @@ function readEthereumTx(raw: Uint8Array, common: Common): ReadTx<EthereumTx> | R
     if (tx.gasLimit < least) return invalid('gasTooLow', { got: tx.gasLimit, want: least })
     const signed = signatureOf(tx)
     if (!signed) return invalid('badSignature')
+    const hash = transactionHash(raw)
+    const type = (raw[0] ?? 0) >= 0xc0 ? 0 : (raw[0] ?? 0)
+    const sentBy = (sender: Hex): EthereumTx => ({ kind: 'ethereum', raw, hash, sender, type, tx })
     return {
       ok: true,
+      hash,
       signed: () => [signed],
+      sentBy,
       conclude(found = [recoverSignatory(signed)]) {
         const [signatory] = found
         if (!signatory) return invalid('badSignature')
@@ -117,8 +131,7 @@ function readEthereumTx(raw: Uint8Array, common: Common): ReadTx<EthereumTx> | R
         } catch (error) {
           return malformed(error)
         }
-        const type = (raw[0] ?? 0) >= 0xc0 ? 0 : (raw[0] ?? 0)
-        return { ok: true, tx: { kind: 'ethereum', raw, hash: transactionHash(raw), sender: signatory.address, type, tx } }
+        return { ok: true, tx: sentBy(signatory.address) }
       },
     }
   } catch (error) {

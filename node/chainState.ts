@@ -15,9 +15,9 @@ import { paramsAt } from '../execution/ledger/governed.ts'
 import { accounts } from '../execution/ledger/tables.ts'
 import { createMempool, type Lane, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
-import type { RecoverAll } from '../execution/recover.ts'
+import { type RecoverAll, recoverSignatory, type Signatory, type SignedDigest } from '../execution/recover.ts'
 import { createState } from '../execution/state.ts'
-import { readTx } from '../execution/tx.ts'
+import { type ReadTx, readTx } from '../execution/tx.ts'
 import { createVm } from '../execution/vm.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import type { ChainParams } from '../genesis/params.ts'
@@ -62,7 +62,7 @@ export type ChainState = {
   decide(hash: Hex, commit: Uint8Array): Promise<BlockResult>
   /** Makes a block that was executed on this state the head, without a certificate: for whoever rebuilds a chain from L1. */
   adopt(result: BlockResult): Promise<void>
-  /** Takes a transaction into the pool: one after another in the order of the calls. */
+  /** Takes a transaction into the pool: in the order of the calls, but for those that carry signatures of others, which take longer. */
   submit(raw: Uint8Array, source?: TxSource): Promise<{ readonly ok: true; readonly tx: PoolTx } | Rejection>
   poolAccounts: PoolAccounts
   /** Calls back after each block that became the head. */
@@ -143,6 +143,22 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     standsAt = result.hash
   }
 
+  /**
+   * Who made a transaction's signatures. One that carries those of others costs a recovery for each: they are looked at only when its sender, whose
+   * is the first, is somebody from whom the pool would take it.
+   */
+  async function recoverFrom(read: ReadTx): Promise<readonly (Signatory | undefined)[] | Rejection> {
+    const recoverAll = recover ?? (async (signed: readonly SignedDigest[]) => signed.map(recoverSignatory))
+    const [own, ...others] = read.signed()
+    if (!own) return []
+    const [sender] = await recoverAll([own])
+    if (!sender) return invalid('badSignature')
+    if (others.length === 0) return [sender]
+    const tx = read.sentBy(sender.address)
+    const refused = tx.kind === 'deposit' ? undefined : pool.check(tx, poolAccounts, fees)
+    return refused ?? [sender, ...(await recoverAll(others))]
+  }
+
   async function checkNow(block: Block): Promise<({ ok: true } & BlockResult) | Rejection> {
     backToHead()
     const result = await applyBlock(executor, head.header, block)
@@ -205,7 +221,10 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     async submit(raw, source = 'client') {
       const read = readTx(raw, vm.common)
       if (!read.ok) return read
-      const decoded = read.conclude(recover && (await recover(read.signed())))
+      if (pool.get(read.hash)) return invalid('alreadyKnown', { hash: read.hash })
+      const found = await recoverFrom(read)
+      if ('ok' in found) return found
+      const decoded = read.conclude(found)
       if (!decoded.ok) return decoded
       const { tx } = decoded
       if (tx.kind === 'deposit') return invalid('depositNotAccepted')

@@ -12,7 +12,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { fixMaturity } from '../ledger/maturity.ts'
 import * as tables from '../ledger/tables.ts'
 import { REQUEST_MEMBERS, requestDigest } from '../receipt.ts'
-import { recoverAddress, type SignedDigest, splitSignature } from '../recover.ts'
+import { type SignedDigest, splitSignature } from '../recover.ts'
 import { WHOLE_DATANET } from './datanetReview.ts'
 import {
   type Applied,
@@ -23,7 +23,6 @@ import {
   isStrictlyAscending,
   type NativeContext,
   type Rejection,
-  type Signers,
 } from './nativeType.ts'
 
 export const creditedEvent = parseAbiItem(
@@ -54,12 +53,15 @@ export const attributionCredit = defineNative({
 
   signed: signedRequests,
 
-  check(fields, chainId, signers) {
+  check(fields) {
     if (!isWindow(fields)) return invalid('badWindow')
-    if (!areDraws(fields, () => signers ?? signedRequests(fields, chainId).map(signerOf))) return invalid('badDraw')
+    if (!areDraws(fields)) return invalid('badDraw')
     if (!areEntries(fields)) return invalid('badEntries')
     return undefined
   },
+
+  checkSigners: ({ draws }, signerOf) =>
+    draws.every(({ request }, i) => signerOf(i) === request.client) ? undefined : invalid('badVoucher'),
 
   apply(ledger, context, fields) {
     // It spends clients' prepaid balances and says who gets them: not for a caller that only the EVM vouches for.
@@ -111,12 +113,11 @@ function isWindow({ firstSeq, count, receiptsRoot, attributionRoot }: CreditFiel
   return receiptsRoot !== zeroHash && attributionRoot !== zeroHash
 }
 
-function areDraws({ draws, worker }: CreditFields, findSigners: () => Signers): boolean {
+function areDraws({ draws, worker }: CreditFields): boolean {
   if (draws.length === 0 || draws.length > LIMIT.drawsPerCredit) return false
   if (draws.some(({ amount, request }) => amount === 0n || request.worker !== worker)) return false
   if (new Set(draws.map(({ request }) => request.client)).size < draws.length) return false
-  const signers = findSigners() // last, because it is what costs
-  return draws.every(({ request }, i) => signers[i] === request.client)
+  return draws.every(({ signature }) => splitSignature(hexToBytes(signature)) !== undefined)
 }
 
 /** The clients' requests with their signatures; none of them where one is no signature, which no client made. */
@@ -127,10 +128,6 @@ function signedRequests({ draws }: CreditFields, chainId: number): SignedDigest[
     return split ? [{ digest: requestDigest(request, chainId), signature: split }] : []
   })
   return signed.length === draws.length ? signed : []
-}
-
-function signerOf({ digest, signature }: SignedDigest): Hex | undefined {
-  return recoverAddress(digest, signature)
 }
 
 function areEntries({ accounts, amountsGwei }: CreditFields): boolean {

@@ -131,13 +131,20 @@ export function signaturesOf(native: SignedNative): SignedDigest[] {
   return [{ digest: signingHash(native), signature }, ...type.signed(fields, chainId)]
 }
 
-/** The sender, or what keeps the transaction out of every block. `signers` (of `signaturesOf`): recovered here, after cheaper checks, if not given. */
-export function checkSigned(native: SignedNative, signers?: Signers): { readonly ok: true; readonly sender: Hex } | Rejection {
+/** Whose a transaction is. */
+type Sent = { readonly ok: true; readonly sender: Hex } | Rejection
+
+/** The sender, or what keeps the transaction out of every block: first by its fields, then by its signatures. */
+export function checkSigned(native: SignedNative, signers?: Signers): Sent {
+  return native.type.checkFields(native.fields) ?? checkSignatures(native, signers)
+}
+
+/** The sender of a transaction whose fields were checked. `signers` (of `signaturesOf`): recovered here, the sender first, if not given. */
+export function checkSignatures(native: SignedNative, signers?: Signers): Sent {
   const { type, fields, chainId } = native
-  const refused = type.check(fields, chainId, signers?.slice(1))
-  if (refused) return refused
   const sender = signers ? signers[0] : recoverAddress(signingHash(native), native.signature)
-  return sender ? { ok: true, sender } : invalid('badSignature')
+  if (!sender) return invalid('badSignature')
+  return type.checkSigners(fields, chainId, signers?.slice(1)) ?? { ok: true, sender }
 }
 
 /** Bytes of the row that carries the transaction on L1: the smallest multiple of 31. Spec: docs/spec/batch.md#rows */

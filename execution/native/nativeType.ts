@@ -9,7 +9,7 @@ import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
 import { fromHex, toHex } from '../hex.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
-import type { SignedDigest } from '../recover.ts'
+import { recoverAddress, type SignedDigest } from '../recover.ts'
 
 /** Who asks, when, and with what: everything a rule may know besides the ledger and its fields. */
 export type NativeContext = {
@@ -51,8 +51,15 @@ export type NativeType = {
   itemGas(fields: FieldValues): bigint
   /** What the fields carry that others than the sender signed, in order; nothing where they are out of bounds. */
   signed(fields: FieldValues, chainId: number): readonly SignedDigest[]
-  /** What can be said without state: the rejection (always invalid), or undefined. `signers`: who signed `signed`, where that is known already. */
-  check(fields: FieldValues, chainId: number, signers?: Signers): Rejection | undefined
+  /** What can be said without state and without a signature: the rejection (always invalid), or undefined. What it costs is small beside a recovery. */
+  checkFields(fields: FieldValues): Rejection | undefined
+  /**
+   * Whether `signed` are the signatures of those who have to sign, of fields that `checkFields` lets through. `signers`: who made them, where that is known;
+   * else they are recovered here, up to the first that is wrong.
+   */
+  checkSigners(fields: FieldValues, chainId: number, signers?: Signers): Rejection | undefined
+  /** Both, the fields first. */
+  check(fields: FieldValues, chainId: number): Rejection | undefined
   /** The rule. It may leave changes behind when it fails: the caller undoes them. */
   apply(ledger: Ledger, context: NativeContext, fields: FieldValues): Applied
 }
@@ -75,13 +82,23 @@ type Definition<P extends readonly AbiParameter[]> = {
   readonly structNames?: Readonly<Record<string, string>>
   itemGas?(fields: FieldsOf<P>): bigint
   signed?(fields: FieldsOf<P>, chainId: number): readonly SignedDigest[]
-  check(fields: FieldsOf<P>, chainId: number, signers?: Signers): Rejection | undefined
+  /** Everything but the signatures. */
+  check(fields: FieldsOf<P>): Rejection | undefined
+  /** Asked for one signer after another, by the place in `signed`, as long as they are right. */
+  checkSigners?(fields: FieldsOf<P>, signerOf: (i: number) => Hex | undefined): Rejection | undefined
   apply(ledger: Ledger, context: NativeContext, fields: FieldsOf<P>): Applied
 }
 
-/** Defines a native type; inside, `check` and `apply` see typed fields. */
+/** Defines a native type; inside, checks and `apply` see typed fields. */
 export function defineNative<const P extends readonly AbiParameter[]>(definition: Definition<P>): NativeType {
   const { byte, name, door, functionName, payable, parameters, returns = [], structNames, itemGas, signed, check, apply } = definition
+  const checkFields = (fields: FieldValues) => check(fields as FieldsOf<P>)
+  const checkSigners = (fields: FieldValues, chainId: number, signers?: Signers): Rejection | undefined => {
+    if (!definition.checkSigners) return undefined
+    const claims = signers ? [] : (signed?.(fields as FieldsOf<P>, chainId) ?? [])
+    const recovered = (i: number) => claims[i] && recoverAddress(claims[i].digest, claims[i].signature)
+    return definition.checkSigners(fields as FieldsOf<P>, signers ? (i) => signers[i] : recovered)
+  }
   return {
     byte,
     name,
@@ -92,7 +109,9 @@ export function defineNative<const P extends readonly AbiParameter[]>(definition
     returns,
     itemGas: (fields) => itemGas?.(fields as FieldsOf<P>) ?? 0n,
     signed: (fields, chainId) => signed?.(fields as FieldsOf<P>, chainId) ?? [],
-    check: (fields, chainId, signers) => check(fields as FieldsOf<P>, chainId, signers),
+    checkFields,
+    checkSigners,
+    check: (fields, chainId) => checkFields(fields) ?? checkSigners(fields, chainId),
     apply: (ledger, context, fields) => apply(ledger, context, fields as FieldsOf<P>),
   }
 }

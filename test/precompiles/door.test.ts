@@ -410,5 +410,5 @@ test('whatever the bytes and whoever calls, a door answers, within its gas, and 
 
 test('the chain in the message is the chain of the call', () => {
   const { one, ledger } = stepNamed('credit')
-  expect(codeOf(callStep(ledger, one, { params: { ...PARAMS, chainId: 1 } }).result)).toBe('badDraw')
+  expect(codeOf(callStep(ledger, one, { params: { ...PARAMS, chainId: 1 } }).result)).toBe('badVoucher')
 })

@@ -143,16 +143,10 @@ const RULES: readonly Rule<CreditFields>[] = [
       'an amount of 0': (s) => (s.fields.draws = [{ ...FIRST_DRAW, amount: 0n }, SECOND_DRAW]),
       'a client twice': (s) => (s.fields.draws = [FIRST_DRAW, drawOf({ ...REQUEST, nonce: 9n }, 1_250n * GWEI)]),
       'any worker': (s) => (s.fields.draws = [drawOf({ ...REQUEST, worker: `0x${'00'.repeat(20)}` }, 2_000n * GWEI), SECOND_DRAW]),
-      'signed by another client': (s) => (s.fields.draws = [drawOf(REQUEST, 2_000n * GWEI, SECOND_CLIENT_KEY), SECOND_DRAW]),
-      'another request': (s) =>
-        (s.fields.draws = [{ ...FIRST_DRAW, request: { ...REQUEST, cumulativeMaxFee: 2n ** 96n - 1n } }, SECOND_DRAW]),
-      'of another chain': (s) => (s.context = { ...s.context, params: { ...s.context.params, chainId: 7_778 } }),
       'a signature of 64 bytes': (s) =>
         (s.fields.draws = [{ ...FIRST_DRAW, signature: FIRST_DRAW.signature.slice(0, -2) as Hex }, SECOND_DRAW]),
       'a signature of 66 bytes': (s) => (s.fields.draws = [{ ...FIRST_DRAW, signature: `${FIRST_DRAW.signature}00` }, SECOND_DRAW]),
       'an unknown v': (s) => (s.fields.draws = [forged(FIRST_DRAW, 64, 29), SECOND_DRAW]),
-      'a high s': (s) => (s.fields.draws = [highS(FIRST_DRAW), SECOND_DRAW]),
-      'a forged second one': (s) => (s.fields.draws = [FIRST_DRAW, forged(SECOND_DRAW, 3, 0xaa)]),
     },
   },
   {
@@ -168,6 +162,19 @@ const RULES: readonly Rule<CreditFields>[] = [
       descending: (s) => (s.fields.accounts = [11, 10]),
       'one twice': (s) => (s.fields.accounts = [10, 10]),
       'an amount of 0': (s) => (s.fields.amountsGwei = [600, 0]),
+    },
+  },
+  // Signatures come after everything that costs less.
+  {
+    code: 'badVoucher',
+    invalid: true,
+    ways: {
+      'signed by another client': (s) => (s.fields.draws = [drawOf(REQUEST, 2_000n * GWEI, SECOND_CLIENT_KEY), SECOND_DRAW]),
+      'another request': (s) =>
+        (s.fields.draws = [{ ...FIRST_DRAW, request: { ...REQUEST, cumulativeMaxFee: 2n ** 96n - 1n } }, SECOND_DRAW]),
+      'of another chain': (s) => (s.context = { ...s.context, params: { ...s.context.params, chainId: 7_778 } }),
+      'a high s': (s) => (s.fields.draws = [highS(FIRST_DRAW), SECOND_DRAW]),
+      'a forged second one': (s) => (s.fields.draws = [FIRST_DRAW, forged(SECOND_DRAW, 3, 0xaa)]),
     },
   },
   { code: 'nativeOnly', invalid: false, ways: EVM_WAYS },

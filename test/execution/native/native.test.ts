@@ -161,8 +161,8 @@ test('signers that were recovered ahead stand for their signatures, in their ord
     expect(checkSigned(tx, signers)).toEqual({ ok: true, sender: vector.sender })
     expect(checkSigned(tx, [undefined, ...signers.slice(1)])).toMatchObject({ code: 'badSignature', invalid: true })
     for (let i = 1; i < signers.length; i++) {
-      expect(checkSigned(tx, signers.with(i, undefined))).toMatchObject({ code: 'badDraw', invalid: true })
-      expect(checkSigned(tx, signers.with(i, vector.sender))).toMatchObject({ code: 'badDraw', invalid: true })
+      expect(checkSigned(tx, signers.with(i, undefined))).toMatchObject({ code: 'badVoucher', invalid: true })
+      expect(checkSigned(tx, signers.with(i, vector.sender))).toMatchObject({ code: 'badVoucher', invalid: true })
     }
   }
 })

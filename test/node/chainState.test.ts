@@ -1,0 +1,116 @@
+/** What a node spends on a transaction before it is refused: signatures recovered, by count. Spec: docs/spec/transactions.md#the-pool */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Hex, toHex, zeroAddress } from 'viem'
+import type { PrivateKeyAccount } from 'viem/accounts'
+import { afterEach, expect, test } from 'vitest'
+import { attributionCredit } from '../../execution/native/attributionCredit.ts'
+import type { FieldValues } from '../../execution/native/nativeType.ts'
+import { transfer } from '../../execution/native/transfer.ts'
+import { requestDigest } from '../../execution/receipt.ts'
+import { recoverSignatory } from '../../execution/recover.ts'
+import { OPEN_WEI } from '../../genesis/params.ts'
+import { openChainState } from '../../node/chainState.ts'
+import { createLog } from '../../node/log.ts'
+import { openStore } from '../../node/store.ts'
+import { addressOf, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
+
+const log = createLog({ level: 'error', json: false, write() {} })
+const genesis = testGenesis()
+const { chainId } = genesis.params
+const [WORKER, CLIENT, THIRD] = testAccounts as [PrivateKeyAccount, PrivateKeyAccount, PrivateKeyAccount]
+const something: Hex = `0x${'5e'.repeat(32)}`
+const closers: (() => Promise<void> | void)[] = []
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+/** A chain, and `cost`: what becomes of a transaction and how many signatures were recovered for it. */
+async function start() {
+  const directory = mkdtempSync(join(tmpdir(), 'tributary-door-'))
+  const store = await openStore(directory, { durable: false })
+  closers.push(
+    () => rmSync(directory, { recursive: true, force: true }),
+    () => store.close(),
+  )
+  const mempool = { txsMax: 100, bytesMax: 1 << 20, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
+  let recovered = 0
+  const recover = async (signed: Parameters<typeof recoverSignatory>[0][]) => {
+    recovered += signed.length
+    return signed.map(recoverSignatory)
+  }
+  const chain = await openChainState({ store, genesis, mempool, log, recover: (signed) => recover([...signed]) })
+  return {
+    async cost(raw: Uint8Array): Promise<[code: string, recovered: number]> {
+      recovered = 0
+      const result = await chain.submit(raw)
+      return [result.ok ? 'ok' : result.code, recovered]
+    },
+  }
+}
+
+/** A window drawn from `clients`, each by a signature of that account. */
+async function creditOf(clients: readonly PrivateKeyAccount[], change: FieldValues = {}): Promise<FieldValues> {
+  const draws = await Promise.all(
+    clients.map(async (client) => {
+      const request = {
+        ...{ client: addressOf(client), worker: addressOf(WORKER), modelId: something, promptCommit: something, paramsHash: something },
+        ...{ seed: 1n, maxOutputTokens: 1, maxFee: 1n, cumulativeMaxFee: 1n, nonce: 1n, deadline: 1n },
+      }
+      return { request, signature: await client.sign({ hash: toHex(requestDigest(request, chainId)) }), amount: 1n }
+    }),
+  )
+  const window = { worker: addressOf(WORKER), modelId: something, firstSeq: 1n, count: 1, promptTokens: 0n, outputTokens: 0n }
+  return { ...window, receiptsRoot: something, attributionRoot: something, draws, accounts: [], amountsGwei: [], ...change }
+}
+
+/** The credit with 64 draws, of which all but the first few have somebody else's signature. */
+async function manyDraws(change: FieldValues = {}): Promise<FieldValues> {
+  const fields = await creditOf(testAccounts)
+  const [first] = fields.draws as { request: { client: Hex } }[]
+  if (!first) throw new Error('no draw')
+  const strangers = Array.from({ length: 56 }, (_, i) => ({ ...first, request: { ...first.request, client: toHex(i + 1, { size: 20 }) } }))
+  return { ...fields, draws: [...(fields.draws as unknown[]), ...strangers], ...change }
+}
+
+const signed = (who: PrivateKeyAccount, fields: FieldValues, { nonce = 0n, maxFeeWei = OPEN_WEI } = {}) =>
+  signNative(who, { type: attributionCredit, fields, nonce, chainId, maxFeeWei })
+
+/** Whose key holds nothing. */
+function beggarOf(raw: Uint8Array): Uint8Array {
+  const other = raw.slice()
+  const last = other.length - 1
+  other[last] = (other[last] ?? 0) ^ 1 // another s: the signature of somebody whom nobody knows
+  return other
+}
+
+test('fields that break a rule cost no recovery, however many signatures there are', async () => {
+  const { cost } = await start()
+  expect(await cost(await signed(WORKER, await manyDraws({ count: 0 })))).toEqual(['badWindow', 0])
+  expect(await cost(await signed(WORKER, await manyDraws({ accounts: [2, 1], amountsGwei: [1, 1] })))).toEqual(['badEntries', 0])
+  expect(await cost(await signed(WORKER, await manyDraws({ accounts: [1], amountsGwei: [] })))).toEqual(['badEntries', 0])
+  const { draws } = (await creditOf([CLIENT, THIRD])) as { draws: Record<string, unknown>[] }
+  const short = draws.map((draw, i) => (i === 1 ? { ...draw, signature: '0x1234' } : draw))
+  expect(await cost(await signed(WORKER, await creditOf([], { draws: short })))).toEqual(['badDraw', 0])
+  const nowhere = { kind: 0, to: zeroAddress, amount: 1n }
+  expect(await cost(await signNative(WORKER, { type: transfer, fields: nowhere, nonce: 0n, chainId }))).toEqual(['badRecipient', 0])
+})
+
+test('a sender from whom the pool would take nothing costs one', async () => {
+  const { cost } = await start()
+  const fields = await manyDraws()
+  expect(await cost(beggarOf(await signed(WORKER, fields)))).toEqual(['insufficientFunds', 1])
+  expect(await cost(await signed(WORKER, fields, { nonce: 101n }))).toEqual(['nonceTooHigh', 1])
+  expect(await cost(await signed(WORKER, fields, { maxFeeWei: 1n }))).toEqual(['feeTooLow', 1])
+  expect(await cost(await signed(WORKER, fields, { maxFeeWei: 2_000_000n * OPEN_WEI }))).toEqual(['insufficientFunds', 1])
+})
+
+test('who could pay costs every signature once, whether they hold or not; what waits already costs none', async () => {
+  const { cost } = await start()
+  expect(await cost(await signed(WORKER, await manyDraws()))).toEqual(['badVoucher', 65])
+  const raw = await signed(WORKER, await creditOf([CLIENT, THIRD]))
+  expect(await cost(raw)).toEqual(['ok', 3])
+  expect(await cost(raw)).toEqual(['alreadyKnown', 0])
+  expect(await cost(await signed(WORKER, await manyDraws()))).toEqual(['replacementUnderpriced', 1])
+})
