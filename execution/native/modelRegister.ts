@@ -8,7 +8,7 @@ import { BPS, DOOR, LIMIT, NATIVE_GAS, RECEIPT_TIER_MAX, TX_TYPE } from '../../g
 import { keccak256 } from '../keccak.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { datanets, getCounters, indexOf, models, putCounters } from '../ledger/tables.ts'
-import { DATANET_STATUS, hasUnknownLicenceBits, LICENCE_GRANTS } from './datanetCreate.ts'
+import { DATANET_STATUS, hasUnknownLicenceBits, LICENCE, LICENCE_GRANTS } from './datanetCreate.ts'
 import { defineNative, doorLog, type FieldValues, failure, invalid, type Rejection } from './nativeType.ts'
 
 export const modelRegisteredEvent = parseAbiItem(
@@ -89,7 +89,8 @@ function checkLineage(ledger: Ledger, useFlags: number, snapshots: readonly Snap
   for (const { datanetId, datanet } of named) if (!datanet) return failure('unknownDatanet', { datanetId })
   const known = named.flatMap(({ datanet, ...snapshot }) => (datanet ? [{ ...snapshot, datanet }] : []))
   for (const { datanetId, datanet } of known) {
-    const exceeding = useFlags & ~datanet.licence & LICENCE_GRANTS
+    // A manifest names what the model was made from: that is a use for training, whether its flags say so or not.
+    const exceeding = (useFlags | LICENCE.train) & ~datanet.licence & LICENCE_GRANTS
     if (exceeding !== 0) return invalid('licenceExceeded', { datanetId, licence: datanet.licence, useFlags })
   }
   for (const { datanetId, datanet } of known) {

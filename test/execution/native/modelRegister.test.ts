@@ -186,12 +186,12 @@ test('ModelRegister: taking over more obligations than asked is allowed', () => 
 
 /** The table of docs/spec/transactions.md#0x54-modelregister: what each bit comes to in a licence, in use flags, and in both. */
 const COMBINATIONS = [
-  { name: 'train', bit: 0, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
-  { name: 'commercialUse', bit: 1, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
-  { name: 'redistributeWeights', bit: 2, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
-  { name: 'deriveModels', bit: 3, licenceAlone: 'ok', useAlone: 'licenceExceeded' },
-  { name: 'attribution', bit: 16, licenceAlone: 'licenceObligation', useAlone: 'ok' },
-  { name: 'shareAlike', bit: 17, licenceAlone: 'licenceObligation', useAlone: 'ok' },
+  { name: 'train', bit: 0, neither: 'licenceExceeded', licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'commercialUse', bit: 1, neither: 'ok', licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'redistributeWeights', bit: 2, neither: 'ok', licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'deriveModels', bit: 3, neither: 'ok', licenceAlone: 'ok', useAlone: 'licenceExceeded' },
+  { name: 'attribution', bit: 16, neither: 'ok', licenceAlone: 'licenceObligation', useAlone: 'ok' },
+  { name: 'shareAlike', bit: 17, neither: 'ok', licenceAlone: 'licenceObligation', useAlone: 'ok' },
 ] as const
 
 /** What comes of a model with these use flags over two datanets: the second has this licence, the first one that forbids nothing and asks nothing. */
@@ -207,18 +207,20 @@ function outcomeOf(licence: number, useFlags: number, ledger = createWorld()): s
 const GRANTS = COMBINATIONS.filter(({ bit }) => bit < 16).reduce((all, { bit }) => all | (1 << bit), 0)
 const OBLIGATIONS = COMBINATIONS.filter(({ bit }) => bit >= 16).reduce((all, { bit }) => all | (1 << bit), 0)
 
-for (const { name, bit, licenceAlone, useAlone } of COMBINATIONS) {
+for (const { name, bit, neither, licenceAlone, useAlone } of COMBINATIONS) {
   test(`ModelRegister: ${name} in a licence, in use flags, and in both, whatever the other bits are`, () => {
     const flag = 1 << bit
     expect(LICENCE[name]).toBe(flag)
     // The other bits: none; or every grant of the licence's and every obligation taken over, which break no rule by themselves.
-    for (const [licence, use] of [
+    // The licence to train is needed by whoever names a datanet: what breaks no rule has it.
+    for (const [others, use] of [
       [0, 0],
       [GRANTS & ~flag, 0],
       [0, OBLIGATIONS & ~flag],
       [(GRANTS | OBLIGATIONS) & ~flag, (GRANTS | OBLIGATIONS) & ~flag],
     ] as const) {
-      expect(outcomeOf(licence, use)).toBe('ok')
+      const licence = others | (LICENCE.train & ~flag)
+      expect(outcomeOf(licence, use)).toBe(neither)
       expect(outcomeOf(licence | flag, use)).toBe(licenceAlone)
       expect(outcomeOf(licence, use | flag)).toBe(useAlone)
       expect(outcomeOf(licence | flag, use | flag)).toBe('ok')
@@ -234,14 +236,23 @@ test('ModelRegister: all licences against all use flags come to what the table s
   const has = (flags: number, bit: number) => (flags >> bit) % 2 !== 0
   for (const licence of subsets) {
     for (const useFlags of subsets) {
-      const found = COMBINATIONS.flatMap(({ bit, licenceAlone, useAlone }): string[] => {
-        if (has(licence, bit) === has(useFlags, bit)) return []
-        return [has(licence, bit) ? licenceAlone : useAlone]
+      const found = COMBINATIONS.flatMap(({ bit, neither, licenceAlone, useAlone }): string[] => {
+        if (has(licence, bit)) return has(useFlags, bit) ? [] : [licenceAlone]
+        return [has(useFlags, bit) ? useAlone : neither]
       })
       const expected = ['licenceExceeded', 'licenceObligation'].find((code) => found.includes(code)) ?? 'ok'
       expect(outcomeOf(licence, useFlags, ledger), `licence ${licence}, use ${useFlags}`).toBe(expected)
     }
   }
+})
+
+test('ModelRegister: who claims no use still needs leave to train for every datanet that is named, and none without any', () => {
+  const bare = { ...SECOND, useFlags: LICENCE.attribution }
+  const ledger = createWorld()
+  changeDatanet(ledger, 2, { licence: LICENCE.attribution | LICENCE.commercialUse })
+  expect(run(modelRegister, ledger, contextOf(MODELLER), bare)).toMatchObject({ code: 'licenceExceeded', invalid: true, datanetId: 2 })
+  const alone = { ...bare, datanets: [], ownerBps: 5_000, workerBps: 5_000, contributorBps: 0 }
+  expect(run(modelRegister, ledger, contextOf(MODELLER), alone)).toMatchObject({ ok: true })
 })
 
 test('ModelRegister: a bit without a meaning is refused, whatever a licence says', () => {
