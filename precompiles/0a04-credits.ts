@@ -1,5 +1,5 @@
 /** 0x…0a04 CREDITS: windows of receipts that were paid, what workers drew, and what accounts earned. Spec: docs/spec/transactions.md#doors */
-import { credits, disputes, draws, earnings, getAccount } from '../execution/ledger/tables.ts'
+import { credits, disputes, draws, getAccount, getEarned } from '../execution/ledger/tables.ts'
 import { creditsDoorAbi } from '../execution/native/doorAbi.ts'
 import { DOOR } from '../genesis/params.ts'
 import { createDoor, RECORD_GAS, recordOrNone } from './door.ts'
@@ -14,8 +14,7 @@ export const creditsDoor = createDoor({
     drawnOf: { gas: () => RECORD_GAS, read: ({ ledger }, id) => draws.get(ledger, id) ?? { drawn: 0n } },
     earningsOf: {
       gas: () => 2n * RECORD_GAS, // the account's index, then the record
-      read: ({ ledger }, { account, epoch }) =>
-        earnings.get(ledger, { account: getAccount(ledger, account).index, epoch }) ?? { amount: 0n },
+      read: ({ ledger }, { account, epoch }) => ({ amount: getEarned(ledger, { account: getAccount(ledger, account).index, epoch }) }),
     },
   },
 })

@@ -135,7 +135,7 @@ function accountMethods(): MethodTable {
         const { index } = accountOf(state, address)
         const ruling = paramsAfter(chain, heightOf(chain, ref))
         return wanted.map((epoch) => {
-          const amount = index === 0 ? 0n : (readRecord(state, tables.earnings, { account: index, epoch })?.amount ?? 0n)
+          const amount = index === 0 ? 0n : earnedBy(state, { account: index, epoch })
           const fixed = readRecord(state, tables.maturities, { epoch })?.atSec
           return { epoch, amount: quantity(amount), claimableAtSec: Number(fixed ?? maturityBy(epoch, ruling)) }
         })
@@ -339,6 +339,11 @@ function counters(state: StateAt): tables.Counters {
       credits: 0n,
     }
   )
+}
+
+function earnedBy(state: StateAt, earner: tables.Earner): bigint {
+  const { id, place } = tables.earningsAt(earner)
+  return readRecord(state, tables.earnings, id)?.amounts[place] ?? 0n
 }
 
 function accountOf(state: StateAt, account: Hex): tables.Account {

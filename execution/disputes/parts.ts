@@ -5,7 +5,7 @@
 import { BPS, ENTRY_WEI, TREASURY } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { datanets, earnings, getCounters, indexOf } from '../ledger/tables.ts'
+import { datanets, getCounters, getEarned, indexOf, setEarned } from '../ledger/tables.ts'
 import { splitFee } from '../native/attributionCredit.ts'
 import type { Case } from './evidence.ts'
 
@@ -66,13 +66,9 @@ export function changedEntries({ ledger, credit, model, entriesGwei }: Case, cha
 export function replaceEarnings(ledger: Ledger, epoch: number, { before, now }: { readonly before: Parts; readonly now: Parts }): boolean {
   const accounts = new Set([...before.keys(), ...now.keys()])
   const changed = [...accounts].map((account) => {
-    const earned = earnings.get(ledger, { account, epoch })?.amount ?? 0n
-    return { account, left: earned - (before.get(account) ?? 0n), more: now.get(account) ?? 0n }
+    return { account, left: getEarned(ledger, { account, epoch }) - (before.get(account) ?? 0n), more: now.get(account) ?? 0n }
   })
   if (changed.some(({ left }) => left < 0n)) return false
-  for (const { account, left, more } of changed) {
-    if (left + more > 0n) earnings.put(ledger, { account, epoch }, { amount: left + more })
-    else earnings.delete(ledger, { account, epoch })
-  }
+  for (const { account, left, more } of changed) setEarned(ledger, { account, epoch }, left + more)
   return true
 }

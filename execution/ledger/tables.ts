@@ -145,7 +145,8 @@ export const credits = table(
     'bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, uint96 fee, uint96 toContributors, uint32 epoch, uint64 atSec, bytes32 entriesHash, bytes32 drawsHash, address hotKey, uint16 protocolBps',
   ),
 )
-export const earnings = table(0x09, 'earnings', parseAbiParameters('uint32 account, uint32 epoch'), parseAbiParameters('uint96 amount'))
+/** What an epoch's accounts earned, `EARNERS_PER_RECORD` neighbours a record: use `getEarned`, `setEarned` and `addEarnings`. */
+export const earnings = table(0x09, 'earnings', parseAbiParameters('uint32 epoch, uint32 group'), parseAbiParameters('uint96[] amounts'))
 export const disputes = table(
   0x0a,
   'disputes',
@@ -247,9 +248,58 @@ export function addBalance(ledger: Ledger, account: Hex, amountWei: bigint): voi
   putAccount(ledger, account, { ...known, balance: known.balance + amountWei })
 }
 
+/** Neighbours by index whose earnings of an epoch are one record, so that a credit of many touches few records. */
+export const EARNERS_PER_RECORD = 16
+const NOTHING_EARNED: readonly bigint[] = Array.from({ length: EARNERS_PER_RECORD }, () => 0n)
+
+/** An account by its index, in an epoch. */
+export type Earner = { readonly account: number; readonly epoch: number }
+
+/** The record in which an account's earnings of an epoch stand, and their place among its amounts. */
+export function earningsAt({ account, epoch }: Earner): {
+  readonly id: { readonly epoch: number; readonly group: number }
+  readonly place: number
+} {
+  return { id: { epoch, group: Math.floor(account / EARNERS_PER_RECORD) }, place: account % EARNERS_PER_RECORD }
+}
+
+/** What an account has of an epoch's earnings, in wei. */
+export function getEarned(ledger: LedgerReader, earner: Earner): bigint {
+  const { id, place } = earningsAt(earner)
+  return earnings.get(ledger, id)?.amounts[place] ?? 0n
+}
+
+/** Says what an account has of an epoch's earnings; a record of nothing goes. */
+export function setEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
+  const { id, place } = earningsAt(earner)
+  const amounts = (earnings.get(ledger, id)?.amounts ?? NOTHING_EARNED).with(place, amountWei)
+  if (amounts.some((amount) => amount > 0n)) earnings.put(ledger, id, { amounts })
+  else earnings.delete(ledger, id)
+}
+
 /** Adds to what an account earned in an epoch. */
-export function addEarnings(ledger: Ledger, account: number, epoch: number, amountWei: bigint): void {
-  if (amountWei === 0n) return
-  const known = earnings.get(ledger, { account, epoch })
-  earnings.put(ledger, { account, epoch }, { amount: (known?.amount ?? 0n) + amountWei })
+export function addEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
+  if (amountWei > 0n) setEarned(ledger, earner, getEarned(ledger, earner) + amountWei)
+}
+
+/** Adds to what accounts earned in an epoch. The accounts ascend, so that each record is written once. */
+export function addEarnings(
+  ledger: Ledger,
+  epoch: number,
+  { accounts, amountsWei }: { readonly accounts: readonly number[]; readonly amountsWei: readonly bigint[] },
+): void {
+  for (let from = 0; from < accounts.length; ) {
+    const { id } = earningsAt({ account: accounts[from] ?? 0, epoch })
+    const first = id.group * EARNERS_PER_RECORD
+    const amounts = (earnings.get(ledger, id)?.amounts ?? NOTHING_EARNED).slice()
+    let next = from
+    for (; next < accounts.length; next++) {
+      const place = (accounts[next] ?? 0) - first
+      assert(place >= 0, 'accounts do not ascend')
+      if (place >= EARNERS_PER_RECORD) break
+      amounts[place] = (amounts[place] ?? 0n) + (amountsWei[next] ?? 0n)
+    }
+    earnings.put(ledger, id, { amounts })
+    from = next
+  }
 }

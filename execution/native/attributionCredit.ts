@@ -173,11 +173,12 @@ function payOut(ledger: Ledger, context: NativeContext, { fields, worker, model,
   const unknown = accounts.find((account) => account === 0 || account > given)
   if (unknown !== undefined) return failure('unknownAccount', { account: unknown })
   const { protocolWei, workerWei, ownerWei, contributorsWei } = splitFee(feeWei, model, context.params)
-  const entriesWei = amountsGwei.reduce((sum, amountGwei) => sum + BigInt(amountGwei) * ENTRY_WEI, 0n)
+  const amountsWei = amountsGwei.map((amountGwei) => BigInt(amountGwei) * ENTRY_WEI)
+  const entriesWei = amountsWei.reduce((sum, amountWei) => sum + amountWei, 0n)
   if (entriesWei > contributorsWei) return failure('poolExceeded', { pool: contributorsWei, got: entriesWei })
 
   const epoch = Number(context.timeSec / BigInt(context.params.epochSec))
-  for (const [i, account] of accounts.entries()) tables.addEarnings(ledger, account, epoch, BigInt(amountsGwei[i] ?? 0) * ENTRY_WEI)
+  tables.addEarnings(ledger, epoch, { accounts, amountsWei })
   earn(ledger, TREASURY, epoch, protocolWei)
   earn(ledger, fields.worker, epoch, workerWei)
   earn(ledger, model.owner, epoch, ownerWei)
@@ -197,7 +198,7 @@ function earnPool(ledger: Ledger, { datanets }: Model, { epoch, poolWei }: { epo
 }
 
 function earn(ledger: Ledger, account: Hex, epoch: number, amountWei: bigint): void {
-  if (amountWei > 0n) tables.addEarnings(ledger, tables.indexOf(ledger, account), epoch, amountWei)
+  if (amountWei > 0n) tables.addEarned(ledger, { account: tables.indexOf(ledger, account), epoch }, amountWei)
 }
 
 type Paid = {

@@ -5,7 +5,7 @@
 import { parseAbiItem, parseAbiParameters } from 'viem'
 import { DOOR, LIMIT, NATIVE_GAS, TX_TYPE } from '../../genesis/params.ts'
 import { maturityOf } from '../ledger/maturity.ts'
-import { addBalance, earnings, getAccount } from '../ledger/tables.ts'
+import { addBalance, getAccount, getEarned, setEarned } from '../ledger/tables.ts'
 import { defineNative, doorLog, failure, invalid, isStrictlyAscending } from './nativeType.ts'
 
 export const claimedEvent = parseAbiItem('event Claimed(address indexed account, uint96 amount)')
@@ -34,10 +34,11 @@ export const claim = defineNative({
     }
     let amount = 0n
     for (const epoch of epochs) {
-      const earned = earnings.get(ledger, { account: index, epoch })
-      if (!earned) continue
-      amount += earned.amount
-      earnings.delete(ledger, { account: index, epoch })
+      const earner = { account: index, epoch }
+      const earned = getEarned(ledger, earner)
+      if (earned === 0n) continue
+      amount += earned
+      setEarned(ledger, earner, 0n)
     }
     if (amount === 0n) return failure('nothingToClaim')
     addBalance(ledger, sender, amount)

@@ -11,7 +11,18 @@ import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger } from '../../execution/laneRules.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { createLedger, type JournaledLedger } from '../../execution/ledger/ledger.ts'
-import { accounts, datanets, disputes, earnings, getAccount, getSupply, models, uploads, workers } from '../../execution/ledger/tables.ts'
+import {
+  accounts,
+  datanets,
+  disputes,
+  EARNERS_PER_RECORD,
+  earnings,
+  getAccount,
+  getSupply,
+  models,
+  uploads,
+  workers,
+} from '../../execution/ledger/tables.ts'
 import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
 import { VERDICT } from '../../execution/native/datanetReview.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
@@ -266,10 +277,14 @@ export function createAuditor(genesis: Genesis): Auditor {
     check(deposited === depositedBefore + mint, 'deposited is not what came in', { deposited, depositedBefore, mint })
     const everywhere = ledgerValueWei(records.values())
     check(everywhere === deposited, 'value was made or lost', { everywhere, deposited })
-    for (const { table, id, after } of changes.filter((change) => change.table === earnings.number)) {
-      const [account, epoch] = [id.subarray(0, 4), id.subarray(4)].map((part) => Number.parseInt(bytesToHex(part), 16))
-      const earned = after ? earnings.decode(after).amount : 0n
-      check(earned === (owed.get(`${account}/${epoch}`) ?? 0n), 'earnings that nobody owes, or less', { table, account, epoch, earned })
+    for (const { id, after } of changes.filter(({ table }) => table === earnings.number)) {
+      const [epoch, group = 0] = [id.subarray(0, 4), id.subarray(4)].map((part) => Number.parseInt(bytesToHex(part), 16))
+      const amounts = after ? earnings.decode(after).amounts : Array.from({ length: EARNERS_PER_RECORD }, () => 0n)
+      check(amounts.length === EARNERS_PER_RECORD && (!after || amounts.some((wei) => wei > 0n)), 'no record of earnings', { epoch, group })
+      for (const [place, earned] of amounts.entries()) {
+        const account = group * EARNERS_PER_RECORD + place
+        check(earned === (owed.get(`${account}/${epoch}`) ?? 0n), 'earnings that nobody owes, or less', { account, epoch, earned })
+      }
     }
   }
 
@@ -286,8 +301,8 @@ export function createAuditor(genesis: Genesis): Auditor {
         checkLedger(takeChanges(), deposited, { tx, rules })
       }
       const standing = [...records.values()].filter(({ table }) => table === earnings.number)
-      const sum = standing.reduce((all, { record }) => all + earnings.decode(record).amount, 0n)
-      const due = [...owed.values()].reduce((all, wei) => all + wei, 0n)
+      const sum = standing.reduce((all, { record }) => all + sumOf(earnings.decode(record).amounts), 0n)
+      const due = sumOf([...owed.values()])
       check(sum === due, 'earnings are not what is owed', { sum, due })
       check(rootOf(records.values()) === block.roots.ledgerRoot, 'another ledger root', { number })
     },
@@ -365,6 +380,10 @@ function keyOf(table: number, id: Uint8Array): string {
 
 function addTo(map: Map<string, bigint>, key: string, wei: bigint): void {
   map.set(key, (map.get(key) ?? 0n) + wei)
+}
+
+function sumOf(amounts: readonly bigint[]): bigint {
+  return amounts.reduce((sum, amount) => sum + amount, 0n)
 }
 
 function check(holds: boolean, what: string, facts: Readonly<Record<string, unknown>>): asserts holds {

@@ -127,7 +127,7 @@ function recordValueWei(table: number, id: Uint8Array, record: Uint8Array): bigi
     const { status, bond } = uploads.decode(record)
     return status === UPLOAD_STATUS.pending ? bond : 0n
   }
-  if (table === earnings.number) return earnings.decode(record).amount
+  if (table === earnings.number) return earnings.decode(record).amounts.reduce((sum, amount) => sum + amount, 0n)
   if (table === supplyTable.number && id[0] === SYSTEM_ITEM.supply) {
     const { evmSupply, withdrawn } = supplyTable.decode(record)
     return evmSupply + withdrawn

@@ -16,7 +16,6 @@ import {
   datanets,
   disputes,
   draws,
-  earnings,
   l1Table,
   models,
   reviews,
@@ -117,7 +116,7 @@ test('views answer the records of the ledger, member by member', () => {
     getCredit: struct(credits),
     getDispute: struct(disputes),
     drawnOf: plain(draws.record),
-    earningsOf: plain(earnings.record),
+    earningsOf: [{ name: 'amount', type: 'uint96' }],
     getParam: [{ name: 'value', type: 'uint256' }],
   })
 })

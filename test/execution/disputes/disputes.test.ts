@@ -15,7 +15,7 @@ import {
   GROUND,
   packEvidence,
 } from '../../../execution/disputes/evidence.ts'
-import { disputes, earnings, getAccount, getSupply, putSupply, workers } from '../../../execution/ledger/tables.ts'
+import { disputes, earnings, getAccount, getEarned, getSupply, putSupply, workers } from '../../../execution/ledger/tables.ts'
 import { creditDispute, disputedEvent } from '../../../execution/native/creditDispute.ts'
 import { encodeReceipt, receiptDigest, requestHash } from '../../../execution/receipt.ts'
 import { TREASURY } from '../../../genesis/params.ts'
@@ -68,7 +68,7 @@ function dispute({ ledger, credit }: Window, kind: number, evidence: Hex, { open
 }
 
 function earned(ledger: MemoryLedger, account: Hex): bigint {
-  return earnings.get(ledger, { account: getAccount(ledger, account).index, epoch: EPOCH })?.amount ?? 0n
+  return getEarned(ledger, { account: getAccount(ledger, account).index, epoch: EPOCH })
 }
 
 function entryOf({ ledger, credit }: Window, account: Hex): bigint {

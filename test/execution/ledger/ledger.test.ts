@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { CACHED_RECORDS_MAX, createLedger, type JournaledLedger, type LedgerChange } from '../../../execution/ledger/ledger.ts'
-import { accounts, draws, earnings } from '../../../execution/ledger/tables.ts'
+import { accounts, draws, maturities } from '../../../execution/ledger/tables.ts'
 import { treeKey } from '../../../execution/ledger/tree.ts'
 
 const id = (n: number) => Uint8Array.of(0, n)
@@ -84,12 +84,12 @@ test('a record is the same in both forms, and its id in any spelling', () => {
   ledger.set(accounts.number, accounts.encodeId({ account: lower }), undefined)
   expect(accounts.get(ledger, { account: upper })).toBeUndefined()
   draws.put(ledger, { client: lower, worker: upper }, { drawn: 1n })
-  earnings.put(ledger, { account: 3, epoch: 4_000_000_000 }, { amount: 9n })
+  maturities.put(ledger, { epoch: 4_000_000_000 }, { atSec: 9n })
   expect(draws.get(ledger, { client: upper, worker: lower })).toEqual({ drawn: 1n })
   expect(taken(ledger)).toEqual([
     { table: 1, id: accounts.encodeId({ account: lower }), record: undefined },
     { table: 7, id: draws.encodeId({ client: lower, worker: lower }), record: new Uint8Array(12).fill(1, 11) },
-    { table: 9, id: earnings.encodeId({ account: 3, epoch: 4_000_000_000 }), record: new Uint8Array(12).fill(9, 11) },
+    { table: 14, id: maturities.encodeId({ epoch: 4_000_000_000 }), record: new Uint8Array(8).fill(9, 7) },
   ])
 })
 

@@ -7,9 +7,9 @@ import { applyOperationToLedger } from '../../../execution/laneRules.ts'
 import {
   datanets,
   draws,
-  earnings,
   getAccount,
   getCounters,
+  getEarned,
   getSupply,
   models,
   putAccount,
@@ -302,9 +302,14 @@ test('AttributionCredit: a row of EVM origin is refused that the worker’s own 
 
 /** What everybody earned in the epoch of the world, by address. */
 function earned(ledger: MemoryLedger, who: readonly Hex[]): Record<Hex, bigint> {
-  return Object.fromEntries(
-    who.map((one) => [one, earnings.get(ledger, { account: getAccount(ledger, one).index, epoch: EPOCH })?.amount ?? 0n]),
-  )
+  return Object.fromEntries(who.map((one) => [one, getEarned(ledger, { account: getAccount(ledger, one).index, epoch: EPOCH })]))
+}
+
+/** The record of the accounts below 16, if these earned so much and nobody else did. */
+function amountsOf(ledger: MemoryLedger, shares: Readonly<Record<Hex, bigint>>): bigint[] {
+  const byIndex = new Map(Object.entries(shares).map(([one, amount]) => [indexOf(ledger, one as Hex), amount]))
+  expect(Math.max(...byIndex.keys())).toBeLessThan(16)
+  return Array.from({ length: 16 }, (_, account) => byIndex.get(account) ?? 0n)
 }
 
 const EARNERS = [TREASURY, WORKER, MODELLER, ALICE, BOB, OWNER, SECOND_OWNER]
@@ -346,9 +351,7 @@ for (const [who, sender] of Object.entries({ worker: WORKER, 'hot key': HOT_KEY 
       [`accounts ${SECOND_CLIENT}`]: { ...before.clients[1], prepaid: FUNDS - 1_250n * GWEI },
       [`draws ${CLIENT}/${WORKER}`]: { drawn: 2_000n * GWEI },
       [`draws ${SECOND_CLIENT}/${WORKER}`]: { drawn: 1_250n * GWEI },
-      ...Object.fromEntries(
-        Object.entries(shares).map(([one, amount]) => [`earnings ${indexOf(ledger, one as Hex)}/${EPOCH}`, { amount }]),
-      ),
+      [`earnings ${EPOCH}/0`]: { amounts: amountsOf(ledger, shares) },
       [`accounts ${TREASURY}`]: { index: treasury, balance: 0n, prepaid: 0n, unlockAt: 0n, nonce: 0n },
       counters: { ...before.counters, accounts: treasury, credits: 1n },
       [`credits ${WORKER}/0`]: {

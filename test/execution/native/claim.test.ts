@@ -1,6 +1,6 @@
 /** 0x58 Claim. Spec: docs/spec/transactions.md#0x58-claim */
 import { expect, test } from 'vitest'
-import { addEarnings, earnings, getAccount, getSupply, putSupply } from '../../../execution/ledger/tables.ts'
+import { addEarned, getAccount, getEarned, getSupply, putSupply } from '../../../execution/ledger/tables.ts'
 import { claim, claimedEvent } from '../../../execution/native/claim.ts'
 import { DOOR } from '../../../genesis/params.ts'
 import { ledgerValueWei, type MemoryLedger, readChanges, TEST_PARAMS } from '../../fakes/ledger.ts'
@@ -16,7 +16,7 @@ function createEarner(): MemoryLedger {
   const supply = getSupply(ledger)
   putSupply(ledger, { ...supply, deposited: supply.deposited + 23n })
   for (const [epoch, amount] of [[3, 5n] as const, [4, 7n] as const, [9, 11n] as const])
-    addEarnings(ledger, indexOf(ledger, OWNER), epoch, amount)
+    addEarned(ledger, { account: indexOf(ledger, OWNER), epoch }, amount)
   ledger.takeChanges()
   return ledger
 }
@@ -72,12 +72,12 @@ for (const [lane, callValueWei] of [['native', undefined] as const, ['evm', 0n] 
     const index = indexOf(ledger, OWNER)
     const logs = mustRun(claim, ledger, contextAt(maturesAt(5), callValueWei), { epochs: [0, 3, 4, 5] })
     expect(readChanges(ledger.takeChanges())).toEqual({
-      [`earnings ${index}/3`]: undefined,
-      [`earnings ${index}/4`]: undefined,
+      'earnings 3/0': undefined,
+      'earnings 4/0': undefined,
       [`accounts ${OWNER}`]: { index, balance: FUNDS + 12n, prepaid: 0n, unlockAt: 0n, nonce: 0n },
     })
     expect(logs).toEqual([logOf(DOOR.credits, claimedEvent, { account: OWNER, amount: 12n })])
-    expect(earnings.get(ledger, { account: index, epoch: 9 })).toEqual({ amount: 11n })
+    expect(getEarned(ledger, { account: index, epoch: 9 })).toBe(11n)
     expect(ledgerValueWei(ledger.records())).toBe(getSupply(ledger).deposited)
   })
 }

@@ -4,7 +4,17 @@ import type { Hex } from 'viem'
 import { expect, test } from 'vitest'
 import { openLines } from '../../../execution/attribution/lines.ts'
 import { badLeafEvidence, booksEvidence, DISPUTE_KIND, packEvidence } from '../../../execution/disputes/evidence.ts'
-import { disputes, earnings, getAccount, getSupply, putAccount, putSupply, workers } from '../../../execution/ledger/tables.ts'
+import {
+  disputes,
+  earnings,
+  getAccount,
+  getEarned,
+  getSupply,
+  putAccount,
+  putSupply,
+  setEarned,
+  workers,
+} from '../../../execution/ledger/tables.ts'
 import { claim } from '../../../execution/native/claim.ts'
 import { creditDispute } from '../../../execution/native/creditDispute.ts'
 import { DOOR, TREASURY } from '../../../genesis/params.ts'
@@ -122,9 +132,8 @@ testRuleTables(creditDispute, [
         invalid: false,
         ways: {
           'earnings that are gone': ({ ledger }) => {
-            const id = { account: indexOf(ledger, WORKER), epoch: Math.floor(Number(NOW) / TEST_PARAMS.epochSec) }
-            const known = earnings.get(ledger, id)
-            if (known) earnings.put(ledger, id, { amount: known.amount - 1n })
+            const earner = { account: indexOf(ledger, WORKER), epoch: Math.floor(Number(NOW) / TEST_PARAMS.epochSec) }
+            setEarned(ledger, earner, getEarned(ledger, earner) - 1n)
           },
         },
       },

@@ -1,0 +1,108 @@
+/** Earnings: sixteen neighbours of an epoch in a record, and nobody notices. Spec: docs/spec/ledger.md#earnings */
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createLedger, type JournaledLedger } from '../../../execution/ledger/ledger.ts'
+import { addEarned, addEarnings, EARNERS_PER_RECORD, earnings, earningsAt, getEarned, setEarned } from '../../../execution/ledger/tables.ts'
+
+const GREATEST = 2n ** 96n - 1n
+
+function sixteen(amounts: Readonly<Record<number, bigint>>): bigint[] {
+  return Array.from({ length: EARNERS_PER_RECORD }, (_, place) => amounts[place] ?? 0n)
+}
+
+test('account n of an epoch stands in record n / 16 at place n % 16, the epoch first in its id', () => {
+  expect(earningsAt({ account: 0xffffffff, epoch: 7 })).toEqual({ id: { epoch: 7, group: 0x0fffffff }, place: 15 })
+  const ledger = createLedger(() => undefined)
+  addEarnings(ledger, 7, { accounts: [3, 15, 16, 500], amountsWei: [1n, 2n, 3n, GREATEST] })
+  addEarned(ledger, { account: 15, epoch: 7 }, 4n)
+  const records = ledger.takeChanges().map(({ table, id, record }) => ({ table, id: [...id], length: record?.length, ...decoded(record) }))
+  expect(records).toEqual([
+    { table: 9, id: [0, 0, 0, 7, 0, 0, 0, 0], length: 194, amounts: sixteen({ 3: 1n, 15: 6n }) },
+    { table: 9, id: [0, 0, 0, 7, 0, 0, 0, 1], length: 194, amounts: sixteen({ 0: 3n }) },
+    { table: 9, id: [0, 0, 0, 7, 0, 0, 0, 31], length: 194, amounts: sixteen({ 4: GREATEST }) },
+  ])
+})
+
+test('a record goes with the last amount in it', () => {
+  const ledger = createLedger(() => undefined)
+  addEarnings(ledger, 1, { accounts: [32, 33], amountsWei: [5n, 6n] })
+  setEarned(ledger, { account: 32, epoch: 1 }, 0n)
+  expect(earnings.get(ledger, { epoch: 1, group: 2 })).toEqual({ amounts: sixteen({ 1: 6n }) })
+  setEarned(ledger, { account: 33, epoch: 1 }, 0n)
+  expect(earnings.get(ledger, { epoch: 1, group: 2 })).toBeUndefined()
+  addEarned(ledger, { account: 33, epoch: 1 }, 0n)
+  expect(ledger.takeChanges().map(({ record }) => record)).toEqual([undefined])
+})
+
+test('accounts that do not ascend are nobody’s list of entries', () => {
+  const ledger = createLedger(() => undefined)
+  expect(() => addEarnings(ledger, 1, { accounts: [5, 40, 39, 7], amountsWei: [1n, 1n, 1n, 1n] })).toThrow('accounts do not ascend')
+})
+
+const account = fc.oneof(fc.nat(100), fc.constantFrom(0xfffffff0, 0xffffffff))
+const epoch = fc.nat(2)
+const amountWei = fc.oneof(fc.constant(0n), fc.bigInt({ min: 1n, max: 2n ** 80n }))
+type Step = { readonly epoch: number; readonly undo: boolean } & (
+  | { readonly kind: 'list'; readonly entries: readonly (readonly [account: number, amountWei: bigint])[] }
+  | { readonly kind: 'add' | 'set'; readonly account: number; readonly amountWei: bigint }
+)
+const step: fc.Arbitrary<Step> = fc.oneof(
+  fc.record({
+    kind: fc.constant('list' as const),
+    epoch,
+    undo: fc.boolean(),
+    entries: fc.uniqueArray(fc.tuple(account, fc.bigInt({ min: 1n, max: 2n ** 80n })), { selector: ([one]) => one, maxLength: 30 }),
+  }),
+  fc.record({ kind: fc.constantFrom('add' as const, 'set' as const), epoch, undo: fc.boolean(), account, amountWei }),
+)
+
+function take(ledger: JournaledLedger, one: Step): void {
+  if (one.kind === 'list') {
+    const entries = [...one.entries].sort(([a], [b]) => a - b)
+    addEarnings(ledger, one.epoch, { accounts: entries.map(([who]) => who), amountsWei: entries.map(([, wei]) => wei) })
+  } else if (one.kind === 'add') addEarned(ledger, one, one.amountWei)
+  else setEarned(ledger, one, one.amountWei)
+}
+
+test('whatever is added, set and undone, everybody has what a list of accounts says, and what is stored follows from that alone', () => {
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+      const stored = new Map<string, Uint8Array>()
+      const key = (table: number, id: Uint8Array) => `${table}/${id.join('.')}`
+      const ledger = createLedger((table, id) => stored.get(key(table, id)))
+      const model = new Map<string, bigint>()
+      for (const one of steps) {
+        ledger.checkpoint()
+        take(ledger, one)
+        if (one.undo) ledger.revert()
+        else {
+          ledger.commit()
+          const entries = one.kind === 'list' ? one.entries : [[one.account, one.amountWei] as const]
+          for (const [who, wei] of entries) {
+            const before = one.kind === 'set' ? 0n : (model.get(`${who}/${one.epoch}`) ?? 0n)
+            model.set(`${who}/${one.epoch}`, before + wei)
+          }
+        }
+        for (const { table, id, record } of ledger.takeChanges()) {
+          if (record) stored.set(key(table, id), record)
+          else stored.delete(key(table, id))
+        }
+      }
+      for (const [name, wei] of model) {
+        const [who = 0, when = 0] = name.split('/').map(Number)
+        expect(getEarned(ledger, { account: who, epoch: when })).toBe(wei)
+      }
+      const groups = new Set(
+        [...model].filter(([, wei]) => wei > 0n).map(([name]) => `${Math.floor(Number.parseInt(name, 10) / 16)} ${name.split('/')[1]}`),
+      )
+      expect(stored.size).toBe(groups.size)
+      expect([...stored.values()].flatMap((record) => earnings.decode(record).amounts).reduce((sum, wei) => sum + wei, 0n)).toBe(
+        [...model.values()].reduce((sum, wei) => sum + wei, 0n),
+      )
+    }),
+  )
+})
+
+function decoded(record: Uint8Array | undefined) {
+  return record && earnings.decode(record)
+}
