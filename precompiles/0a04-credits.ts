@@ -1,5 +1,6 @@
 /** 0x…0a04 CREDITS: windows of receipts that were paid, what workers drew, and what accounts earned. Spec: docs/spec/transactions.md#doors */
-import { credits, disputes, draws, getAccount, getEarned } from '../execution/ledger/tables.ts'
+import { getEarned } from '../execution/ledger/earnings.ts'
+import { credits, disputes, draws, getAccount } from '../execution/ledger/tables.ts'
 import { creditsDoorAbi } from '../execution/native/doorAbi.ts'
 import { DOOR } from '../genesis/params.ts'
 import { createDoor, RECORD_GAS, recordOrNone } from './door.ts'

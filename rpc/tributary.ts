@@ -5,6 +5,7 @@
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { nativeFeeOf, totalWei } from '../execution/laneRules.ts'
+import { getEarned } from '../execution/ledger/earnings.ts'
 import { maturityBy } from '../execution/ledger/maturity.ts'
 import * as tables from '../execution/ledger/tables.ts'
 import { decodeNative, encodeNative, NATIVE_TYPES, nativeGas } from '../execution/native/native.ts'
@@ -135,7 +136,7 @@ function accountMethods(): MethodTable {
         const { index } = accountOf(state, address)
         const ruling = paramsAfter(chain, heightOf(chain, ref))
         return wanted.map((epoch) => {
-          const amount = index === 0 ? 0n : earnedBy(state, { account: index, epoch })
+          const amount = index === 0 ? 0n : getEarned({ get: state.ledgerRecord }, { account: index, epoch })
           const fixed = readRecord(state, tables.maturities, { epoch })?.atSec
           return { epoch, amount: quantity(amount), claimableAtSec: Number(fixed ?? maturityBy(epoch, ruling)) }
         })
@@ -339,11 +340,6 @@ function counters(state: StateAt): tables.Counters {
       credits: 0n,
     }
   )
-}
-
-function earnedBy(state: StateAt, earner: tables.Earner): bigint {
-  const { id, place } = tables.earningsAt(earner)
-  return readRecord(state, tables.earnings, id)?.amounts[place] ?? 0n
 }
 
 function accountOf(state: StateAt, account: Hex): tables.Account {

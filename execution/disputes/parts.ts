@@ -4,8 +4,9 @@
  */
 import { BPS, ENTRY_WEI, TREASURY } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
+import { getEarned, setEarned } from '../ledger/earnings.ts'
 import type { Ledger } from '../ledger/ledger.ts'
-import { datanets, getCounters, getEarned, indexOf, setEarned } from '../ledger/tables.ts'
+import { datanets, getCounters, indexOf } from '../ledger/tables.ts'
 import { splitFee } from '../native/attributionCredit.ts'
 import type { Case } from './evidence.ts'
 

@@ -7,51 +7,61 @@ import { assert } from '../assert.ts'
 import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
 import type { Ledger, LedgerReader, RecordForm } from './ledger.ts'
 
-/** A typed window on one table. */
-export type Table<Id, Record> = {
+/** How a table's ids and records are written. */
+export type TableForm<Id, Record> = {
   readonly number: number
   readonly name: string
   encodeId(id: Id): Uint8Array
+  encode(record: Record): Uint8Array
+  /** Asserts: nobody else writes there. */
   decode(bytes: Uint8Array): Record
   /** Parameters of the record, for those who print it. */
   readonly record: readonly AbiParameter[]
   readonly id: readonly AbiParameter[]
+}
+
+/** A typed window on one table. */
+export type Table<Id, Record> = TableForm<Id, Record> & {
   get(ledger: LedgerReader, id: Id): Record | undefined
   put(ledger: Ledger, id: Id, record: Record): void
   delete(ledger: Ledger, id: Id): void
 }
 
-function table<const I extends readonly AbiParameter[], const R extends readonly AbiParameter[]>(
+function tableForm<const I extends readonly AbiParameter[], const R extends readonly AbiParameter[]>(
   number: number,
   name: string,
   id: I,
   record: R,
   structNames: Readonly<Record<string, string>> = {},
-): Table<FieldsOf<I>, FieldsOf<R>> {
+): TableForm<FieldsOf<I>, FieldsOf<R>> {
   const idFields: Fields<FieldsOf<I>> = compileFields(id)
   const recordFields: Fields<FieldsOf<R>> = compileFields(record, structNames)
-  const decode = (bytes: Uint8Array) => {
-    const value = recordFields.unpack(bytes)
-    assert(value, `record of ${name} is malformed: ${bytesToHex(bytes)}`)
-    return value
-  }
-  const form: RecordForm<FieldsOf<I>, FieldsOf<R>> = {
-    number,
-    name: nameBy(id),
-    packId: (value) => idFields.pack(value),
-    pack: (content) => recordFields.pack(content),
-    unpack: decode,
-  }
   return {
     number,
     name,
     id,
     record,
-    encodeId: form.packId,
-    decode,
+    encodeId: (value) => idFields.pack(value),
+    encode: (content) => recordFields.pack(content),
+    decode(bytes) {
+      const value = recordFields.unpack(bytes)
+      assert(value, `record of ${name} is malformed: ${bytesToHex(bytes)}`)
+      return value
+    },
+  }
+}
+
+function table<const I extends readonly AbiParameter[], const R extends readonly AbiParameter[]>(
+  ...parameters: Parameters<typeof tableForm<I, R>>
+): Table<FieldsOf<I>, FieldsOf<R>> {
+  const own = tableForm<I, R>(...parameters)
+  const { number, encodeId, encode, decode } = own
+  const form: RecordForm<FieldsOf<I>, FieldsOf<R>> = { number, name: nameBy(own.id), packId: encodeId, pack: encode, unpack: decode }
+  return {
+    ...own,
     get(ledger, value) {
       if (ledger.getDecoded) return ledger.getDecoded(form, value)
-      const bytes = ledger.get(number, form.packId(value))
+      const bytes = ledger.get(number, encodeId(value))
       return bytes && decode(bytes)
     },
     put: (ledger, value, content) => ledger.setDecoded(form, value, content),
@@ -145,8 +155,13 @@ export const credits = table(
     'bytes32 modelId, uint64 firstSeq, uint32 count, bytes32 receiptsRoot, bytes32 attributionRoot, uint64 promptTokens, uint64 outputTokens, uint96 fee, uint96 toContributors, uint32 epoch, uint64 atSec, bytes32 entriesHash, bytes32 drawsHash, address hotKey, uint16 protocolBps',
   ),
 )
-/** What an epoch's accounts earned, `EARNERS_PER_RECORD` neighbours a record: use `getEarned`, `setEarned` and `addEarnings`. */
-export const earnings = table(0x09, 'earnings', parseAbiParameters('uint32 epoch, uint32 group'), parseAbiParameters('uint96[] amounts'))
+/** What an epoch's accounts earned, sixteen neighbours a record: rules get and put it through execution/ledger/earnings.ts. */
+export const earnings = tableForm(
+  0x09,
+  'earnings',
+  parseAbiParameters('uint32 epoch, uint32 group'),
+  parseAbiParameters('uint96[] amounts'),
+)
 export const disputes = table(
   0x0a,
   'disputes',
@@ -246,60 +261,4 @@ export function addBalance(ledger: Ledger, account: Hex, amountWei: bigint): voi
   if (amountWei === 0n) return
   const known = getAccount(ledger, account)
   putAccount(ledger, account, { ...known, balance: known.balance + amountWei })
-}
-
-/** Neighbours by index whose earnings of an epoch are one record, so that a credit of many touches few records. */
-export const EARNERS_PER_RECORD = 16
-const NOTHING_EARNED: readonly bigint[] = Array.from({ length: EARNERS_PER_RECORD }, () => 0n)
-
-/** An account by its index, in an epoch. */
-export type Earner = { readonly account: number; readonly epoch: number }
-
-/** The record in which an account's earnings of an epoch stand, and their place among its amounts. */
-export function earningsAt({ account, epoch }: Earner): {
-  readonly id: { readonly epoch: number; readonly group: number }
-  readonly place: number
-} {
-  return { id: { epoch, group: Math.floor(account / EARNERS_PER_RECORD) }, place: account % EARNERS_PER_RECORD }
-}
-
-/** What an account has of an epoch's earnings, in wei. */
-export function getEarned(ledger: LedgerReader, earner: Earner): bigint {
-  const { id, place } = earningsAt(earner)
-  return earnings.get(ledger, id)?.amounts[place] ?? 0n
-}
-
-/** Says what an account has of an epoch's earnings; a record of nothing goes. */
-export function setEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
-  const { id, place } = earningsAt(earner)
-  const amounts = (earnings.get(ledger, id)?.amounts ?? NOTHING_EARNED).with(place, amountWei)
-  if (amounts.some((amount) => amount > 0n)) earnings.put(ledger, id, { amounts })
-  else earnings.delete(ledger, id)
-}
-
-/** Adds to what an account earned in an epoch. */
-export function addEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
-  if (amountWei > 0n) setEarned(ledger, earner, getEarned(ledger, earner) + amountWei)
-}
-
-/** Adds to what accounts earned in an epoch. The accounts ascend, so that each record is written once. */
-export function addEarnings(
-  ledger: Ledger,
-  epoch: number,
-  { accounts, amountsWei }: { readonly accounts: readonly number[]; readonly amountsWei: readonly bigint[] },
-): void {
-  for (let from = 0; from < accounts.length; ) {
-    const { id } = earningsAt({ account: accounts[from] ?? 0, epoch })
-    const first = id.group * EARNERS_PER_RECORD
-    const amounts = (earnings.get(ledger, id)?.amounts ?? NOTHING_EARNED).slice()
-    let next = from
-    for (; next < accounts.length; next++) {
-      const place = (accounts[next] ?? 0) - first
-      assert(place >= 0, 'accounts do not ascend')
-      if (place >= EARNERS_PER_RECORD) break
-      amounts[place] = (amounts[place] ?? 0n) + (amountsWei[next] ?? 0n)
-    }
-    earnings.put(ledger, id, { amounts })
-    from = next
-  }
 }

@@ -4,10 +4,11 @@
  * Spec: docs/spec/transactions.md#0x56-attributioncredit
  */
 import { bytesToHex, type Hex, hexToBytes, parseAbiItem, parseAbiParameters, zeroHash } from 'viem'
-import { BPS, type ChainParams, DOOR, ENTRY_WEI, LIMIT, NATIVE_GAS, TREASURY, TX_TYPE } from '../../genesis/params.ts'
+import { BPS, type ChainParams, DOOR, LIMIT, NATIVE_GAS, TREASURY, TX_TYPE } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { compileFields, type FieldsOf } from '../fields.ts'
 import { keccak256 } from '../keccak.ts'
+import { addEarned, addEntries, sumOfEntries } from '../ledger/earnings.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { fixMaturity } from '../ledger/maturity.ts'
 import * as tables from '../ledger/tables.ts'
@@ -168,17 +169,16 @@ type Window = { readonly fields: CreditFields; readonly worker: Worker; readonly
 
 /** Adds every part of the fee to somebody's earnings in the epoch of the block, and writes the credit's record. */
 function payOut(ledger: Ledger, context: NativeContext, { fields, worker, model, feeWei }: Window): Applied {
-  const { accounts, amountsGwei } = fields
+  const { accounts } = fields
   const given = tables.getCounters(ledger).accounts
   const unknown = accounts.find((account) => account === 0 || account > given)
   if (unknown !== undefined) return failure('unknownAccount', { account: unknown })
   const { protocolWei, workerWei, ownerWei, contributorsWei } = splitFee(feeWei, model, context.params)
-  const amountsWei = amountsGwei.map((amountGwei) => BigInt(amountGwei) * ENTRY_WEI)
-  const entriesWei = amountsWei.reduce((sum, amountWei) => sum + amountWei, 0n)
+  const entriesWei = sumOfEntries(fields)
   if (entriesWei > contributorsWei) return failure('poolExceeded', { pool: contributorsWei, got: entriesWei })
 
   const epoch = Number(context.timeSec / BigInt(context.params.epochSec))
-  tables.addEarnings(ledger, epoch, { accounts, amountsWei })
+  addEntries(ledger, epoch, fields)
   earn(ledger, TREASURY, epoch, protocolWei)
   earn(ledger, fields.worker, epoch, workerWei)
   earn(ledger, model.owner, epoch, ownerWei)
@@ -198,7 +198,7 @@ function earnPool(ledger: Ledger, { datanets }: Model, { epoch, poolWei }: { epo
 }
 
 function earn(ledger: Ledger, account: Hex, epoch: number, amountWei: bigint): void {
-  if (amountWei > 0n) tables.addEarned(ledger, { account: tables.indexOf(ledger, account), epoch }, amountWei)
+  if (amountWei > 0n) addEarned(ledger, { account: tables.indexOf(ledger, account), epoch }, amountWei)
 }
 
 type Paid = {

@@ -4,8 +4,9 @@
  */
 import { parseAbiItem, parseAbiParameters } from 'viem'
 import { DOOR, LIMIT, NATIVE_GAS, TX_TYPE } from '../../genesis/params.ts'
+import { getEarned, setEarned } from '../ledger/earnings.ts'
 import { maturityOf } from '../ledger/maturity.ts'
-import { addBalance, getAccount, getEarned, setEarned } from '../ledger/tables.ts'
+import { addBalance, getAccount } from '../ledger/tables.ts'
 import { defineNative, doorLog, failure, invalid, isStrictlyAscending } from './nativeType.ts'
 
 export const claimedEvent = parseAbiItem('event Claimed(address indexed account, uint96 amount)')

@@ -9,20 +9,10 @@ import { booksEvidence, DISPUTE_KIND } from '../../execution/disputes/evidence.t
 import { type DataPrice, dataPriceIn } from '../../execution/fee.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger } from '../../execution/laneRules.ts'
+import { EARNERS_PER_RECORD } from '../../execution/ledger/earnings.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { createLedger, type JournaledLedger } from '../../execution/ledger/ledger.ts'
-import {
-  accounts,
-  datanets,
-  disputes,
-  EARNERS_PER_RECORD,
-  earnings,
-  getAccount,
-  getSupply,
-  models,
-  uploads,
-  workers,
-} from '../../execution/ledger/tables.ts'
+import { accounts, datanets, disputes, earnings, getAccount, getSupply, models, uploads, workers } from '../../execution/ledger/tables.ts'
 import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
 import { VERDICT } from '../../execution/native/datanetReview.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'

@@ -15,7 +15,8 @@ import {
   GROUND,
   packEvidence,
 } from '../../../execution/disputes/evidence.ts'
-import { disputes, earnings, getAccount, getEarned, getSupply, putSupply, workers } from '../../../execution/ledger/tables.ts'
+import { getEarned } from '../../../execution/ledger/earnings.ts'
+import { disputes, earnings, getAccount, getSupply, putSupply, workers } from '../../../execution/ledger/tables.ts'
 import { creditDispute, disputedEvent } from '../../../execution/native/creditDispute.ts'
 import { encodeReceipt, receiptDigest, requestHash } from '../../../execution/receipt.ts'
 import { TREASURY } from '../../../genesis/params.ts'

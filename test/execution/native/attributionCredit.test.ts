@@ -4,12 +4,12 @@ import { concatHex, type Hex, keccak256, numberToHex, zeroHash } from 'viem'
 import { expect, test } from 'vitest'
 import { NO_DATA_PRICE } from '../../../execution/fee.ts'
 import { applyOperationToLedger } from '../../../execution/laneRules.ts'
+import { getEarned } from '../../../execution/ledger/earnings.ts'
 import {
   datanets,
   draws,
   getAccount,
   getCounters,
-  getEarned,
   getSupply,
   models,
   putAccount,

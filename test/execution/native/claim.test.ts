@@ -1,6 +1,7 @@
 /** 0x58 Claim. Spec: docs/spec/transactions.md#0x58-claim */
 import { expect, test } from 'vitest'
-import { addEarned, getAccount, getEarned, getSupply, putSupply } from '../../../execution/ledger/tables.ts'
+import { addEarned, getEarned } from '../../../execution/ledger/earnings.ts'
+import { getAccount, getSupply, putSupply } from '../../../execution/ledger/tables.ts'
 import { claim, claimedEvent } from '../../../execution/native/claim.ts'
 import { DOOR } from '../../../genesis/params.ts'
 import { ledgerValueWei, type MemoryLedger, readChanges, TEST_PARAMS } from '../../fakes/ledger.ts'

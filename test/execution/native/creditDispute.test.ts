@@ -4,17 +4,8 @@ import type { Hex } from 'viem'
 import { expect, test } from 'vitest'
 import { openLines } from '../../../execution/attribution/lines.ts'
 import { badLeafEvidence, booksEvidence, DISPUTE_KIND, packEvidence } from '../../../execution/disputes/evidence.ts'
-import {
-  disputes,
-  earnings,
-  getAccount,
-  getEarned,
-  getSupply,
-  putAccount,
-  putSupply,
-  setEarned,
-  workers,
-} from '../../../execution/ledger/tables.ts'
+import { getEarned, setEarned } from '../../../execution/ledger/earnings.ts'
+import { disputes, earnings, getAccount, getSupply, putAccount, putSupply, workers } from '../../../execution/ledger/tables.ts'
 import { claim } from '../../../execution/native/claim.ts'
 import { creditDispute } from '../../../execution/native/creditDispute.ts'
 import { DOOR, TREASURY } from '../../../genesis/params.ts'
