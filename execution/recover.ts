@@ -4,11 +4,12 @@
  */
 
 import secp256k1 from 'secp256k1'
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
+import { fromHex, toHex } from './hex.ts'
 import { keccak256 } from './keccak.ts'
 
 /** Half the order of the group. */
-const HALF_ORDER = hexToBytes('0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0')
+const HALF_ORDER = fromHex('0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0')
 
 export type Signature = { readonly yParity: 0 | 1; readonly r: Uint8Array; readonly s: Uint8Array }
 
@@ -47,7 +48,7 @@ export function isLowS(s: Uint8Array): boolean {
 export function recoverSignatory({ digest, signature }: SignedDigest): Signatory | undefined {
   if (!isLowS(signature.s)) return undefined
   const publicKey = recoverPublicKey(digest, signature)
-  return publicKey && { publicKey, address: bytesToHex(keccak256(publicKey).subarray(12)) }
+  return publicKey && { publicKey, address: toHex(keccak256(publicKey).subarray(12)) }
 }
 
 /** Address whose key signed the 32-byte hash, or undefined: no such key, or s above half the order. */

@@ -2,7 +2,7 @@
  * The memory that signatures travel in between threads: one place for each in a shared buffer, written by the main thread, answered in place by a
  * worker (node/recoverWorker.ts). In a place: digest 32 ‖ r 32 ‖ s 32 ‖ yParity 1 ‖ found 1 ‖ public key 64 ‖ address 20.
  */
-import { bytesToHex } from 'viem'
+import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { isLowS, recoverPublicKey, type Signatory, type SignedDigest } from '../execution/recover.ts'
 
@@ -49,6 +49,6 @@ export function readSlot(slots: Uint8Array, place: number): Signatory | undefine
   if (slots[at + AT.found] !== 1) return undefined
   return {
     publicKey: slots.slice(at + AT.publicKey, at + AT.address),
-    address: bytesToHex(slots.subarray(at + AT.address, at + SLOT_BYTES)),
+    address: toHex(slots.subarray(at + AT.address, at + SLOT_BYTES)),
   }
 }

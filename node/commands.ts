@@ -1,0 +1,209 @@
+/**
+ * The commands: words and environment → config → run; signals → stop. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a comparison found a difference.
+ * What the commands print for machines is documented in docs/cli.md and stays as it is.
+ */
+import { readFileSync } from 'node:fs'
+import { flushCompileCache } from 'node:module'
+import { createGenesisBlock } from '../execution/genesisBlock.ts'
+import { decodeGenesis } from '../genesis/genesis.ts'
+import { type CommandName, type ConfigOf, helpText, isCommand, parseConfig, UsageError } from './config.ts'
+import { type Devnet, startDevnet } from './devnet.ts'
+import { createLog, errorFacts, type Log, type LogLevel } from './log.ts'
+import type { NodeStatus } from './node.ts'
+import { startOperatorNode } from './operatorNode.ts'
+
+const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
+const CLIENT_VERSION = `tributary/0.1.0/${process.platform}-${process.arch}/node${process.versions.node}`
+
+/** Longest that taking down may last before the process ends all the same. */
+const CLOSE_MAX_MS = 15_000
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** Runs the command that the words are; answers the exit code. What goes wrong is said on stderr. */
+export async function runCommand([word, ...args]: readonly string[], environment: Environment): Promise<number> {
+  if (word === undefined || word === '--help' || word === '-h' || word === 'help') {
+    process.stdout.write(helpText())
+    return word === undefined ? 2 : 0
+  }
+  try {
+    if (!isCommand(word)) throw new UsageError(`there is no command ${word}\n\n${helpText()}`)
+    if (args.includes('--help') || args.includes('-h')) {
+      process.stdout.write(helpText(word))
+      return 0
+    }
+    return await run(word, args, environment)
+  } catch (error) {
+    process.stderr.write(`tributary: ${error instanceof UsageError ? error.message : errorFacts(error).error}\n`)
+    if (error instanceof Error && error.cause !== undefined) process.stderr.write(`  because: ${errorFacts(error.cause).error}\n`)
+    return error instanceof UsageError ? 2 : 1
+  }
+}
+
+async function run(command: CommandName, args: readonly string[], environment: Environment): Promise<number> {
+  switch (command) {
+    case 'devnet': {
+      const { config } = parseConfig('devnet', args, environment)
+      return runDevnet(config)
+    }
+    case 'node': {
+      const { config } = parseConfig('node', args, environment)
+      const log = openLog(config)
+      return untilStopped(
+        config.json,
+        (onFatal) => startOperatorNode({ config, clientVersion: CLIENT_VERSION, log, onFatal }),
+        (node) => ({
+          ready: { ready: true, rpc: node.rpcUrl, ws: node.wsUrl, l1: config.l1, p2p: node.p2p.join(',') },
+          status: () => node.status(),
+          close: () => node.close(),
+        }),
+      )
+    }
+    case 'verify': {
+      const { config } = parseConfig('verify', args, environment)
+      const { runVerify } = await import('./verify.ts')
+      return runVerify(config, print)
+    }
+    case 'demo': {
+      const { config } = parseConfig('demo', args, environment)
+      const { runDemo } = await import('./demo.ts')
+      return runDemo(config, print)
+    }
+    case 'bench': {
+      const { config, rest } = parseConfig('bench', args, environment)
+      const { runBench } = await import('./bench.ts')
+      return runBench(rest, config, print)
+    }
+    case 'genesis': {
+      const { config, rest } = parseConfig('genesis', args, environment)
+      return runGenesis(rest, config)
+    }
+  }
+}
+
+async function runDevnet(config: ConfigOf<'devnet'>): Promise<number> {
+  const log = openLog(config)
+  return untilStopped(
+    config.json,
+    (onFatal) => startDevnet({ config, clientVersion: CLIENT_VERSION, log, onFatal }),
+    (devnet) => {
+      if (!config.json) print(devnetText(devnet))
+      return {
+        ready: {
+          ready: true,
+          rpc: devnet.node.rpcUrl,
+          ws: devnet.node.wsUrl,
+          l1: devnet.l1Url,
+          p2p: devnet.node.p2p.join(','),
+          chainId: devnet.genesis.params.chainId,
+          accounts: devnet.accounts,
+          contracts: contractsOf(devnet),
+          dataDir: devnet.dataDir,
+        },
+        status: () => devnet.node.status(),
+        close: devnet.close,
+      }
+    },
+  )
+}
+
+type Running = { readonly ready: object; status(): NodeStatus; close(): Promise<void> }
+
+/** Starts something, shows how it goes, and takes it down on a signal or when it cannot go on. */
+async function untilStopped<T>(
+  json: boolean,
+  start: (onFatal: (error: unknown) => void) => Promise<T>,
+  describe: (started: T) => Running,
+): Promise<number> {
+  let stop: (code: number) => void = () => {}
+  const stopped = new Promise<number>((resolve) => {
+    stop = resolve
+  })
+  const onFatal = (error: unknown) => {
+    process.stderr.write(`tributary: ${errorFacts(error).error}\n`)
+    stop(1)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(0))
+  process.on('uncaughtException', onFatal)
+  process.on('unhandledRejection', onFatal)
+  const running = describe(await start(onFatal))
+  flushCompileCache() // now and not at the end, which is none in order if the process is killed
+  if (json) print(`${JSON.stringify(running.ready)}\n`)
+  const endStatus = showStatus(running, json)
+  const code = await stopped
+  endStatus()
+  const timer = setTimeout(() => process.exit(1), CLOSE_MAX_MS)
+  await running.close()
+  clearTimeout(timer)
+  return code
+}
+
+/** One live line in a terminal, a line a change elsewhere. */
+function showStatus({ status }: Running, json: boolean): () => void {
+  const live = process.stdout.isTTY === true && !json
+  let last = ''
+  const timer = setInterval(() => {
+    const { latest, safe, finalized, postedBytes, batches, checkpoints } = status()
+    const facts = { latest: Number(latest), safe: Number(safe), finalized: Number(finalized), postedBytes, batches, checkpoints }
+    const text = json
+      ? JSON.stringify({ status: facts })
+      : [
+          `latest ${latest} · safe ${safe} · finalized ${finalized}`,
+          `posted ${postedBytes.toLocaleString('en')} bytes in ${batches} batches · ${checkpoints} checkpoints`,
+        ].join(' · ')
+    if (text === last) return
+    last = text
+    print(live ? `\r\u001b[2K${text}` : `${text}\n`)
+  }, 1_000)
+  return () => {
+    clearInterval(timer)
+    if (live) print('\n')
+  }
+}
+
+function devnetText(devnet: Devnet): string {
+  const contracts = Object.entries(contractsOf(devnet)).map(([name, address]) => `  ${name.padEnd(18)} ${address}`)
+  const accounts = devnet.accounts.map(({ address, privateKey }) => `  ${address}  ${privateKey}`)
+  return [
+    '',
+    `L2 JSON-RPC   ${devnet.node.rpcUrl}   WebSocket ${devnet.node.wsUrl}   chain id ${devnet.genesis.params.chainId}`,
+    `L1 JSON-RPC   ${devnet.l1Url}   chain id ${devnet.genesis.l1.chainId}`,
+    `Peers         ${devnet.node.p2p.join(',')}`,
+    '',
+    'Contracts on L1',
+    ...contracts,
+    '',
+    'Accounts with 1,000,000 OPEN on each side of L2 (keys known to everyone: for play only)',
+    ...accounts,
+    '',
+    `Data in ${devnet.dataDir}. Ctrl-C stops everything. Try: npm run demo`,
+    '',
+    '',
+  ].join('\n')
+}
+
+function contractsOf({ genesis }: Devnet) {
+  const { openToken, portal, inbox, checkpointManager } = genesis.l1
+  return { openToken, portal, inbox, checkpointManager }
+}
+
+function runGenesis([file]: readonly string[], { json }: ConfigOf<'genesis'>): number {
+  if (file === undefined) throw new UsageError('name the genesis file: tributary genesis FILE')
+  const { hash, roots } = createGenesisBlock(decodeGenesis(readFileSync(file, 'utf8')))
+  print(
+    json
+      ? `${JSON.stringify({ hash, ...roots })}\n`
+      : `block 0       ${hash}\nEVM root      ${roots.evmRoot}\nledger root   ${roots.ledgerRoot}\n`,
+  )
+  return 0
+}
+
+function openLog(config: { readonly json: boolean; readonly 'log-level': string }): Log {
+  const level = LEVELS.find((known) => known === config['log-level'])
+  if (!level) throw new UsageError(`--log-level is one of ${LEVELS.join(', ')}`)
+  return createLog({ level, json: config.json, write: (line) => process.stderr.write(line) })
+}
+
+function print(text: string): void {
+  process.stdout.write(text)
+}
