@@ -4,8 +4,11 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { bytesToHex, type Hex, hexToBytes, isHex } from 'viem'
+import secp256k1 from 'secp256k1'
+import { bytesToHex, concatBytes, type Hex, hexToBytes, isHex } from 'viem'
 import { type BlsSecretKey, deriveSecretKey, publicKeyOf } from '../consensus/bls.ts'
+import { keccak256 } from '../execution/keccak.ts'
+import type { L1Signer } from '../settlement/l1Tx.ts'
 
 /** A key file is missing, or is none. */
 export class KeyError extends Error {
@@ -32,4 +35,22 @@ export function loadKeyMaterial(file: string, { create }: { readonly create: boo
 export function loadValidatorKey(directory: string, options: { readonly create: boolean }): ValidatorKey {
   const secret = deriveSecretKey(loadKeyMaterial(join(directory, 'validator.key'), options))
   return { secret, publicKey: publicKeyOf(secret) }
+}
+
+/** The address whose key these 32 bytes are. */
+export function addressOfKey(privateKey: Hex): Hex {
+  const publicKey = secp256k1.publicKeyCreate(hexToBytes(privateKey), false)
+  return bytesToHex(keccak256(publicKey.subarray(1)).subarray(12))
+}
+
+/** An account of ours as a transaction manager wants it: signatures are r 32 ‖ s 32 ‖ v 1 with v 27 or 28. */
+export function signerOf(privateKey: Hex): L1Signer {
+  const secret = hexToBytes(privateKey)
+  return {
+    address: addressOfKey(privateKey),
+    async sign({ hash }) {
+      const { signature, recid } = secp256k1.ecdsaSign(hexToBytes(hash), secret)
+      return bytesToHex(concatBytes([signature, Uint8Array.of(27 + recid)]))
+    },
+  }
 }

@@ -1,34 +1,27 @@
 /**
- * A node: builds the parts in order, joins their ports, takes them down in reverse. Nothing is decided here.
+ * A node: builds the parts in order, joins their ports, takes them down in reverse. Nothing is decided here. Answers come first: JSON-RPC listens as
+ * soon as the chain is open, and what moves the chain (node/engine.ts) is loaded behind it.
  */
 import { join } from 'node:path'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import { createValidatorSet, indexOfKey, type ValidatorSet } from '../consensus/validatorSet.ts'
-import { assert } from '../execution/assert.ts'
-import { createLedger } from '../execution/ledger/ledger.ts'
-import { getL1Info } from '../execution/ledger/tables.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import { createRpcServer } from '../rpc/server.ts'
-import { createKzg, type Kzg } from '../settlement/kzg.ts'
-import { createL1, type L1 } from '../settlement/l1.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
-import { createBatchThread } from './batchThread.ts'
 import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
 import type { rpcOptions } from './config.ts'
-import { createFollower } from './follower.ts'
-import { openJournal } from './journal.ts'
+import type { Engine } from './engine.ts'
 import { KeyError, type ValidatorKey } from './keys.ts'
-import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
+import type { L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
-import { createPeers, type PeersConfig } from './peers.ts'
+import type { PeersConfig } from './peers.ts'
 import { openPoolJournal, type PoolJournal } from './poolJournal.ts'
-import { createPoster } from './poster.ts'
 import { createRecoverPool } from './recoverPool.ts'
-import { createRpcChain, type NetworkView, type SettlementView } from './rpcChain.ts'
+import { createRpcChain, type SettlementView } from './rpcChain.ts'
 import { createSimulator } from './simulator.ts'
 import { openStore } from './store.ts'
-import { createValidator, type Validator } from './validator.ts'
 
 /** What a pool may hold. */
 const MEMPOOL_LIMITS = { txsMax: 65_536, bytesMax: 64 << 20, txsPerSenderMax: 4_096, nonceGapMax: 4_096, replacementPercent: 10 }
@@ -67,6 +60,18 @@ export type NodeStatus = {
 
 type Closer = () => Promise<void> | void
 
+const NOTHING_OF_L1: L1Status = {
+  head: undefined,
+  lastBatch: undefined,
+  lastFinalBatch: undefined,
+  finalizedNumber: 0n,
+  batches: 0,
+  postedBytes: 0,
+  checkpoints: 0,
+  checkpointed: 0n,
+  synced: false,
+}
+
 export type Node = {
   readonly rpcUrl: string
   readonly wsUrl: string
@@ -98,59 +103,51 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const poolJournal = openPoolJournal(chain, join(dataDir, 'pool', 'transactions'))
     closers.push(() => poolJournal.close())
     const simulator = await createSimulator({ store, params: genesis.params })
-    const l1 = openL1(options, createKzg())
-    await l1.check()
-    let onL1: (status: L1Status) => void = () => {}
-    const follower = createL1Follower({
-      l1,
-      from: genesis.l1.origin,
-      pollMs: options.l1.pollMs,
-      log: log.child('l1'),
-      onChange: (status) => onL1(status),
-      onFatal,
-    })
-    closers.push(() => follower.stop())
-    const engine = await openEngine(options, { chain, set, follower, closers })
-    const blocks = createBlocks(chain)
-    if (options.posting) {
-      const poster = createPoster({
-        chain,
-        l1,
-        batchThread: createBatchThread(join(dataDir, 'chain'), genesis.params),
-        follower,
-        log: log.child('poster'),
-        poster: options.poster,
-        submitter: options.submitter,
-        validatorSetHash: set.hash,
-        ...options.posting,
-        onFatal,
-      })
-      closers.push(() => poster.stop())
-    }
-    const settlement = createSettlementView({ chain, status: follower.status, publicL1Url: options.l1.publicUrl })
-    onL1 = settlement.update
+    let engine: Engine | undefined
+    const l1Status = () => engine?.l1Status() ?? NOTHING_OF_L1
+    const settlement = createSettlementView({ chain, status: l1Status, publicL1Url: options.l1.publicUrl })
+    const wake = () => engine?.wake()
     const rpcChain = createRpcChain({
       chain,
-      blocks,
+      blocks: createBlocks(chain),
       simulator,
       settlement,
       clientVersion: options.clientVersion,
-      wake: engine.wake,
-      network: engine.network,
+      wake,
+      network: () => engine?.network() ?? { peers: 0, highestBlock: undefined },
     })
     const server = await createRpcServer({ chain: rpcChain, ...options.rpc, log: log.child('rpc') })
     closers.push(() => server.close())
-    engine.start()
-    restorePool(poolJournal, { log, wake: engine.wake }).catch(onFatal)
+    const { openEngine } = await loadEngine()
+    const opened = await openEngine(options, { chain, set, closers, onL1: settlement.update })
+    engine = opened
+    opened.start()
+    restorePool(poolJournal, { log, wake }).catch(onFatal)
     const status = (): NodeStatus => {
-      const { batches, postedBytes, checkpoints } = follower.status()
+      const { batches, postedBytes, checkpoints } = l1Status()
       return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }
     }
-    return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: engine.addresses, status, close }
+    return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: opened.addresses, status, close }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/** Loads what answers do not need, a piece at a time: who asks meanwhile is answered in between. */
+async function loadEngine(): Promise<typeof import('./engine.ts')> {
+  const pieces = [
+    () => import('../settlement/l1.ts'),
+    () => import('./validator.ts'),
+    () => import('../p2p/pubsub.ts'),
+    () => import('../p2p/host.ts'),
+  ]
+  for (const load of pieces) {
+    await nextTurn()
+    await load()
+  }
+  await nextTurn()
+  return import('./engine.ts')
 }
 
 /** Takes up what waited when the last run ended, while the node runs already. */
@@ -158,89 +155,6 @@ async function restorePool(journal: PoolJournal, { log, wake }: { readonly log: 
   const restored = await journal.restore()
   log.info('pool restored', restored)
   wake()
-}
-
-/** What moves the head: a validator or a follower, and the peers of either. */
-type Engine = {
-  readonly addresses: readonly string[]
-  start(): void
-  /** Something waits for a block. */
-  wake(): void
-  network(): NetworkView
-}
-
-type EngineParts = { readonly chain: ChainState; readonly set: ValidatorSet; readonly follower: L1Follower; readonly closers: Closer[] }
-
-async function openEngine(options: NodeOptions, { chain, set, follower, closers }: EngineParts): Promise<Engine> {
-  const { key, dataDir, log, onFatal } = options
-  const validator = key && openValidator(options, { chain, set, key, follower, closers })
-  const observer = key
-    ? undefined
-    : createFollower({
-        chain,
-        set,
-        request: (request) => peers.request(request),
-        blame: (peer, why) => peers.blame(peer, why),
-        log: log.child('follower'),
-        nowMs: Date.now,
-        onFatal,
-      })
-  if (observer) closers.push(observer.stop)
-  const peers = await createPeers({
-    dataDir,
-    config: options.p2p,
-    chain,
-    set,
-    isValidator: key !== undefined,
-    log: log.child('p2p'),
-    onTransactions: () => validator?.wake(),
-    hasBlock: (number) => observer?.has(number) ?? number <= chain.head().header.number,
-    onFinalBlock: (final) => {
-      if (observer) observer.takeBlock(final)
-      else log.warn('others have a final block that this validator has not', { number: final.number, hash: final.hash })
-    },
-    onHeight: (number) => observer?.takeHeight(number),
-    onPeer: () => observer?.askNow(),
-  })
-  closers.push(peers.close)
-  if (observer) chain.onBlock(() => follower.passed(getL1Info(createLedger(chain.store.reader.ledgerRecord)).number))
-  return {
-    addresses: peers.addresses,
-    start() {
-      validator?.start()
-      observer?.start()
-    },
-    wake: () => validator?.wake(),
-    network() {
-      const highest = observer?.highest() ?? 0n
-      return { peers: peers.count(), highestBlock: highest > chain.head().header.number ? highest : undefined }
-    },
-  }
-}
-
-function openValidator(
-  { dataDir, genesis, log, onFatal }: NodeOptions,
-  { chain, set, key, follower, closers }: EngineParts & { readonly key: ValidatorKey },
-): Validator {
-  const self = set.validators[indexOfKey(set, key.publicKey) ?? -1]
-  assert(self, 'the key is of no validator')
-  const journal = openJournal(join(dataDir, 'consensus'))
-  closers.push(journal.close)
-  const { originLagBlocks } = genesis.params
-  const validator = createValidator({
-    chain,
-    set,
-    key,
-    feeRecipient: self.feeRecipient,
-    journal,
-    log: log.child('consensus'),
-    nowMs: Date.now,
-    nextOrigin: (current, timestampMs) => follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks }),
-    broadcast: () => {}, // a set of one has nobody to tell
-    onFatal,
-  })
-  closers.push(validator.stop)
-  return validator
 }
 
 /** The validators of the genesis file, as consensus takes them. Throws KeyError if they are no set. */
@@ -254,11 +168,6 @@ export function validatorSetOf(genesis: Genesis): ValidatorSet {
   const made = createValidatorSet(0, validators)
   if (!made.ok) throw new KeyError(`the validators of the genesis file are no set: ${made.code}`)
   return made.set
-}
-
-function openL1({ genesis, l1 }: NodeOptions, kzg: Kzg): L1 {
-  const { portal, inbox, checkpointManager, chainId } = genesis.l1
-  return createL1({ rpcUrl: l1.url, beaconUrls: l1.beaconUrls, chainId, addresses: { portal, inbox, checkpointManager }, kzg })
 }
 
 type SettlementOptions = {

@@ -6,11 +6,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bytesToHex, type Hex, isAddress } from 'viem'
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
-import { peerIdOf } from '../p2p/host.ts'
-import { findGenesis } from '../settlement/l1.ts'
 import { type ConfigOf, postingOptions, rpcOptions, UsageError } from './config.ts'
-import { signerOf } from './devnet.ts'
-import { loadKeyMaterial, loadValidatorKey } from './keys.ts'
+import { loadKeyMaterial, loadValidatorKey, signerOf } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
 
@@ -32,7 +29,7 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
   if (l1 === undefined) throw new UsageError('--l1 URL is required')
   if (dataDir === undefined) throw new UsageError('--data-dir DIR is required')
   const key = existsSync(join(dataDir, 'validator.key')) ? loadValidatorKey(dataDir, { create: false }) : undefined
-  const bootstrap = bootstrapOption(config.bootstrap)
+  const bootstrap = await bootstrapOption(config.bootstrap)
   if (!key && bootstrap.length === 0)
     throw new UsageError(`there is no validator.key in ${dataDir}: to follow the network instead, name a peer with --bootstrap MULTIADDR`)
   mkdirSync(dataDir, { recursive: true })
@@ -60,8 +57,10 @@ export function inboxOption(text: string | undefined): Hex | undefined {
   return text.toLowerCase() as Hex
 }
 
-function bootstrapOption(text: string | undefined): readonly string[] {
+async function bootstrapOption(text: string | undefined): Promise<readonly string[]> {
   const addresses = (text ?? '').split(',').filter((address) => address !== '')
+  if (addresses.length === 0) return []
+  const { peerIdOf } = await import('../p2p/host.ts')
   const wrong = addresses.find((address) => peerIdOf(address) === undefined)
   if (wrong !== undefined) throw new UsageError(`--bootstrap takes multiaddrs like /ip4/127.0.0.1/tcp/9600/p2p/ID, not ${wrong}`)
   return addresses
@@ -70,6 +69,7 @@ function bootstrapOption(text: string | undefined): readonly string[] {
 /** The folder's genesis file, or the one on L1, which is then kept in the folder. */
 async function loadGenesis(file: string, { l1, inbox }: { l1: string; inbox: Hex | undefined }): Promise<Genesis> {
   if (existsSync(file)) return decodeGenesis(readFileSync(file, 'utf8'))
+  const { findGenesis } = await import('../settlement/l1.ts')
   const published = await findGenesis({ rpcUrl: l1 }, inbox ? { inbox } : {})
   const text = new TextDecoder().decode(published.genesis)
   const genesis = decodeGenesis(text)

@@ -8,12 +8,13 @@ import type { Hex } from 'viem'
 import { decodeMessage } from '../consensus/message.ts'
 import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { encodeBlock } from '../execution/block.ts'
+import type { PoolTx } from '../execution/mempool.ts'
 import { transactionHash } from '../execution/native/native.ts'
 import { createGossip, type Verdict } from '../p2p/gossip.ts'
 import { createHost } from '../p2p/host.ts'
 import { createSync, type Sync } from '../p2p/sync.ts'
 import type { BlockNews, CertifiedBlock } from '../p2p/wire.ts'
-import { type ChainState, createQueue } from './chainState.ts'
+import { type ChainState, createQueue, type TxSource } from './chainState.ts'
 import { checkCommitment, checkFinal, type FinalBlock } from './follower.ts'
 import { loadKeyMaterial } from './keys.ts'
 import type { Log } from './log.ts'
@@ -101,11 +102,13 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
 
   const own = new Set<Hex>()
   const isAlone = isValidator && set.validators.length === 1
-  const stopSending = chain.onPending(({ hash, raw }, source) => {
+  const send = ({ hash, raw }: PoolTx, source: TxSource) => {
     if (isAlone || source === 'peer') return
     if (!gossip.sendTransaction(raw)) log.debug('too many transactions wait to be sent', { hash })
     if (own.size < RESEND_TXS_MAX) own.add(hash)
-  })
+  }
+  const stopSending = chain.onPending(send)
+  for (const tx of pool.all()) send(tx, 'client') // clients are served before there are peers
   const resendTimer = setInterval(() => {
     for (const hash of own) {
       const tx = pool.get(hash)

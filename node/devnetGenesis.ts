@@ -1,0 +1,112 @@
+/**
+ * A devnet's first start: the contracts on its L1, and the genesis file that names them, published there. Loaded where there is none yet.
+ */
+import { writeFileSync } from 'node:fs'
+import { bytesToHex, createWalletClient, defineChain, type Hex, http, publicActions, stringToBytes, stringToHex } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
+import { type Deployment, deployContracts } from '../contracts/deploy.ts'
+import { keccak256 } from '../execution/keccak.ts'
+import {
+  DEVNET_EVM_WEI,
+  DEVNET_KEYS,
+  DEVNET_LEDGER_WEI,
+  DEVNET_PARAMS,
+  DEVNET_POSTER_KEY,
+  DEVNET_SUBMITTER_KEY,
+} from '../genesis/devnet.ts'
+import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import { batchInboxAbi, openTokenAbi } from '../settlement/abi.ts'
+import { addressOfKey, type ValidatorKey } from './keys.ts'
+import type { Log } from './log.ts'
+
+/** Seconds from a checkpoint's submission until it is mature, on a devnet. */
+const CHALLENGE_WINDOW_SEC = 30
+
+type DevnetGenesisOptions = { readonly l1Url: string; readonly key: ValidatorKey; readonly log: Log }
+
+/** Deploys the contracts, makes a genesis file of what they are, publishes it, and writes it to `file` once L1 has included all of that. */
+export async function createDevnetGenesis(file: string, { l1Url, key, log }: DevnetGenesisOptions): Promise<Genesis> {
+  const deployer = privateKeyToAccount(firstKey())
+  const probe = createWalletClient({ transport: http(l1Url) }).extend(publicActions)
+  const chain = defineChain({
+    id: await probe.getChainId(),
+    name: 'L1',
+    nativeCurrency: { name: 'Ether', symbol: 'ETH', decimals: 18 },
+    rpcUrls: { default: { http: [l1Url] } },
+  })
+  const client = createWalletClient({ account: deployer, chain, transport: http(l1Url), pollingInterval: 200 }).extend(publicActions)
+  log.info('deploying the contracts', { l1: l1Url })
+  const deployment = await deployContracts(client, {
+    supplyHolder: deployer.address,
+    posters: [addressOfKey(DEVNET_POSTER_KEY)],
+    submitters: [addressOfKey(DEVNET_SUBMITTER_KEY)],
+    challengeWindowSec: CHALLENGE_WINDOW_SEC,
+  })
+  const accounts = DEVNET_KEYS.map((privateKey) => ({
+    address: addressOfKey(privateKey),
+    evmWei: DEVNET_EVM_WEI,
+    ledgerWei: DEVNET_LEDGER_WEI,
+  }))
+  // What genesis gives out on L2 stands in the portal on L1.
+  const backing = accounts.reduce((sum, { evmWei, ledgerWei }) => sum + evmWei + ledgerWei, 0n)
+  const { openToken, portal, inbox } = deployment
+  const sent = [await client.writeContract({ address: openToken, abi: openTokenAbi, functionName: 'transfer', args: [portal, backing] })]
+  const genesis = await makeGenesis({ client, chainId: chain.id, deployment, key, accounts })
+  const text = encodeGenesis(genesis)
+  sent.push(await client.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [stringToHex(text)] }))
+  await Promise.all(sent.map((hash) => included(client, hash)))
+  writeFileSync(file, text)
+  return genesis
+}
+
+type L1Client = {
+  getBlock(): Promise<{ number: bigint; hash: Hex; timestamp: bigint; baseFeePerGas: bigint | null; mixHash: Hex }>
+  getBlobBaseFee(): Promise<bigint>
+  waitForTransactionReceipt(parameters: { hash: Hex }): Promise<{ status: 'success' | 'reverted' }>
+}
+
+type GenesisParts = {
+  readonly client: L1Client
+  readonly chainId: number
+  readonly deployment: Deployment
+  readonly key: ValidatorKey
+  readonly accounts: Genesis['accounts']
+}
+
+async function makeGenesis({ client, chainId, deployment, key, accounts }: GenesisParts): Promise<Genesis> {
+  const origin = await client.getBlock()
+  const { openToken, portal, inbox, checkpointManager } = deployment
+  const address = bytesToHex(keccak256(stringToBytes(key.publicKey)).subarray(12))
+  return {
+    params: DEVNET_PARAMS,
+    timestampMs: Math.max(Date.now(), Number(origin.timestamp) * 1000),
+    l1: {
+      chainId,
+      openToken,
+      portal,
+      inbox,
+      checkpointManager,
+      origin: {
+        number: origin.number,
+        hash: origin.hash,
+        timestampSec: origin.timestamp,
+        baseFeeWei: origin.baseFeePerGas ?? 0n,
+        blobBaseFeeWei: await client.getBlobBaseFee(),
+        prevRandao: origin.mixHash,
+      },
+    },
+    validators: [{ address, blsPublicKey: key.publicKey, weight: 1, feeRecipient: address }],
+    accounts,
+  }
+}
+
+async function included(client: L1Client, hash: Hex): Promise<void> {
+  const { status } = await client.waitForTransactionReceipt({ hash })
+  if (status !== 'success') throw new Error(`L1 transaction ${hash} failed`)
+}
+
+function firstKey(): Hex {
+  const [key] = DEVNET_KEYS
+  if (!key) throw new Error('the devnet has no keys')
+  return key
+}
