@@ -38,6 +38,8 @@ type Coder = {
   readonly structs: ReadonlyMap<string, string>
   /** Length of the packed form, where every value has the same. */
   readonly fixedBytes: number | undefined
+  /** Whether values are numbers, of `fixedBytes` bytes each. */
+  readonly isNumber?: boolean
   toRlp(value: unknown): RlpItem
   fromRlp(cursor: Cursor): unknown
   packedBytes(value: unknown): number
@@ -233,10 +235,11 @@ function uintCoder(bits: number): Coder {
   const length = bits / 8
   const isSmall = bits <= 48
   const limit = 2n ** BigInt(bits)
+  const numberLimit = Number(limit)
   const read = isSmall ? readUint : readBigUint
   const write = (value: unknown, out: Uint8Array, at: number) => {
     if (typeof value === 'number') {
-      assert(value >= 0 && value < 2 ** bits, 'integer does not fit its field')
+      assert(value >= 0 && value < numberLimit, 'integer does not fit its field')
       writeUint(out, at, length, value)
       return
     }
@@ -247,6 +250,7 @@ function uintCoder(bits: number): Coder {
     typeName: `uint${bits}`,
     structs: NO_STRUCTS,
     fixedBytes: length,
+    isNumber: isSmall,
     toRlp: (value) => {
       const n = BigInt(value as number | bigint)
       return n === 0n ? new Uint8Array() : numberToBytes(n)
@@ -354,6 +358,7 @@ export function decodeUtf8(bytes: Uint8Array): string {
 
 function arrayCoder(item: Coder): Coder {
   const { fixedBytes } = item
+  const numberBytes = item.isNumber ? fixedBytes : undefined
   return {
     typeName: `${item.typeName}[]`,
     structs: item.structs,
@@ -377,6 +382,7 @@ function arrayCoder(item: Coder): Coder {
       assert(list.length <= PACKED_LENGTH_MAX, 'an array is longer than a field holds')
       writeUint(out, at, 2, list.length)
       let next = at + 2
+      if (numberBytes !== undefined) return writeNumbers(list as number[], out, { at: next, length: numberBytes, step: numberBytes })
       for (const one of list) next = item.pack(one, out, next)
       return next
     },
@@ -389,7 +395,8 @@ function arrayCoder(item: Coder): Coder {
     writeWord: (value, out, at) => {
       const list = value as unknown[]
       const words = new Uint8Array(list.length * 32)
-      for (let i = 0; i < list.length; i++) item.writeWord(list[i], words, i * 32)
+      if (numberBytes !== undefined) writeNumbers(list as number[], words, { at: 32 - numberBytes, length: numberBytes, step: 32 })
+      else for (let i = 0; i < list.length; i++) item.writeWord(list[i], words, i * 32)
       out.set(keccak256(words), at)
     },
   }
@@ -500,6 +507,28 @@ function writeUint(out: Uint8Array, at: number, length: number, value: number): 
     out[i] = rest
     rest >>>= 8
   }
+}
+
+/**
+ * Writes numbers of `length` bytes (at most 6), `step` bytes from one to the next, over anything; answers where one more would go. Credits have lists
+ * of hundreds, which one loop writes in a quarter of the time that a call for each takes.
+ */
+function writeNumbers(
+  values: readonly number[],
+  out: Uint8Array,
+  { at, length, step }: { readonly at: number; readonly length: number; readonly step: number },
+): number {
+  const view = new DataView(out.buffer, out.byteOffset, out.byteLength)
+  const limit = 2 ** (8 * length)
+  let next = at
+  for (const value of values) {
+    assert(typeof value === 'number' && value >= 0 && value < limit, 'integer does not fit its field')
+    if (length === 6) view.setUint16(next, value / 2 ** 32)
+    if (length === 4 || length === 6) view.setUint32(next + length - 4, value)
+    else writeUint(out, next, length, value)
+    next += step
+  }
+  return next
 }
 
 /** Writes an integer that fits `length` bytes, over anything. */

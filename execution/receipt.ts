@@ -35,8 +35,8 @@ export type InferenceReceipt = FieldsOf<typeof receiptParameters>
 
 const requestFields = compileFields(requestParameters)
 const receiptFields = compileFields(receiptParameters)
-const requestTypeHash = keccak256(stringToBytes(requestFields.encodeType('InferenceRequest')))
-const receiptTypeHash = keccak256(stringToBytes(receiptFields.encodeType('InferenceReceipt')))
+const hashOfRequest = structHasher('InferenceRequest', requestFields)
+const hashOfReceipt = structHasher('InferenceReceipt', receiptFields)
 
 /** Lengths of the packed forms. */
 export const REQUEST_BYTES = 188
@@ -64,22 +64,22 @@ export function decodeReceipt(bytes: Uint8Array): InferenceReceipt | undefined {
 
 /** Name of a request: its EIP-712 struct hash, the same on every chain. */
 export function requestHash(request: InferenceRequest): Hex {
-  return bytesToHex(structHash(requestTypeHash, requestFields, request))
+  return bytesToHex(hashOfRequest(request))
 }
 
 /** Name of a receipt: its EIP-712 struct hash, the same on every chain. */
 export function receiptId(receipt: InferenceReceipt): Hex {
-  return bytesToHex(structHash(receiptTypeHash, receiptFields, receipt))
+  return bytesToHex(hashOfReceipt(receipt))
 }
 
 /** What the client signs. Source: EIP-712. */
 export function requestDigest(request: InferenceRequest, chainId: number): Uint8Array {
-  return typedDataDigest(domainSeparator(chainId, VERIFIER.receipt), structHash(requestTypeHash, requestFields, request))
+  return typedDataDigest(domainSeparator(chainId, VERIFIER.receipt), hashOfRequest(request))
 }
 
 /** What the worker's hot key signs. Source: EIP-712. */
 export function receiptDigest(receipt: InferenceReceipt, chainId: number): Uint8Array {
-  return typedDataDigest(domainSeparator(chainId, VERIFIER.receipt), structHash(receiptTypeHash, receiptFields, receipt))
+  return typedDataDigest(domainSeparator(chainId, VERIFIER.receipt), hashOfReceipt(receipt))
 }
 
 /** What a request says of its prompt without showing it. The salt has 32 bytes. */
@@ -123,11 +123,14 @@ export function verifyInclusion({ root, index, count, signedId: id, path }: Incl
   return hash !== undefined && bytesToHex(hash) === root
 }
 
-function structHash<T>(typeHash: Uint8Array, fields: Fields<T>, value: T): Uint8Array {
+/** EIP-712's hashStruct of a type. Its encodeData is written for one value after another, and hashed in between. */
+function structHasher<T>(name: string, fields: Fields<T>): (value: T) => Uint8Array {
   const encodeData = new Uint8Array(32 + fields.wordsBytes)
-  encodeData.set(typeHash)
-  fields.writeWords(value, encodeData, 32)
-  return keccak256(encodeData)
+  encodeData.set(keccak256(stringToBytes(fields.encodeType(name))))
+  return (value) => {
+    fields.writeWords(value, encodeData, 32)
+    return keccak256(encodeData)
+  }
 }
 
 function commit(tag: number, salt: Uint8Array, payload: Uint8Array): Hex {

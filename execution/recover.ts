@@ -48,7 +48,7 @@ export function isLowS(s: Uint8Array): boolean {
 export function recoverSignatory({ digest, signature }: SignedDigest): Signatory | undefined {
   if (!isLowS(signature.s)) return undefined
   const publicKey = recoverPublicKey(digest, signature)
-  return publicKey && { publicKey, address: toHex(keccak256(publicKey).subarray(12)) }
+  return publicKey && { publicKey, address: toHex(keccak256(publicKey), 12) }
 }
 
 /** Address whose key signed the 32-byte hash, or undefined: no such key, or s above half the order. */

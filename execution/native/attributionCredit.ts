@@ -3,10 +3,11 @@
  * the worker, the model's owner, and the contributors whose records the outputs were attributed to. What it pays vests as earnings.
  * Spec: docs/spec/transactions.md#0x56-attributioncredit
  */
-import { bytesToHex, type Hex, hexToBytes, parseAbiItem, parseAbiParameters, zeroHash } from 'viem'
+import { type Hex, parseAbiItem, parseAbiParameters, zeroHash } from 'viem'
 import { BPS, type ChainParams, DOOR, LIMIT, NATIVE_GAS, TREASURY, TX_TYPE } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { compileFields, type FieldsOf } from '../fields.ts'
+import { fromHex, toHex } from '../hex.ts'
 import { keccak256 } from '../keccak.ts'
 import { addEarned, addEntries, sumOfEntries } from '../ledger/earnings.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -87,12 +88,12 @@ export const attributionCredit = defineNative({
 
 /** Hash of a credit's entries as they stand in its row, by which a proof against them is tied to the credit's record. */
 export function entriesHash(entries: { readonly accounts: readonly number[]; readonly amountsGwei: readonly number[] }): Hex {
-  return bytesToHex(keccak256(entryFields.pack(entries)))
+  return toHex(keccak256(entryFields.pack(entries)))
 }
 
 /** Hash of what a window drew from whom, in the order of its draws. */
 export function drawsHash(drawn: readonly { readonly client: Hex; readonly amount: bigint }[]): Hex {
-  return bytesToHex(keccak256(drawnFields.pack({ drawn })))
+  return toHex(keccak256(drawnFields.pack({ drawn })))
 }
 
 /** The parts of a fee, which add up to it exactly. In wei. Spec: docs/spec/transactions.md#0x56-attributioncredit */
@@ -118,14 +119,14 @@ function areDraws({ draws, worker }: CreditFields): boolean {
   if (draws.length === 0 || draws.length > LIMIT.drawsPerCredit) return false
   if (draws.some(({ amount, request }) => amount === 0n || request.worker !== worker)) return false
   if (new Set(draws.map(({ request }) => request.client)).size < draws.length) return false
-  return draws.every(({ signature }) => splitSignature(hexToBytes(signature)) !== undefined)
+  return draws.every(({ signature }) => splitSignature(fromHex(signature)) !== undefined)
 }
 
 /** The clients' requests with their signatures; none of them where one is no signature, which no client made. */
 function signedRequests({ draws }: CreditFields, chainId: number): SignedDigest[] {
   if (draws.length > LIMIT.drawsPerCredit) return []
   const signed = draws.flatMap(({ request, signature }) => {
-    const split = splitSignature(hexToBytes(signature))
+    const split = splitSignature(fromHex(signature))
     return split ? [{ digest: requestDigest(request, chainId), signature: split }] : []
   })
   return signed.length === draws.length ? signed : []

@@ -147,11 +147,11 @@ export function takeValue(ledger: Ledger, context: NativeContext, amountWei: big
 
 /** The log of a door's event. Indexed parameters are of static types. */
 export function doorLog(door: Hex, event: AbiEvent, args: Readonly<Record<string, unknown>>): Log {
-  const { topic0, indexed, rest } = layoutOf(event)
+  const { topic0, indexed, words: dataWords, rest } = layoutOf(event)
   const words = indexed.words(args)
   const topics = [topic0]
   for (let at = 0; at < words.length; at += 32) topics.push(toHex(words, at, at + 32))
-  return { address: door, topics, data: toHex(encodeEventData(rest, args)) }
+  return { address: door, topics, data: toHex(dataWords ? dataWords.words(args) : encodeEventData(rest, args)) }
 }
 
 /** A parameter in a log's data. `word`: writes its 32 bytes, if it is static; `toBytes`: the bytes of one of any length. */
@@ -162,7 +162,13 @@ type EventPart = {
   readonly toBytes: ((value: unknown) => Uint8Array) | undefined
 }
 
-type EventLayout = { readonly topic0: Hex; readonly indexed: Fields<FieldValues>; readonly rest: readonly EventPart[] }
+/** `words`: all of the data, where every parameter in it is static. */
+type EventLayout = {
+  readonly topic0: Hex
+  readonly indexed: Fields<FieldValues>
+  readonly words: Fields<FieldValues> | undefined
+  readonly rest: readonly EventPart[]
+}
 
 const layouts = new WeakMap<AbiEvent, EventLayout>()
 
@@ -170,10 +176,14 @@ function layoutOf(event: AbiEvent): EventLayout {
   const known = layouts.get(event)
   if (known) return known
   const indexed = event.inputs.filter((input) => input.indexed)
+  const others = event.inputs.filter((input) => !input.indexed)
+  const rest = others.map(toEventPart)
+  const isStatic = rest.every(({ word }) => word)
   const layout = {
     topic0: toEventSelector(event),
     indexed: compileFields(indexed) as unknown as Fields<FieldValues>,
-    rest: event.inputs.filter((input) => !input.indexed).map(toEventPart),
+    words: isStatic ? (compileFields(others) as unknown as Fields<FieldValues>) : undefined,
+    rest,
   }
   layouts.set(event, layout)
   return layout
