@@ -31,6 +31,8 @@ import { StoreError } from './store.ts'
 const CANDIDATES_MAX = 4
 /** Longest that building keeps everything else waiting, but for one transaction. */
 const TURN_MS = 10
+/** Signatures of submitted transactions that are being recovered at a time: a second of two threads' work. */
+const RECOVERING_MAX = 32_768
 /** Rejections after which a transaction may still run later: it stays in the pool. */
 const PASSING = new Set(['nonceTooHigh', 'feeTooLow', 'blockGasExceeded', 'blockBytesExceeded'])
 
@@ -95,6 +97,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   const blockListeners = new Set<(result: BlockResult) => void>()
   const pendingListeners = new Set<(tx: PoolTx, source: TxSource) => void>()
   const alone = createQueue()
+  let recovering = 0
   let head = headOf(store)
   /** Hash of the block after which the state in memory stands. */
   let standsAt = head.hash
@@ -148,15 +151,30 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
    * is the first, is somebody from whom the pool would take it.
    */
   async function recoverFrom(read: ReadTx): Promise<readonly (Signatory | undefined)[] | Rejection> {
-    const recoverAll = recover ?? (async (signed: readonly SignedDigest[]) => signed.map(recoverSignatory))
     const [own, ...others] = read.signed()
     if (!own) return []
-    const [sender] = await recoverAll([own])
+    const first = await recoverBounded([own])
+    if ('ok' in first) return first
+    const [sender] = first
     if (!sender) return invalid('badSignature')
-    if (others.length === 0) return [sender]
+    if (others.length === 0) return first
     const tx = read.sentBy(sender.address)
     const refused = tx.kind === 'deposit' ? undefined : pool.check(tx, poolAccounts, fees)
-    return refused ?? [sender, ...(await recoverAll(others))]
+    if (refused) return refused
+    const rest = await recoverBounded(others)
+    return 'ok' in rest ? rest : [sender, ...rest]
+  }
+
+  /** Blocks' signatures are recovered by the same threads: what is submitted may not keep those waiting for long. */
+  async function recoverBounded(signed: readonly SignedDigest[]): Promise<readonly (Signatory | undefined)[] | Rejection> {
+    if (!recover) return signed.map(recoverSignatory)
+    if (recovering + signed.length > RECOVERING_MAX) return invalid('poolFull', { signatures: recovering })
+    recovering += signed.length
+    try {
+      return await recover(signed)
+    } finally {
+      recovering -= signed.length
+    }
   }
 
   async function checkNow(block: Block): Promise<({ ok: true } & BlockResult) | Rejection> {

@@ -100,7 +100,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     closers.push(() => recoverPool.close())
     const { recover } = recoverPool
     const chain = await openChainState({ store, genesis, mempool: MEMPOOL_LIMITS, log: log.child('chain'), recover })
-    const poolJournal = openPoolJournal(chain, join(dataDir, 'pool', 'transactions'))
+    const poolJournal = openPoolJournal(chain, { path: join(dataDir, 'pool', 'transactions'), log })
     closers.push(() => poolJournal.close())
     const simulator = await createSimulator({ store, params: genesis.params })
     let engine: Engine | undefined

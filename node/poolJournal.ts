@@ -3,17 +3,20 @@
  * keeps is there after a kill, and what it loses its senders send again.
  * Form: length(uint32) ‖ crc32(uint32) ‖ the transaction's bytes, one after another; the first that is not whole ends the file.
  */
-import { closeSync, existsSync, ftruncateSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, ftruncateSync, mkdirSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { PoolTx } from '../execution/mempool.ts'
 import { LIMIT } from '../genesis/params.ts'
 import type { ChainState } from './chainState.ts'
+import { errorFacts, type Log } from './log.ts'
 
 const HEAD_BYTES = 8
 /** The file is written anew when it is this long, and so many times as long as what waits. */
 const REWRITE_BYTES_MIN = 1 << 20
 const REWRITE_FACTOR = 4
+/** So much of a file is read, whatever its length: twice what a full pool comes to before the file is written anew. */
+const READ_BYTES_MAX = 512 << 20
 /** Transactions read back at a time, so that calls and blocks come in between. */
 const RESTORED_AT_ONCE = 256
 
@@ -24,75 +27,118 @@ export type PoolJournal = {
   close(): Promise<void>
 }
 
-/** Opens or makes the file, and writes down from now on what enters the pool. Errors of the disk are thrown. */
-export function openPoolJournal(chain: Pick<ChainState, 'pool' | 'submit' | 'onPending' | 'onBlock'>, path: string): PoolJournal {
-  mkdirSync(dirname(path), { recursive: true })
-  const found = existsSync(path) ? decodeEntries(new Uint8Array(readFileSync(path))) : { raws: [], bytes: 0 }
-  const restored = new WeakSet<Uint8Array>(found.raws)
-  let file = openSync(path, existsSync(path) ? 'r+' : 'w+')
-  let length = found.bytes
-  ftruncateSync(file, length)
+/**
+ * Opens or makes the file, and writes down from now on what enters the pool. A disk that fails is told of once: from then on nothing is written down, and the
+ * node goes on, for whoever sent what waits can send it again.
+ */
+export function openPoolJournal(
+  chain: Pick<ChainState, 'pool' | 'submit' | 'onPending' | 'onBlock'>,
+  { path, log }: { readonly path: string; readonly log: Log },
+): PoolJournal {
+  let found: readonly Uint8Array[] = []
+  let file: number | undefined
+  let length = 0
   let waiting: Uint8Array[] = []
   let restoring = false
   let closed = false
   let slice: Promise<unknown> = Promise.resolve()
 
-  function write(bytes: Uint8Array): void {
+  function onDisk(work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      if (!isDiskError(error)) throw error
+      log.warn('the pool is written down no more', { path, ...errorFacts(error) })
+      const broken = file
+      file = undefined
+      waiting = []
+      if (broken !== undefined) closeSync(broken)
+    }
+  }
+
+  onDisk(() => {
+    mkdirSync(dirname(path), { recursive: true })
+    file = openSync(path, existsSync(path) ? 'r+' : 'w+')
+    const decoded = decodeEntries(readStart(file))
+    found = decoded.raws
+    length = decoded.bytes
+    ftruncateSync(file, length)
+  })
+  const restored = new WeakSet<Uint8Array>(found)
+
+  function write(to: number, bytes: Uint8Array): void {
     let written = 0
-    while (written < bytes.length) written += writeSync(file, bytes, written, bytes.length - written, length + written) // ends: writeSync writes or throws
+    while (written < bytes.length) written += writeSync(to, bytes, written, bytes.length - written, length + written) // ends: writeSync writes or throws
     length += bytes.length
   }
 
   function flush(): void {
+    if (file === undefined || waiting.length === 0) return
     const bytes = Buffer.concat(waiting)
     waiting = []
-    if (bytes.length > 0) write(bytes)
+    write(file, bytes)
   }
 
   /** Replaces the file by one of what waits. A kill in between leaves the old one. */
   function rewrite(txs: readonly PoolTx[]): void {
     const next = openSync(`${path}.next`, 'w+')
-    closeSync(file)
+    if (file !== undefined) closeSync(file)
     file = next
     length = 0
     waiting = []
-    write(Buffer.concat(txs.map((tx) => encodeEntry(tx.raw))))
+    write(next, Buffer.concat(txs.map((tx) => encodeEntry(tx.raw))))
     renameSync(`${path}.next`, path)
   }
 
   const stops = [
     chain.onPending((tx) => {
-      if (restored.has(tx.raw)) return
-      if (waiting.length === 0) setImmediate(flush)
+      if (file === undefined || restored.has(tx.raw)) return
+      if (waiting.length === 0) setImmediate(() => onDisk(flush))
       waiting.push(encodeEntry(tx.raw))
     }),
     chain.onBlock(() => {
-      if (restoring || length < REWRITE_BYTES_MIN) return
-      if (length > REWRITE_FACTOR * chain.pool.status().bytes) rewrite(chain.pool.all())
+      if (file === undefined || restoring || length < REWRITE_BYTES_MIN) return
+      if (length > REWRITE_FACTOR * chain.pool.status().bytes) onDisk(() => rewrite(chain.pool.all()))
     }),
   ]
 
   return {
     async restore() {
       restoring = true
+      const raws = found
+      found = []
       let taken = 0
-      for (let at = 0; at < found.raws.length && !closed; at += RESTORED_AT_ONCE) {
-        const submitted = Promise.all(found.raws.slice(at, at + RESTORED_AT_ONCE).map((raw) => chain.submit(raw, 'peer')))
+      for (let at = 0; at < raws.length && !closed; at += RESTORED_AT_ONCE) {
+        const submitted = Promise.all(raws.slice(at, at + RESTORED_AT_ONCE).map((raw) => chain.submit(raw, 'peer')))
         slice = submitted
         const results = await submitted
         taken += results.filter(({ ok }) => ok).length
       }
       restoring = false
-      return { taken, refused: found.raws.length - taken }
+      return { taken, refused: raws.length - taken }
     },
     async close() {
       closed = true
       await slice
       for (const stop of stops) stop()
-      flush()
-      closeSync(file)
+      onDisk(flush)
+      if (file !== undefined) closeSync(file)
+      file = undefined
     },
   }
+}
+
+/** The file's bytes as far as they are read at all. */
+function readStart(file: number): Uint8Array {
+  const bytes = new Uint8Array(Math.min(fstatSync(file).size, READ_BYTES_MAX))
+  let read = 0
+  for (let got = 1; got > 0 && read < bytes.length; read += got) got = readSync(file, bytes, read, bytes.length - read, read)
+  return bytes.subarray(0, read)
+}
+
+/** Whether the system refused something, and we did not ask for nonsense. */
+function isDiskError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error
 }
 
 /** One transaction as the file holds it. */

@@ -1,5 +1,5 @@
 /** What the thread makes of committed blocks is what L1 is to hold; a thread that dies is replaced, and its request fails as one that may be tried again. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
@@ -132,4 +132,18 @@ test('closed under a request: what it does is finished, and a new thread does wh
   expect(await underWay).toHaveLength(3)
   expect(await thread.measure(range)).toHaveLength(3)
   await expect(thread.measure({ ...range, lastBlock: 4n })).rejects.toMatchObject({ retryable: false, message: /block 4 is missing/ })
+})
+
+test('a thread that dies over its work fails the request as one to try again, each time anew, and nothing else', async () => {
+  const directory = mkdtempSync(join(tmpdir(), 'tributary-batch-'))
+  const file = join(directory, 'no store')
+  writeFileSync(file, 'a file')
+  closers.push(() => rmSync(directory, { recursive: true, force: true }))
+  const thread = createBatchThread(file, genesis.params)
+  closers.push(thread.close)
+  const range = { firstBlock: 1n, lastBlock: 1n, senders: [undefined] }
+  const asked = [thread.measure(range), thread.sidecar(new Uint8Array(10))]
+  const outcomes = await Promise.allSettled(asked)
+  for (const outcome of outcomes)
+    expect(outcome).toMatchObject({ status: 'rejected', reason: { name: 'BatchThreadError', retryable: true, cause: expect.any(Error) } })
 })

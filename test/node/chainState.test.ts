@@ -9,7 +9,7 @@ import { attributionCredit } from '../../execution/native/attributionCredit.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { requestDigest } from '../../execution/receipt.ts'
-import { recoverSignatory } from '../../execution/recover.ts'
+import { type RecoverAll, recoverSignatory } from '../../execution/recover.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { openChainState } from '../../node/chainState.ts'
 import { createLog } from '../../node/log.ts'
@@ -27,7 +27,7 @@ afterEach(async () => {
 })
 
 /** A chain, and `cost`: what becomes of a transaction and how many signatures were recovered for it. */
-async function start() {
+async function start(held?: Promise<void>) {
   const directory = mkdtempSync(join(tmpdir(), 'tributary-door-'))
   const store = await openStore(directory, { durable: false })
   closers.push(
@@ -36,12 +36,19 @@ async function start() {
   )
   const mempool = { txsMax: 100, bytesMax: 1 << 20, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
   let recovered = 0
-  const recover = async (signed: Parameters<typeof recoverSignatory>[0][]) => {
+  const answers = new Map<string, ReturnType<typeof recoverSignatory>>() // asked for often, found once
+  const recover: RecoverAll = async (signed) => {
     recovered += signed.length
-    return signed.map(recoverSignatory)
+    await held
+    return signed.map((one) => {
+      const key = toHex(one.digest) + toHex(one.signature.s)
+      if (!answers.has(key)) answers.set(key, recoverSignatory(one))
+      return answers.get(key)
+    })
   }
-  const chain = await openChainState({ store, genesis, mempool, log, recover: (signed) => recover([...signed]) })
+  const chain = await openChainState({ store, genesis, mempool, log, recover })
   return {
+    chain,
     async cost(raw: Uint8Array): Promise<[code: string, recovered: number]> {
       recovered = 0
       const result = await chain.submit(raw)
@@ -113,4 +120,20 @@ test('who could pay costs every signature once, whether they hold or not; what w
   expect(await cost(raw)).toEqual(['ok', 3])
   expect(await cost(raw)).toEqual(['alreadyKnown', 0])
   expect(await cost(await signed(WORKER, await manyDraws()))).toEqual(['replacementUnderpriced', 1])
+})
+
+test('more signatures than the threads get through in a second are not taken on, and it says when to come again', async () => {
+  let release = () => {}
+  const { chain } = await start(
+    new Promise((resolve) => {
+      release = resolve
+    }),
+  )
+  const raw = await signNative(WORKER, { type: transfer, fields: { kind: 0, to: addressOf(CLIENT), amount: 1n }, nonce: 0n, chainId })
+  const waiting = Array.from({ length: 32_768 }, () => chain.submit(raw))
+  expect(await chain.submit(raw)).toEqual({ ok: false, code: 'poolFull', invalid: true, signatures: 32_768 })
+  release()
+  const outcomes = await Promise.all(waiting)
+  expect(outcomes.filter(({ ok }) => ok)).toHaveLength(1)
+  expect(await chain.submit(raw)).toMatchObject({ code: 'alreadyKnown' })
 })

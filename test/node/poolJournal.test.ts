@@ -1,5 +1,5 @@
 /** What waits still waits after a restart, whatever the end of the file looks like. Spec: docs/spec/transactions.md#the-pool */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
+import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
@@ -7,6 +7,7 @@ import fc from 'fast-check'
 import { type Hex, hexToBytes } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterEach, expect, test } from 'vitest'
+import { LIMIT } from '../../genesis/params.ts'
 import { type ChainState, openChainState } from '../../node/chainState.ts'
 import { createLog } from '../../node/log.ts'
 import { decodeEntries, encodeEntry, openPoolJournal } from '../../node/poolJournal.ts'
@@ -48,11 +49,11 @@ const hashes = (chain: ChainState) => chain.pool.all().map(({ hash }) => hash)
 test('a pool comes back after a restart, without what was mined, and a damaged end costs only what stood there', async () => {
   const path = join(folder(), 'pool', 'transactions')
   const first = await openChain()
-  const journal = openPoolJournal(first, path)
+  const journal = openPoolJournal(first, { path, log })
   for (const nonce of [0, 1, 2]) expect(await first.submit(await sign(nonce))).toMatchObject({ ok: true })
   await setImmediate() // no close: as after a kill
   const second = await openChain()
-  const again = openPoolJournal(second, path)
+  const again = openPoolJournal(second, { path, log })
   expect(await again.restore()).toEqual({ taken: 3, refused: 0 })
   expect(hashes(second)).toEqual(hashes(first))
   const before = statSync(path).size
@@ -69,14 +70,14 @@ test('a pool comes back after a restart, without what was mined, and a damaged e
     origin: undefined,
   })
   expect(built.transactions).toHaveLength(3)
-  const cut = openPoolJournal(third, path)
+  const cut = openPoolJournal(third, { path, log })
   expect(await cut.restore()).toEqual({ taken: 2, refused: 0 })
   expect(await third.submit(await sign(2))).toMatchObject({ ok: true })
   await cut.close()
   expect(decodeEntries(new Uint8Array(readFileSync(path))).raws).toHaveLength(3)
   appendFileSync(path, Buffer.alloc(50, 7))
   const fourth = await openChain()
-  const last = openPoolJournal(fourth, path)
+  const last = openPoolJournal(fourth, { path, log })
   expect(await last.restore()).toEqual({ taken: 3, refused: 0 })
   await last.close()
 })
@@ -84,7 +85,7 @@ test('a pool comes back after a restart, without what was mined, and a damaged e
 test('a file that is mostly of what is gone is written anew', async () => {
   const path = join(folder(), 'transactions')
   const chain = await openChain()
-  const journal = openPoolJournal(chain, path)
+  const journal = openPoolJournal(chain, { path, log })
   const count = 24
   for (let nonce = 0; nonce < count; nonce++) expect(await chain.submit(await sign(nonce, 50_000))).toMatchObject({ ok: true })
   await setImmediate()
@@ -99,6 +100,77 @@ test('a file that is mostly of what is gone is written anew', async () => {
   await chain.submit(await sign(count))
   await journal.close()
   expect(decodeEntries(new Uint8Array(readFileSync(path))).raws.at(-1)).toEqual(await sign(count))
+})
+
+test('an entry twice is taken once, one that is none is refused, and one that claims to be longer than any transaction ends the file', async () => {
+  const path = join(folder(), 'transactions')
+  const [first, second] = [await sign(0), await sign(1)]
+  const oversized = Buffer.alloc(8)
+  oversized.writeUInt32BE(LIMIT.txBytes + 1, 0)
+  const garbage = Uint8Array.of(0x50, 1, 2, 3)
+  writeFileSync(path, Buffer.concat([...[first, first, garbage, second, second].map(encodeEntry), oversized, encodeEntry(await sign(2))]))
+  const chain = await openChain()
+  const journal = openPoolJournal(chain, { path, log })
+  expect(await journal.restore()).toEqual({ taken: 2, refused: 3 })
+  expect(chain.pool.all().map(({ raw }) => raw)).toEqual([first, second])
+  await journal.close()
+  expect(decodeEntries(new Uint8Array(readFileSync(path))).bytes).toBe(statSync(path).size)
+})
+
+test('a file whose bytes were flipped gives back what stands before the first of them', async () => {
+  const entries = await Promise.all([0, 1, 2, 3].map(async (nonce) => encodeEntry(await sign(nonce))))
+  const sizes = entries.map(({ length }) => length)
+  for (const broken of [0, 1, 2, 3]) {
+    const path = join(folder(), 'transactions')
+    const bytes = Buffer.concat(entries)
+    const at = sizes.slice(0, broken).reduce((sum, size) => sum + size, 0) + 20
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at)
+    writeFileSync(path, bytes)
+    const chain = await openChain()
+    const journal = openPoolJournal(chain, { path, log })
+    expect(await journal.restore()).toEqual({ taken: broken, refused: 0 })
+    await journal.close()
+  }
+})
+
+/** A log that keeps its warnings. */
+function warnings() {
+  const lines: string[] = []
+  return { lines, log: createLog({ level: 'warn', json: false, write: (line) => lines.push(line) }) }
+}
+
+test('where nothing can be written the chain goes on without a file, and says so once', async () => {
+  const blocked = join(folder(), 'file')
+  writeFileSync(blocked, 'not a folder')
+  for (const path of [join(blocked, 'transactions'), folder()]) {
+    const chain = await openChain()
+    const told = warnings()
+    const journal = openPoolJournal(chain, { path, log: told.log })
+    expect(await journal.restore()).toEqual({ taken: 0, refused: 0 })
+    expect(await chain.submit(await sign(0))).toMatchObject({ ok: true })
+    await setImmediate()
+    await journal.close()
+    expect(told.lines).toEqual([expect.stringContaining('written down no more')])
+  }
+})
+
+test('a folder that goes while the node runs costs the file alone', async () => {
+  const directory = folder()
+  const path = join(directory, 'pool', 'transactions')
+  const chain = await openChain()
+  const told = warnings()
+  const journal = openPoolJournal(chain, { path, log: told.log })
+  for (let nonce = 0; nonce < 24; nonce++) expect(await chain.submit(await sign(nonce, 50_000))).toMatchObject({ ok: true })
+  await setImmediate()
+  rmSync(join(directory, 'pool'), { recursive: true })
+  for (let timestampMs = genesis.timestampMs; chain.pool.size() > 0; ) {
+    timestampMs += 1_000
+    const { hash } = await chain.build({ budgetMs: 60_000, timestampMs, feeRecipient: addressOf(account), origin: undefined })
+    await chain.decide(hash, new Uint8Array())
+  }
+  expect(await chain.submit(await sign(24))).toMatchObject({ ok: true })
+  await journal.close()
+  expect(told.lines).toEqual([expect.stringContaining('written down no more')])
 })
 
 test('whatever the bytes, what is read was written whole', () =>
