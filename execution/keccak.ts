@@ -1,12 +1,32 @@
 /**
- * keccak256 for the hot path: hash-wasm's, about seven times as fast as the JavaScript one at 64 bytes.
+ * keccak256 for the hot path: a module of our own for what fits into its memory (execution/keccakWasm.ts), hash-wasm's for what is longer. At 64 bytes
+ * some fifteen times as fast as in JavaScript and twice as fast as hash-wasm's.
  * The digest is a fresh array with byteOffset 0, which @ethereumjs/vm's Bloom relies on.
  */
 import { createKeccak } from 'hash-wasm'
+import { BLOCK_BYTES, BLOCKS_MAX, INPUT_AT, keccakModule } from './keccakWasm.ts'
 
 const hasher = await createKeccak(256)
+/** What is used of WebAssembly, which Node and browsers both have and no type library here declares. */
+type Wasm = {
+  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object
+  readonly Instance: new (module: object) => { readonly exports: { readonly m: { readonly buffer: ArrayBuffer }; k(blocks: number): void } }
+}
+const { Module, Instance } = (globalThis as unknown as { readonly WebAssembly: Wasm }).WebAssembly
+const { m, k: hashBlocks } = new Instance(new Module(keccakModule())).exports
+const memory = new Uint8Array(m.buffer)
 
 /** keccak256 of the bytes: 32 bytes that nobody else holds. */
 export function keccak256(bytes: Uint8Array): Uint8Array {
-  return hasher.init().update(bytes).digest('binary')
+  const blocks = Math.floor(bytes.length / BLOCK_BYTES) + 1
+  if (blocks > BLOCKS_MAX) return hasher.init().update(bytes).digest('binary')
+  const from = INPUT_AT + bytes.length
+  const last = INPUT_AT + blocks * BLOCK_BYTES - 1
+  memory.set(bytes, INPUT_AT)
+  // Padding: a bit behind the input and one at the end of the block, which may be in one byte.
+  memory.fill(0, from, last + 1)
+  memory[from] = 0x01
+  memory[last] = (memory[last] ?? 0) | 0x80
+  hashBlocks(blocks)
+  return memory.slice(0, 32)
 }
