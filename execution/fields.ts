@@ -342,15 +342,40 @@ const bytesCoder = variableCoder('bytes', {
 })
 
 const stringCoder = variableCoder('string', {
-  lengthOf: (value) => stringToBytes(value as string).length,
-  toBytes: (value) => stringToBytes(value as string),
+  lengthOf: (value) => utf8Length(value as string),
+  toBytes: (value) => encodeUtf8(value as string),
   read: (bytes, from, to) => decodeUtf8(bytes.subarray(from, to)),
 })
 
+/** Names are short and mostly ASCII: those are done here, for a call of the platform's encoder costs more than all their letters. */
+const SHORT_LETTERS = 64
+const utf8Encoder = new TextEncoder()
+const utf8Decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+function isShortAscii(text: string): boolean {
+  if (text.length > SHORT_LETTERS) return false
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 0x7f) return false
+  return true
+}
+
+/** Length of the text in UTF-8, in bytes. */
+export function utf8Length(text: string): number {
+  return isShortAscii(text) ? text.length : utf8Encoder.encode(text).length
+}
+
+/** The text in UTF-8. */
+export function encodeUtf8(text: string): Uint8Array {
+  if (!isShortAscii(text)) return utf8Encoder.encode(text)
+  const bytes = new Uint8Array(text.length)
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i)
+  return bytes
+}
+
 /** The text that the bytes spell. Throws `Malformed` for bytes that are not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array): string {
+  if (bytes.length <= SHORT_LETTERS && bytes.every((byte) => byte < 0x80)) return String.fromCharCode(...bytes)
   try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
+    return utf8Decoder.decode(bytes)
   } catch {
     return malformed() // a fatal decoder throws for bytes that are not UTF-8, and for nothing else
   }

@@ -2,8 +2,9 @@
  * 0x51 DatanetCreate: opens a datanet, with the licence that every record in it is given under.
  * Spec: docs/spec/transactions.md#0x51-datanetcreate
  */
-import { parseAbiItem, parseAbiParameters, stringToBytes, zeroAddress } from 'viem'
+import { parseAbiItem, parseAbiParameters, zeroAddress } from 'viem'
 import { DOOR, LIMIT, TX_TYPE } from '../../genesis/params.ts'
+import { utf8Length } from '../fields.ts'
 import { datanets, getCounters, indexOf, putCounters } from '../ledger/tables.ts'
 import { defineNative, doorLog, invalid } from './nativeType.ts'
 
@@ -42,7 +43,7 @@ export const datanetCreate = defineNative({
   returns: parseAbiParameters('uint32 datanetId'),
 
   check({ name, licence, curator, joinPolicy }) {
-    const nameBytes = stringToBytes(name).length
+    const nameBytes = utf8Length(name)
     if (nameBytes === 0 || nameBytes > LIMIT.nameBytes) return invalid('badName', { nameBytes })
     if (hasUnknownLicenceBits(licence)) return invalid('badLicence', { licence })
     if (curator === zeroAddress) return invalid('badCurator')

@@ -3,8 +3,10 @@
  * modelId = keccak256(packed fields ‖ owner), so one manifest of one owner is one model.
  * Spec: docs/spec/transactions.md#0x54-modelregister
  */
-import { bytesToHex, concatBytes, type Hex, hexToBytes, parseAbiItem, parseAbiParameters, stringToBytes, zeroHash } from 'viem'
+import { type Hex, parseAbiItem, parseAbiParameters, zeroHash } from 'viem'
 import { BPS, DOOR, LIMIT, NATIVE_GAS, RECEIPT_TIER_MAX, TX_TYPE } from '../../genesis/params.ts'
+import { utf8Length } from '../fields.ts'
+import { toHex, writeHex } from '../hex.ts'
 import { keccak256 } from '../keccak.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { datanets, getCounters, indexOf, models, putCounters } from '../ledger/tables.ts'
@@ -30,7 +32,7 @@ export const modelRegister = defineNative({
   itemGas: (fields) => NATIVE_GAS.perDatanet * BigInt(fields.datanets.length),
 
   check(fields) {
-    const nameBytes = stringToBytes(fields.name).length
+    const nameBytes = utf8Length(fields.name)
     if (nameBytes === 0 || nameBytes > LIMIT.nameBytes) return invalid('badName', { nameBytes })
     if (fields.baseHash === zeroHash) return invalid('badBase')
     if (hasUnknownLicenceBits(fields.useFlags)) return invalid('badUseFlags', { useFlags: fields.useFlags })
@@ -63,7 +65,9 @@ export const modelRegister = defineNative({
 
 /** Id of the model that this owner registers with these fields. */
 export function modelIdOf(fields: FieldValues, owner: Hex): Hex {
-  return bytesToHex(keccak256(concatBytes([modelRegister.fields.pack(fields), hexToBytes(owner)])))
+  const preimage = new Uint8Array(modelRegister.fields.packedBytes(fields) + 20)
+  writeHex(owner, preimage, modelRegister.fields.packInto(fields, preimage, 0))
+  return toHex(keccak256(preimage))
 }
 
 type Snapshot = {

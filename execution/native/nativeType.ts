@@ -2,10 +2,10 @@
  * What a native transaction type is: its byte, its fields, its checks and its rule. One file here per type, one line in native.ts.
  * Adding a type: docs/spec/transactions.md, a file like transfer.ts, the line in native.ts, a rule table in test/execution/native/.
  */
-import { type AbiEvent, type AbiParameter, encodeAbiParameters, type Hex, padHex, stringToBytes, stringToHex, toEventSelector } from 'viem'
+import { type AbiEvent, type AbiParameter, type Hex, padHex, stringToHex, toEventSelector } from 'viem'
 import type { ChainParams } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
-import { compileFields, type Fields, type FieldsOf } from '../fields.ts'
+import { compileFields, encodeUtf8, type Fields, type FieldsOf } from '../fields.ts'
 import { fromHex, toHex } from '../hex.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
@@ -154,12 +154,11 @@ export function doorLog(door: Hex, event: AbiEvent, args: Readonly<Record<string
   return { address: door, topics, data: toHex(dataWords ? dataWords.words(args) : encodeEventData(rest, args)) }
 }
 
-/** A parameter in a log's data. `word`: writes its 32 bytes, if it is static; `toBytes`: the bytes of one of any length. */
+/** A parameter in a log's data. `word`: writes its 32 bytes, if it is static; `tail`: whole words of one of any length, its length first. */
 type EventPart = {
   readonly name: string
-  readonly parameter: AbiParameter
   readonly word: Fields<FieldValues> | undefined
-  readonly toBytes: ((value: unknown) => Uint8Array) | undefined
+  readonly tail: (value: unknown) => Uint8Array
 }
 
 /** `words`: all of the data, where every parameter in it is static. */
@@ -191,39 +190,46 @@ function layoutOf(event: AbiEvent): EventLayout {
 
 function toEventPart(parameter: AbiParameter): EventPart {
   const { name = '', type } = parameter
-  const isWord = type === 'address' || /^(uint|bytes)[0-9]+$/.test(type)
-  const toBytes = type === 'bytes' ? (value: unknown) => fromHex(value as Hex) : (value: unknown) => stringToBytes(value as string)
-  return {
-    name,
-    parameter,
-    word: isWord ? (compileFields([parameter]) as unknown as Fields<FieldValues>) : undefined,
-    toBytes: type === 'bytes' || type === 'string' ? toBytes : undefined,
-  }
+  if (isWord(type)) return { name, word: compileFields([parameter]) as unknown as Fields<FieldValues>, tail: () => new Uint8Array() }
+  if (type === 'bytes') return { name, word: undefined, tail: (value) => bytesTail(fromHex(value as Hex)) }
+  if (type === 'string') return { name, word: undefined, tail: (value) => bytesTail(encodeUtf8(value as string)) }
+  assert(type.endsWith('[]') && isWord(type.slice(0, -2)), 'events have words, bytes, strings and lists of words')
+  const item = compileFields([{ name: 'item', type: type.slice(0, -2) }]) as unknown as Fields<FieldValues>
+  return { name, word: undefined, tail: (value) => listTail(item, value as readonly unknown[]) }
 }
 
-/** ABI encoding: the words of static types are EIP-712's, those of any length stand behind with their place in front; viem encodes arrays. */
+function isWord(type: string): boolean {
+  return type === 'address' || /^(uint|bytes)[0-9]+$/.test(type)
+}
+
+function bytesTail(bytes: Uint8Array): Uint8Array {
+  const tail = new Uint8Array(32 + wholeWords(bytes.length))
+  writeUint32(tail, 28, bytes.length)
+  tail.set(bytes, 32)
+  return tail
+}
+
+function listTail(item: Fields<FieldValues>, list: readonly unknown[]): Uint8Array {
+  const tail = new Uint8Array(32 + list.length * 32)
+  writeUint32(tail, 28, list.length)
+  for (let i = 0; i < list.length; i++) item.writeWords({ item: list[i] }, tail, 32 + i * 32)
+  return tail
+}
+
+/** ABI encoding: the words of static types are EIP-712's, those of any length stand behind with their place in front. */
 function encodeEventData(parts: readonly EventPart[], args: Readonly<Record<string, unknown>>): Uint8Array {
-  if (parts.some(({ word, toBytes }) => !word && !toBytes)) {
-    const parameters = parts.map(({ parameter }) => parameter)
-    return fromHex(
-      encodeAbiParameters(
-        parameters,
-        parts.map(({ name }) => args[name]),
-      ),
-    )
-  }
-  const tails = parts.map(({ name, toBytes }) => toBytes?.(args[name]))
+  const tails = parts.map(({ name, tail }) => tail(args[name]))
   const headBytes = parts.length * 32
-  const out = new Uint8Array(tails.reduce((sum, tail) => sum + (tail ? 32 + wholeWords(tail.length) : 0), headBytes))
+  const out = new Uint8Array(tails.reduce((sum, tail) => sum + tail.length, headBytes))
   let next = headBytes
-  for (const [i, { word }] of parts.entries()) {
-    const tail = tails[i]
-    word?.writeWords(args, out, i * 32)
-    if (!tail) continue
-    writeUint32(out, i * 32 + 28, next)
-    writeUint32(out, next + 28, tail.length)
-    out.set(tail, next + 32)
-    next += 32 + wholeWords(tail.length)
+  for (let i = 0; i < parts.length; i++) {
+    const [word, tail] = [parts[i]?.word, tails[i]]
+    if (word) word.writeWords(args, out, i * 32)
+    else if (tail) {
+      writeUint32(out, i * 32 + 28, next)
+      out.set(tail, next)
+      next += tail.length
+    }
   }
   return out
 }

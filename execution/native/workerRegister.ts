@@ -2,8 +2,9 @@
  * 0x55 WorkerRegister: who serves inference: the hot key that signs its receipts, where it is reached, and its stake.
  * Spec: docs/spec/transactions.md#0x55-workerregister
  */
-import { parseAbiItem, parseAbiParameters, stringToBytes, zeroAddress, zeroHash } from 'viem'
+import { parseAbiItem, parseAbiParameters, zeroAddress, zeroHash } from 'viem'
 import { DOOR, LIMIT, TX_TYPE } from '../../genesis/params.ts'
+import { utf8Length } from '../fields.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { addBalance, getCounters, indexOf, putCounters, workers } from '../ledger/tables.ts'
 import { type Applied, defineNative, doorLog, failure, invalid, type NativeContext, takeValue } from './nativeType.ts'
@@ -27,7 +28,7 @@ export const workerRegister = defineNative({
   check({ action, hotKey, runtimeProfileHash, stake, endpoint }) {
     if (action > WORKER_ACTION.withdraw) return invalid('unknownAction', { action })
     if (action === WORKER_ACTION.register) {
-      const endpointBytes = stringToBytes(endpoint).length
+      const endpointBytes = utf8Length(endpoint)
       if (hotKey === zeroAddress) return invalid('badHotKey')
       if (endpointBytes === 0 || endpointBytes > LIMIT.endpointBytes) return invalid('badEndpoint', { endpointBytes })
       return undefined
