@@ -3,7 +3,7 @@
  * and what they led to is compared with what the header says.
  * Spec: docs/spec/block.md
  */
-import { concatBytes, type Hex, numberToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { applyTx, type Outcome } from './applyTx.ts'
 import { assert } from './assert.ts'
@@ -158,13 +158,8 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
 
 /** A receipt's bytes in the receipts trie. Source: EIP-2718. */
 export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logsBloom, logs }: Receipt): Uint8Array {
-  const body = encodeRlp([
-    succeeded ? Uint8Array.of(1) : new Uint8Array(),
-    cumulativeGasUsed === 0n ? new Uint8Array() : numberToBytes(cumulativeGasUsed),
-    logsBloom,
-    logs.map(({ address, topics, data }) => [address, topics, data]),
-  ])
-  return type === 0 ? body : concatBytes([Uint8Array.of(type), body])
+  const items = logs.map(({ address, topics, data }) => [address, topics, data])
+  return encodeRlp([succeeded ? 1n : 0n, cumulativeGasUsed, logsBloom, items], type === 0 ? undefined : type)
 }
 
 /** Decodes a block's transactions; the rejection of one has its index. */

@@ -10,7 +10,7 @@ import { attempt, type Cursor, malformed, takeRlpList, takeRlpString, takeRlpUin
 import { toHex } from './hex.ts'
 import { keccak256 } from './keccak.ts'
 import type { Log } from './native/nativeType.ts'
-import { encodeRlp, type RlpItem } from './rlp.ts'
+import { encodeRlp, type RlpItem, rlpBytes } from './rlp.ts'
 
 /** keccak256(rlp([])), keccak256(rlp('')) and sha256(''): what stands where Ethereum has something and we have nothing. */
 export const EMPTY_OMMERS_HASH: Hex = '0x1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347'
@@ -76,6 +76,11 @@ export function encodeHeader(header: Header): Uint8Array {
 /** A block's bytes. */
 export function encodeBlock({ header, transactions }: Block): Uint8Array {
   return encodeRlp([headerItems(header), transactions.map(toBodyItem), [], []])
+}
+
+/** Length of a block's bytes. */
+export function blockBytes({ header, transactions }: Block): number {
+  return rlpBytes([headerItems(header), transactions.map(toBodyItem), [], []])
 }
 
 /** The block that the bytes are, or undefined. Says nothing about its validity. */
@@ -182,11 +187,7 @@ const HEADER_BYTES: Readonly<Record<HeaderKind, number | undefined>> = {
 }
 
 function headerItems(header: Header): RlpItem[] {
-  return HEADER_FIELDS.map(([name]) => {
-    const value = header[name]
-    if (typeof value !== 'bigint') return value
-    return value === 0n ? new Uint8Array() : numberToBytes(value)
-  })
+  return HEADER_FIELDS.map(([name]) => header[name])
 }
 
 function readHeader(list: Cursor): Header {

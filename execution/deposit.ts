@@ -2,7 +2,6 @@
  * 0x7e Deposit: what L1 says happens on L2. Made by derivation, signed by nobody.
  * Wire: 0x7e ‖ rlp([sourceHash, from, to, mint, value, gas, isSystemTx, data]). Source: OP Stack specs, deposits.md; spec: docs/spec/block.md
  */
-import { RLP } from '@ethereumjs/rlp'
 import {
   bytesToHex,
   concatBytes,
@@ -18,6 +17,7 @@ import { DEPOSIT_GAS_COUNTED_MIN, DOOR, SYSTEM_SENDER, TX_TYPE } from '../genesi
 import { attempt, type Cursor, malformed, takeRlpList, takeRlpString, takeRlpUint } from './fields.ts'
 import { keccak256 } from './keccak.ts'
 import type { L1Info } from './ledger/tables.ts'
+import { encodeRlp } from './rlp.ts'
 
 export type Deposit = {
   readonly sourceHash: Hex
@@ -42,17 +42,7 @@ const ledgerDepositAbi = parseAbi(['function transfer(uint8 kind, address to, ui
 /** A deposit's bytes. */
 export function encodeDeposit(deposit: Deposit): Uint8Array {
   const { sourceHash, from, to, mintWei, valueWei, gas, isSystem, data } = deposit
-  const list = RLP.encode([
-    hexToBytes(sourceHash),
-    hexToBytes(from),
-    to ? hexToBytes(to) : new Uint8Array(),
-    toRlpUint(mintWei),
-    toRlpUint(valueWei),
-    toRlpUint(gas),
-    toRlpUint(isSystem ? 1n : 0n),
-    hexToBytes(data),
-  ])
-  return concatBytes([Uint8Array.of(TX_TYPE.deposit), list])
+  return encodeRlp([sourceHash, from, to ?? '0x', mintWei, valueWei, gas, isSystem ? 1n : 0n, data], TX_TYPE.deposit)
 }
 
 /** The deposit that the bytes are, or undefined. */
@@ -133,8 +123,4 @@ function decodeCall<const A extends typeof l1InfoAbi | typeof ledgerDepositAbi>(
 
 function exactHex(bytes: Uint8Array, length: number): Hex {
   return bytes.length === length ? bytesToHex(bytes) : malformed()
-}
-
-function toRlpUint(value: bigint): Uint8Array {
-  return value === 0n ? new Uint8Array() : numberToBytes(value)
 }

@@ -10,10 +10,11 @@
  * Values are viem's: number up to 48 bits, else bigint; addresses and bytesN lowercase hex; bytes hex; structs objects.
  * Spec: docs/spec/transactions.md#native-wire-form, docs/spec/batch.md#rows, docs/spec/ledger.md#tables
  */
-import { type AbiParameter, type AbiParameterToPrimitiveType, numberToBytes, stringToBytes } from 'viem'
+import { type AbiParameter, type AbiParameterToPrimitiveType, type Hex, stringToBytes } from 'viem'
 import { assert } from './assert.ts'
 import { fromHex, hexBytes, toHex, writeHex } from './hex.ts'
 import { keccak256 } from './keccak.ts'
+import type { RlpItem } from './rlp.ts'
 
 /** The object that a list of named parameters describes. */
 export type FieldsOf<P extends readonly AbiParameter[]> = {
@@ -27,8 +28,6 @@ export type Cursor = { readonly bytes: Uint8Array; at: number; readonly end: num
 class Malformed extends Error {
   override readonly name = 'Malformed'
 }
-
-type RlpItem = Uint8Array | RlpItem[]
 
 /** Coders write into arrays that are there and tell positions apart by numbers: an array a value would cost more than what is done with it. */
 type Coder = {
@@ -251,10 +250,7 @@ function uintCoder(bits: number): Coder {
     structs: NO_STRUCTS,
     fixedBytes: length,
     isNumber: isSmall,
-    toRlp: (value) => {
-      const n = BigInt(value as number | bigint)
-      return n === 0n ? new Uint8Array() : numberToBytes(n)
-    },
+    toRlp: (value) => BigInt(value as number | bigint),
     fromRlp: (cursor) => {
       const from = skipRlpUint(cursor, bits)
       return read(cursor.bytes, from, cursor.at)
@@ -283,7 +279,7 @@ function fixedBytesCoder(typeName: string, length: number): Coder {
     typeName,
     structs: NO_STRUCTS,
     fixedBytes: length,
-    toRlp: (value) => fromHex(value as string),
+    toRlp: (value) => value as Hex,
     fromRlp: (cursor) => {
       const from = skipRlpString(cursor)
       return cursor.at - from === length ? toHex(cursor.bytes, from, cursor.at) : malformed()

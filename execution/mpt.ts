@@ -8,6 +8,7 @@ import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex } from 'viem'
 import { assert } from './assert.ts'
 import { keccak256 } from './keccak.ts'
+import { writeRlp } from './rlp.ts'
 
 /** keccak256(rlp('')): the root of an empty trie. */
 export const EMPTY_ROOT: Uint8Array = keccak256(Uint8Array.of(0x80))
@@ -201,11 +202,23 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
  */
 export function orderedRoot(items: readonly Uint8Array[]): Uint8Array {
   if (items.length === 0) return EMPTY_ROOT
-  const entries = items.map((value, index): Entry => ({ path: toNibbles(RLP.encode(index)), value }))
+  const entries = items.map((value, index): Entry => ({ path: indexPath(index), value }))
   // Of keys from 0 up, rlp(0) = 0x80 alone is out of order: it stands behind those of one byte, before those of two.
   const [zero, ...rest] = entries
   const sorted = zero ? [...rest.slice(0, 127), zero, ...rest.slice(127)] : []
   return keccak256(encodeEntries({ entries: sorted, from: 0, to: sorted.length, depth: 0 }))
+}
+
+/** Nibbles of rlp(index). */
+function indexPath(index: number): Uint8Array {
+  if (index < 0x80) return Uint8Array.of(index === 0 ? 8 : index >> 4, index & 15)
+  let bytes = 1
+  for (let rest = index >>> 8; rest > 0; rest >>>= 8) bytes++
+  const path = new Uint8Array(2 + 2 * bytes)
+  path[0] = 8
+  path[1] = bytes
+  for (let at = path.length - 1, rest = index; at > 1; at--, rest >>>= 4) path[at] = rest & 15
+  return path
 }
 
 type Entry = { readonly path: Uint8Array; readonly value: Uint8Array }
@@ -217,7 +230,7 @@ type Range = { readonly entries: readonly Entry[]; readonly from: number; readon
 function encodeEntries({ entries, from, to, depth }: Range): Uint8Array {
   const [first, last] = [entries[from], entries[to - 1]]
   assert(first && last, 'a node holds something')
-  if (first === last) return encodeList([encodeString(compactPath(first.path.subarray(depth), true)), encodeString(first.value)])
+  if (first === last) return encodeLeaf(first.path.subarray(depth), first.value)
   const shared = commonLength(first.path.subarray(depth), last.path, depth) // sorted: what first and last share, all share
   if (shared > 0) {
     const below = refer(encodeEntries({ entries, from, to, depth: depth + shared }))
@@ -234,9 +247,18 @@ function encodeEntries({ entries, from, to, depth }: Range): Uint8Array {
   return encodeList([...children, EMPTY_STRING])
 }
 
+/** Where a leaf's encoding is written that is hashed before the next one is: an array of its own would cost as much as the hash. Grows to the longest. */
+let leafBytes = new Uint8Array(4_096)
+
+function encodeLeaf(path: Uint8Array, value: Uint8Array): Uint8Array {
+  const most = value.length + path.length + 16
+  if (leafBytes.length < most) leafBytes = new Uint8Array(2 * most)
+  return leafBytes.subarray(0, writeRlp([compactPath(path, true), value], leafBytes))
+}
+
 /** How a node stands in the one above it: an encoding below 32 bytes itself, else its hash. */
 function refer(encoding: Uint8Array): Uint8Array {
-  return encoding.length < 32 ? encoding : encodeString(keccak256(encoding))
+  return encoding.length < 32 ? encoding.slice() : encodeString(keccak256(encoding))
 }
 
 function wasChanged(child: Child | undefined): boolean {

@@ -1,34 +1,45 @@
 /**
- * RLP, written in two passes: how long, then the bytes, each once into the one array. The library joins arrays at every level, which takes three
- * times as long for a receipt. Reading is execution/fields.ts's and the library's.
+ * RLP, written from its end: how long it is in all, then the bytes, each once into the one array, and every list's head when what is in it has been
+ * written, so that nothing is measured twice. The library joins arrays at every level, which takes three times as long for a receipt.
+ * Reading is execution/fields.ts's and the library's.
  * Source: Ethereum Yellow Paper, appendix B.
  */
 import type { Hex } from 'viem'
 import { assert } from './assert.ts'
-import { hexBytes, writeHex } from './hex.ts'
+import { fromHex, hexBytes, writeHex } from './hex.ts'
 
-/** A string of bytes, as such or in hex, or a list of such things. */
-export type RlpItem = Uint8Array | Hex | readonly RlpItem[]
+/** A string of bytes, as such or in hex, an integer, or a list of such things. */
+export type RlpItem = Uint8Array | Hex | bigint | readonly RlpItem[]
 
-/** The encoding of an item. */
-export function encodeRlp(item: RlpItem): Uint8Array {
-  const out = new Uint8Array(lengthOf(item))
-  write(out, 0, item)
+/** The encoding of an item; with a type, behind that byte. */
+export function encodeRlp(item: RlpItem, type?: number): Uint8Array {
+  const from = type === undefined ? 0 : 1
+  const out = new Uint8Array(from + rlpBytes(item))
+  if (type !== undefined) out[0] = type
+  const start = writeBefore(out, out.length, item)
+  assert(start === from, 'an item is as long as it was measured')
   return out
 }
 
-function lengthOf(item: RlpItem): number {
+/** Writes an item's encoding from the beginning of an array that has room for it; answers its length. */
+export function writeRlp(item: RlpItem, out: Uint8Array): number {
+  const length = rlpBytes(item)
+  writeBefore(out, length, item)
+  return length
+}
+
+/** Length of an item's encoding. */
+export function rlpBytes(item: RlpItem): number {
   if (typeof item === 'string') return isHexItself(item) ? 1 : headLength(hexBytes(item)) + hexBytes(item)
+  if (typeof item === 'bigint') return isUintItself(item) ? 1 : 1 + uintLength(item)
   if (item instanceof Uint8Array) return isItself(item) ? 1 : headLength(item.length) + item.length
-  const length = payloadLength(item)
+  let length = 0
+  for (let i = 0; i < item.length; i++) length += rlpBytes(item[i] ?? EMPTY)
   return headLength(length) + length
 }
 
-function payloadLength(list: readonly RlpItem[]): number {
-  let length = 0
-  for (const item of list) length += lengthOf(item)
-  return length
-}
+/** What is there in place of an item that cannot be missing. */
+const EMPTY = new Uint8Array()
 
 /** A single byte below 0x80 stands for itself. */
 function isItself(bytes: Uint8Array): boolean {
@@ -39,29 +50,61 @@ function isHexItself(hex: Hex): boolean {
   return hex.length === 4 && hex.charCodeAt(2) < 0x38 // the letter 8
 }
 
+function isUintItself(value: bigint): boolean {
+  return value > 0n && value < 0x80n
+}
+
+/** Bytes of an integer without leading zeros: none for 0. */
+function uintLength(value: bigint): number {
+  assert(value >= 0n, 'only integers from 0 on have an encoding')
+  if (value > Number.MAX_SAFE_INTEGER) return (value.toString(16).length + 1) >> 1
+  let length = 0
+  for (let rest = Number(value); rest >= 1; rest /= 0x100) length++
+  return length
+}
+
 function headLength(length: number): number {
   assert(length < 2 ** 32, 'nothing is that long')
   return length < 56 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : length < 0x1000000 ? 4 : 5
 }
 
-/** Writes the item at `at`; answers where the next one goes. */
-function write(out: Uint8Array, at: number, item: RlpItem): number {
+/** Writes the item so that it ends at `end`; answers where it begins. */
+function writeBefore(out: Uint8Array, end: number, item: RlpItem): number {
   if (typeof item === 'string') {
-    return writeHex(item, out, isHexItself(item) ? at : writeHead(out, at, { offset: 0x80, length: hexBytes(item) }))
+    const from = end - hexBytes(item)
+    writeHex(item, out, from)
+    return isHexItself(item) ? from : writeHeadBefore(out, from, 0x80, end - from)
+  }
+  if (typeof item === 'bigint') {
+    const from = writeUintBefore(out, end, item)
+    return isUintItself(item) ? from : writeHeadBefore(out, from, 0x80, end - from)
   }
   if (item instanceof Uint8Array) {
-    const from = isItself(item) ? at : writeHead(out, at, { offset: 0x80, length: item.length })
+    const from = end - item.length
     out.set(item, from)
-    return from + item.length
+    return isItself(item) ? from : writeHeadBefore(out, from, 0x80, item.length)
   }
-  let next = writeHead(out, at, { offset: 0xc0, length: payloadLength(item) })
-  for (const one of item) next = write(out, next, one)
-  return next
+  let from = end
+  for (let i = item.length - 1; i >= 0; i--) from = writeBefore(out, from, item[i] ?? EMPTY)
+  return writeHeadBefore(out, from, 0xc0, end - from)
 }
 
-function writeHead(out: Uint8Array, at: number, { offset, length }: { readonly offset: number; readonly length: number }): number {
-  const head = headLength(length)
-  out[at] = head === 1 ? offset + length : offset + 54 + head
-  for (let i = head - 1, rest = length; i > 0; i--, rest = Math.floor(rest / 0x100)) out[at + i] = rest % 0x100
-  return at + head
+function writeUintBefore(out: Uint8Array, end: number, value: bigint): number {
+  if (value > Number.MAX_SAFE_INTEGER) {
+    const digits = value.toString(16)
+    const bytes = fromHex(`0x${digits.length % 2 === 0 ? '' : '0'}${digits}`)
+    out.set(bytes, end - bytes.length)
+    return end - bytes.length
+  }
+  let from = end
+  for (let rest = Number(value); rest >= 1; rest = Math.floor(rest / 0x100)) out[--from] = rest % 0x100
+  return from
+}
+
+/** Writes the head of a string (`offset` 0x80) or list (0xc0) of this length before it; answers where the head begins. */
+function writeHeadBefore(out: Uint8Array, end: number, offset: number, length: number): number {
+  const from = end - headLength(length)
+  out[from] = end - from === 1 ? offset + length : offset + 54 + end - from
+  for (let at = end - 1, rest = length; at > from; at--, rest = Math.floor(rest / 0x100)) out[at] = rest % 0x100
+  return from
 }

@@ -4,12 +4,12 @@
  * [L1 base fee, L1 blob base fee, scalar, blob scalar], or nothing where bytes cost nothing; blooms are made again.
  */
 import { RLP } from '@ethereumjs/rlp'
-import { bytesToString, numberToBytes, stringToBytes } from 'viem'
+import { bytesToString } from 'viem'
 import { assert } from './assert.ts'
 import type { Receipt } from './block.ts'
 import { bloomOf } from './bloom.ts'
 import { type DataPrice, dataPriceOf, NO_DATA_PRICE } from './fee.ts'
-import { type Cursor, takeRlpList, takeRlpString } from './fields.ts'
+import { type Cursor, encodeUtf8, takeRlpList, takeRlpString } from './fields.ts'
 import { toHex } from './hex.ts'
 import type { Log } from './native/nativeType.ts'
 import { encodeRlp } from './rlp.ts'
@@ -19,18 +19,18 @@ type Item = Uint8Array | Item[]
 /** A block's receipts as they are kept. */
 export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
   const price = receipts.find(({ dataFee }) => dataFee)?.dataFee?.price
-  const prices = price ? [price.l1BaseFeeWei, price.l1BlobBaseFeeWei, price.baseFeeScalar, price.blobBaseFeeScalar].map(uint) : []
+  const prices = price ? [price.l1BaseFeeWei, price.l1BlobBaseFeeWei, price.baseFeeScalar, price.blobBaseFeeScalar] : []
   return encodeRlp([
     prices,
     receipts.map(({ type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs, dataFee }) => [
-      uint(BigInt(type)),
-      uint(succeeded ? 1n : 0n),
-      uint(cumulativeGasUsed),
-      uint(gasUsed),
+      BigInt(type),
+      succeeded ? 1n : 0n,
+      cumulativeGasUsed,
+      gasUsed,
       contractAddress ?? '0x',
-      stringToBytes(failureCode ?? ''),
+      encodeUtf8(failureCode ?? ''),
       logs.map(({ address, topics, data }) => [address, topics, data]),
-      ...(dataFee ? [uint(BigInt(dataFee.bytes)), uint(dataFee.feeWei)] : []),
+      ...(dataFee ? [BigInt(dataFee.bytes), dataFee.feeWei] : []),
     ]),
   ])
 }
@@ -93,10 +93,6 @@ function toPrice([baseFee, blobBaseFee, scalar, blobScalar]: readonly Item[]): D
 function toLog(item: Item): Log {
   const [address, topics, data] = item as [Uint8Array, Uint8Array[], Uint8Array]
   return { address: toHex(address), topics: topics.map((topic) => toHex(topic)), data: toHex(data) }
-}
-
-function uint(value: bigint): Uint8Array {
-  return value === 0n ? new Uint8Array() : numberToBytes(value)
 }
 
 function toUint(item: Item | undefined): bigint {

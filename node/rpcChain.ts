@@ -1,6 +1,6 @@
 /** The port of rpc/, answered from the store, the pool and the followers of this node. */
 import { type Hex, hexToBytes } from 'viem'
-import { type Block, encodeBlock } from '../execution/block.ts'
+import { type Block, blockBytes } from '../execution/block.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
@@ -33,11 +33,11 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
   const { store, pool, poolAccounts, genesis } = chain
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
 
-  /** Sizes of blocks, which are encoded to be counted: once each, since every look-up of a transaction reads its block. */
+  /** Sizes of blocks, which are counted once each, since every look-up of a transaction reads its block. */
   const sizes = new WeakMap<Block, number>()
 
   function sizeOf(block: Block): number {
-    const size = sizes.get(block) ?? encodeBlock(block).length
+    const size = sizes.get(block) ?? blockBytes(block)
     sizes.set(block, size)
     return size
   }

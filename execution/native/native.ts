@@ -2,7 +2,7 @@
  * The table of native types, and what all of them share: wire form, signing hash, packed form, gas.
  * Wire: type(1) ‖ rlp([chainId, nonce, maxFee, …fields, yParity, r, s]). Spec: docs/spec/transactions.md#native-wire-form
  */
-import { concatHex, encodeAbiParameters, type Hex, numberToBytes, parseAbiParameters, stringToBytes, toFunctionSelector } from 'viem'
+import { concatHex, encodeAbiParameters, type Hex, parseAbiParameters, stringToBytes, toFunctionSelector } from 'viem'
 import { NATIVE_GAS } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
@@ -86,19 +86,9 @@ export function decodeNative(raw: Uint8Array): SignedNative | undefined {
 
 /** The wire form. */
 export function encodeNative({ type, chainId, nonce, maxFeeWei, fields, signature }: SignedNative): Uint8Array {
-  const list = encodeRlp([
-    toRlpUint(BigInt(chainId)),
-    toRlpUint(nonce),
-    toRlpUint(maxFeeWei),
-    ...type.fields.toRlp(fields),
-    toRlpUint(BigInt(signature.yParity)),
-    trimZeros(signature.r),
-    trimZeros(signature.s),
-  ])
-  const raw = new Uint8Array(list.length + 1)
-  raw[0] = type.byte
-  raw.set(list, 1)
-  return raw
+  const head = [BigInt(chainId), nonce, maxFeeWei]
+  const signed = [BigInt(signature.yParity), trimZeros(signature.r), trimZeros(signature.s)]
+  return encodeRlp([...head, ...type.fields.toRlp(fields), ...signed], type.byte)
 }
 
 /** Members that every signed message has before those of its type. */
@@ -177,10 +167,6 @@ export function doorCallData({ type, fields }: { readonly type: NativeType; read
 /** Hash of a transaction of any kind: keccak256 of its serialized bytes. */
 export function transactionHash(raw: Uint8Array): Hex {
   return toHex(keccak256(raw))
-}
-
-function toRlpUint(value: bigint): Uint8Array {
-  return value === 0n ? new Uint8Array() : numberToBytes(value)
 }
 
 function trimZeros(bytes: Uint8Array): Uint8Array {

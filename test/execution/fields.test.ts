@@ -1,5 +1,5 @@
 /** One description of fields, its forms against those who make the same forms: RLP, packed bytes, EIP-712. Spec: docs/spec/transactions.md */
-import { RLP } from '@ethereumjs/rlp'
+import { type Input, RLP } from '@ethereumjs/rlp'
 import fc from 'fast-check'
 import {
   bytesToHex,
@@ -126,7 +126,7 @@ function decodeRlp(bytes: Uint8Array): Values | undefined {
 test('RLP is that of viem and @ethereumjs, and comes back as it was', () => {
   fc.assert(
     fc.property(values, (v) => {
-      const encoded = RLP.encode(fields.toRlp(v))
+      const encoded = RLP.encode(fields.toRlp(v) as Input)
       const nested = [
         ...members(v).map(int),
         ...[v.who, v.root, v.tag, v.blob, stringToHex(v.name)],
@@ -197,7 +197,7 @@ test('encodeType names the structs once and in the order of their names, extra m
 test('RLP and packed bytes cut anywhere are malformed', () => {
   fc.assert(
     fc.property(values, (v) => {
-      const encoded = RLP.encode(fields.toRlp(v))
+      const encoded = RLP.encode(fields.toRlp(v) as Input)
       const packed = fields.pack(v)
       for (let end = 0; end < encoded.length; end++) expect(decodeRlp(encoded.subarray(0, end))).toBeUndefined()
       for (let end = 0; end < packed.length; end++) expect(fields.unpack(packed.subarray(0, end))).toBeUndefined()
@@ -213,7 +213,7 @@ test('arbitrary bytes are a value that encodes to the same bytes, or malformed',
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
       const list = attempt(() => takeRlpList({ bytes, at: 0, end: bytes.length }))
       const fromRlp = list && attempt(() => few.fromRlp(list))
-      if (list && fromRlp && list.at === bytes.length) expect(RLP.encode(few.toRlp(fromRlp))).toEqual(bytes)
+      if (list && fromRlp && list.at === bytes.length) expect(RLP.encode(few.toRlp(fromRlp) as Input)).toEqual(bytes)
       const unpacked = few.unpack(bytes)
       if (unpacked) expect(few.pack(unpacked)).toEqual(bytes)
     }),

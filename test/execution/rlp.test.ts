@@ -2,7 +2,7 @@ import { RLP } from '@ethereumjs/rlp'
 import fc from 'fast-check'
 import { bytesToHex } from 'viem'
 import { expect, test } from 'vitest'
-import { encodeRlp, type RlpItem } from '../../execution/rlp.ts'
+import { encodeRlp, type RlpItem, writeRlp } from '../../execution/rlp.ts'
 
 const { item } = fc.letrec<{ item: RlpItem }>((tie) => ({
   item: fc.oneof({ depthSize: 'small' }, fc.uint8Array({ maxLength: 70 }), fc.array(tie('item'), { maxLength: 6 })),
@@ -22,6 +22,20 @@ test('hex stands for the bytes that it says', () => {
       expect(encodeRlp([bytesToHex(bytes), bytes])).toEqual(RLP.encode([bytes, bytes]))
     }),
   )
+})
+
+test('an integer stands for its bytes without leading zeros', () => {
+  const edges = [0n, 1n, 0x7fn, 0x80n, 0xffn, 0x100n, 2n ** 53n - 1n, 2n ** 53n, 2n ** 64n - 1n, 2n ** 256n - 1n]
+  for (const value of edges) expect(encodeRlp([value])).toEqual(RLP.encode([value]))
+  fc.assert(fc.property(fc.bigInt({ min: 0n, max: 2n ** 256n - 1n }), (value) => Buffer.compare(encodeRlp(value), RLP.encode(value)) === 0))
+  expect(() => encodeRlp(-1n)).toThrow()
+})
+
+test('a type stands before the item, and an item can be written into an array that is there', () => {
+  expect(encodeRlp([1n], 0x52)).toEqual(Uint8Array.of(0x52, 0xc1, 0x01))
+  const out = new Uint8Array(8).fill(0xee)
+  expect(writeRlp(['0x80', []], out)).toBe(4)
+  expect(out).toEqual(Uint8Array.of(0xc3, 0x81, 0x80, 0xc0, 0xee, 0xee, 0xee, 0xee))
 })
 
 test('every length of a string and of a list has the head that the library gives it', () => {
