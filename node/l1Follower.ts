@@ -17,6 +17,10 @@ import { errorFacts } from './log.ts'
 
 /** L1 blocks read in one tick at most. */
 const BLOCKS_PER_TICK = 64n
+/** Blocks without a batch that are kept before L1 is asked if they are final. */
+const BLOCKS_KEPT_MAX = 64
+/** After a new head the next one is waited for as long as these many polls at most. */
+const PAUSE_POLLS_MAX = 4
 
 type Seen = {
   readonly block: L1Block
@@ -78,6 +82,8 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   let head: L1Block | undefined
   /** The block up to which everything was read, when the last reading ended. */
   let readTo: Hex | undefined
+  /** The last look found another head than the one before. */
+  let isNew = false
   let finalizedNumber = 0n
   let lastFinalBatch: L1Batch | undefined
   let synced = false
@@ -130,7 +136,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     }
     const to = blocks.at(-1)
     if (!to) return false
-    const [deposits, batches, checkpoints] = await Promise.all([l1.deposits(first, to), l1.batches(first, to), l1.checkpoints(first, to)])
+    const { deposits, batches, checkpoints } = await l1.events(first, to)
     const of = <T extends { readonly l1Block: L1Ref }>(items: readonly T[], block: L1Block) =>
       items.filter((item) => item.l1Block.hash === block.hash)
     chain.push(
@@ -152,10 +158,9 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   }
 
   async function readFinalized(): Promise<void> {
-    const finalized = await l1.blockByTag('finalized').catch((error: unknown) => {
-      if (error instanceof L1Error && error.kind === 'retry') return undefined // an L1 that is younger than its finality has none
-      throw error
-    })
+    // Asked where it may matter: a batch may have become final, or there is something to let go.
+    const isBatchOpen = chain.some(({ block, batches }) => batches.length > 0 && block.number > finalizedNumber)
+    const finalized = isBatchOpen || chain.length > BLOCKS_KEPT_MAX ? await finalBlock() : undefined
     if (finalized && finalized.number > finalizedNumber) finalizedNumber = finalized.number
     // Every time: L1 may have made blocks final before we had read them.
     for (const { block, batches } of chain) if (block.number <= finalizedNumber) lastFinalBatch = batches.at(-1) ?? lastFinalBatch
@@ -163,10 +168,19 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     if (kept > 0) Object.assign(behind, chain.splice(0, kept).reduce(addTotals, behind))
   }
 
+  /** Undefined on an L1 that is younger than its finality. */
+  function finalBlock(): Promise<L1Block | undefined> {
+    return l1.blockByTag('finalized').catch((error: unknown) => {
+      if (error instanceof L1Error && error.kind === 'retry') return undefined
+      throw error
+    })
+  }
+
   async function read(): Promise<void> {
     if (chain.length === 0) await start()
     head = await l1.blockByTag('latest')
-    if (readTo === head.hash) return // nothing is new, and what is final moves with the head
+    isNew = readTo !== head.hash
+    if (!isNew) return // what is final moves with the head
     // Ends: each pass reads further or steps back, and a head that runs away is for the next tick.
     for (let pass = 0; pass < 256 && (await advance()); pass++);
     const last = chain.at(-1)
@@ -188,11 +202,19 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     }
   }
 
+  /** Until the next look: where the head is new, until its successor is nearly due; where it is late, a poll. */
+  function pauseMs(): number {
+    const [before, last] = chain.slice(-2)
+    if (!isNew || !before || !last || last.block.hash !== head?.hash) return options.pollMs
+    const intervalMs = Number(last.block.timestampSec - before.block.timestampSec) * 1_000
+    return Math.min(Math.max(options.pollMs, intervalMs - options.pollMs), PAUSE_POLLS_MAX * options.pollMs)
+  }
+
   function schedule(): void {
     if (stopped) return
     timer = setTimeout(() => {
       running = tick().finally(schedule)
-    }, options.pollMs)
+    }, pauseMs())
   }
 
   running = tick().finally(schedule)

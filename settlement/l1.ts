@@ -1,12 +1,12 @@
 /**
- * L1, asked and told: the only file of this room that does I/O. JSON-RPC through viem, blobs through the beacon API.
+ * L1, asked and told: with settlement/l1Http.ts below it the only file of this room that does I/O. JSON-RPC, most of it through viem; blobs through the beacon API.
  * What a rollup block depends on is pinned to the hash of an L1 block, and every failure is an `L1Error` that says what helps.
  */
 import {
   BaseError,
-  BlockNotFoundError,
   bytesToHex,
   createPublicClient,
+  custom,
   decodeErrorResult,
   decodeFunctionData,
   formatLog,
@@ -14,12 +14,12 @@ import {
   type Hex,
   HttpRequestError,
   hexToBytes,
-  http,
   isHex,
   numberToHex,
   type PublicClient,
   parseEventLogs,
   ResponseBodyTooLargeError,
+  type RpcLog,
   RpcRequestError,
   type RpcTransactionRequest,
   TimeoutError,
@@ -33,6 +33,7 @@ import { BLOB_BYTES, decodeBlobs } from './blob.ts'
 import { blobDataHash, callDataHash } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
 import { L1Error, type L1ErrorKind, type L1Refusal } from './l1Error.ts'
+import { createL1Http, type L1Question } from './l1Http.ts'
 import {
   type L1Batch,
   type L1Checkpoint,
@@ -78,6 +79,9 @@ export type L1Block = L1Ref & {
   readonly prevRandao: Hex
 }
 
+/** What blocks hold for us, each list in log order. */
+export type L1Events = { readonly deposits: L1Deposit[]; readonly batches: L1Batch[]; readonly checkpoints: L1Checkpoint[] }
+
 /** What the inbox's next batch has to follow. `accumulator` is zero until the genesis file is published. */
 export type InboxState = { readonly accumulator: Hex; readonly batchCount: bigint; readonly lastBlock: bigint }
 
@@ -91,11 +95,13 @@ export type PublishedGenesis = { readonly genesis: Uint8Array; readonly hash: He
 export type L1 = {
   /** Holds the endpoint against the configuration: chain id, and code at every address. Throws kind `stop`. */
   check(): Promise<void>
-  blockByTag(tag: 'latest' | 'safe' | 'finalized'): Promise<L1Block>
+  blockByTag(tag: BlockTag): Promise<L1Block>
   /** Undefined above the head. */
   blockByNumber(number: bigint): Promise<L1Block | undefined>
   /** The block itself, if it is canonical; else throws kind `reset`. */
   canonicalBlock(ref: L1Ref): Promise<L1Block>
+  /** What a range of blocks holds for us, asked for at once. */
+  events(fromNumber: bigint, to: L1Ref): Promise<L1Events>
   /** In log order. */
   deposits(fromNumber: bigint, to: L1Ref): Promise<L1Deposit[]>
   /** In log order, without payloads. */
@@ -122,9 +128,16 @@ export function createL1(options: L1Options): L1 {
   const { portal, inbox, checkpointManager } = options.addresses
   return {
     check: () => checkEndpoint(rpc, options),
-    blockByTag: async (tag) => (await readBlock(rpc, { blockTag: tag })) ?? fail('retry', `L1 has no ${tag} block yet`),
-    blockByNumber: (blockNumber) => readBlock(rpc, { blockNumber }),
+    blockByTag: async (tag) => (await readBlock(rpc, tag)) ?? fail('retry', `L1 has no ${tag} block yet`),
+    blockByNumber: (number) => readBlock(rpc, number),
     canonicalBlock: (ref) => canonicalBlock(rpc, ref),
+    events: async (from, to) => {
+      const logs = await readEvents(rpc, { addresses: [portal, inbox, checkpointManager], from, to })
+      const of = (address: Hex, topic?: Hex) =>
+        logs.filter((log) => lower(log.address) === lower(address) && (!topic || log.topics[0] === topic))
+      const [batches, checkpoints] = [of(inbox, BATCH_POSTED), of(checkpointManager, CHECKPOINT_SUBMITTED)]
+      return { deposits: parseDeposits(of(portal)), batches: parseBatches(batches), checkpoints: parseCheckpoints(checkpoints) }
+    },
     deposits: async (from, to) => parseDeposits(await readLogs(rpc, { address: portal, from, to })),
     batches: async (from, to) => parseBatches(await readLogs(rpc, { address: inbox, topic: BATCH_POSTED, from, to })),
     batchPayload: (batch) => batchPayload(rpc, beacon, { inbox, batch }),
@@ -151,7 +164,7 @@ export async function findGenesis(
   where: { readonly inbox?: Hex; readonly fromNumber?: bigint } = {},
 ): Promise<PublishedGenesis> {
   const rpc = createRpc(endpoint)
-  const to = (await readBlock(rpc, { blockTag: 'latest' })) ?? fail('retry', 'L1 has no block yet')
+  const to = (await readBlock(rpc, 'latest')) ?? fail('retry', 'L1 has no block yet')
   const logs = await readLogs(rpc, { address: where.inbox, topic: GENESIS_PUBLISHED, from: where.fromNumber ?? 0n, to })
   const found = parseEventLogs({ abi: batchInboxAbi, eventName: 'GenesisPublished', logs })
   const [first, second] = found
@@ -172,13 +185,16 @@ type Rpc = {
   readonly logRangeBlocks: bigint
   /** Asks, again where that may help. Throws `L1Error`. */
   ask<T>(what: string, question: (client: PublicClient) => Promise<T>): Promise<T>
+  /** Likewise, without viem in between: what is asked every second. */
+  request(what: string, question: L1Question): Promise<unknown>
   /** Waits before the repetition of this number, from 0; false if there is none left. */
   again(attempt: number): Promise<boolean>
 }
 
 function createRpc({ rpcUrl, timeoutMs = 30_000, retries = 4, retryDelayMs = 250, logRangeBlocks = 2_000 }: L1Endpoint): Rpc {
+  const http = createL1Http(rpcUrl, { timeoutMs })
   // viem would repeat requests for as long as a server's Retry-After says; here the waits have a bound.
-  const client = createPublicClient({ transport: http(rpcUrl, { timeout: timeoutMs, retryCount: 0 }), cacheTime: 0 })
+  const client = createPublicClient({ transport: custom(http, { retryCount: 0 }), cacheTime: 0 })
   const again = async (attempt: number) => {
     if (attempt >= retries) return false
     await new Promise((resolve) => setTimeout(resolve, retryDelayMs * 2 ** attempt))
@@ -196,7 +212,7 @@ function createRpc({ rpcUrl, timeoutMs = 30_000, retries = 4, retryDelayMs = 250
       }
     }
   }
-  return { logRangeBlocks: BigInt(logRangeBlocks), ask, again }
+  return { logRangeBlocks: BigInt(logRangeBlocks), ask, request: (what, question) => ask(what, () => http.request(question)), again }
 }
 
 // Without viem's error as its cause, which holds the whole request: of blobs, that is megabytes of log.
@@ -242,32 +258,49 @@ async function checkEndpoint(rpc: Rpc, { chainId, addresses }: L1Options): Promi
   }
 }
 
-type BlockChoice = { readonly blockTag: 'latest' | 'safe' | 'finalized' } | { readonly blockNumber: bigint }
+type BlockTag = 'latest' | 'safe' | 'finalized'
 
-async function readBlock(rpc: Rpc, choice: BlockChoice): Promise<L1Block | undefined> {
+/** An L1 block as JSON-RPC gives it, as far as it is read. */
+type RpcHeader = {
+  readonly number: Hex
+  readonly hash: Hex
+  readonly parentHash: Hex
+  readonly timestamp: Hex
+  readonly mixHash: Hex
+  readonly baseFeePerGas?: Hex
+  readonly excessBlobGas?: Hex
+}
+
+/** Undefined where there is no such block. */
+async function askBlock(rpc: Rpc, choice: BlockTag | bigint): Promise<RpcHeader | undefined> {
+  const params = [typeof choice === 'bigint' ? numberToHex(choice) : choice, false]
+  const block = (await rpc.request('block', { method: 'eth_getBlockByNumber', params })) as RpcHeader | null
+  return block ?? undefined
+}
+
+async function readBlock(rpc: Rpc, choice: BlockTag | bigint): Promise<L1Block | undefined> {
   // Ends: `again` counts.
   for (let attempt = 0; ; attempt++) {
-    const block = await rpc.ask('block', (client) =>
-      orUndefined(client.getBlock({ ...choice, includeTransactions: false }), BlockNotFoundError),
-    )
+    const block = await askBlock(rpc, choice)
     if (!block) return undefined
-    const blobBaseFeeWei = await readBlobBaseFee(rpc, block)
-    if (blobBaseFeeWei !== undefined) {
-      const { number, hash, parentHash, timestamp, baseFeePerGas, mixHash } = block
-      return { number, hash, parentHash, timestampSec: timestamp, baseFeeWei: baseFeePerGas ?? 0n, blobBaseFeeWei, prevRandao: mixHash }
-    }
+    const { hash, parentHash, timestamp, mixHash } = block
+    const number = BigInt(block.number)
+    const baseFeeWei = BigInt(block.baseFeePerGas ?? 0)
+    const blobBaseFeeWei = await readBlobBaseFee(rpc, { number, baseFeeWei, excessBlobGas: BigInt(block.excessBlobGas ?? 0) })
+    if (blobBaseFeeWei !== undefined)
+      return { number, hash, parentHash, timestampSec: BigInt(timestamp), baseFeeWei, blobBaseFeeWei, prevRandao: mixHash }
     // The block was exchanged between the two questions.
-    if (!(await rpc.again(attempt))) fail('retry', `L1 does not agree with itself about block ${block.number}`)
+    if (!(await rpc.again(attempt))) fail('retry', `L1 does not agree with itself about block ${number}`)
   }
 }
 
 // By the fee history and not from `excessBlobGas`, because the factor in between changes with L1's forks, which the L1 node knows.
 async function readBlobBaseFee(
   rpc: Rpc,
-  block: { number: bigint; baseFeePerGas: bigint | null; excessBlobGas?: bigint },
+  block: { readonly number: bigint; readonly baseFeeWei: bigint; readonly excessBlobGas: bigint },
 ): Promise<bigint | undefined> {
   // Without excess the fee is the least there is, by any fork's factor (EIP-4844, `fake_exponential` with numerator 0).
-  if (!block.excessBlobGas) return 1n
+  if (block.excessBlobGas === 0n) return 1n
   const history = await rpc.ask('fee history', (client) =>
     client.request({ method: 'eth_feeHistory', params: [numberToHex(1), numberToHex(block.number), []] }),
   )
@@ -275,19 +308,19 @@ async function readBlobBaseFee(
   const [baseFee] = baseFeePerGas
   const [blobBaseFee] = baseFeePerBlobGas ?? []
   if (baseFee === undefined || blobBaseFee === undefined) fail('stop', 'L1 has no fee history with blob fees')
-  return BigInt(oldestBlock) === block.number && BigInt(baseFee) === block.baseFeePerGas ? BigInt(blobBaseFee) : undefined
+  return BigInt(oldestBlock) === block.number && BigInt(baseFee) === block.baseFeeWei ? BigInt(blobBaseFee) : undefined
 }
 
 async function canonicalBlock(rpc: Rpc, ref: L1Ref): Promise<L1Block> {
   await checkCanonical(rpc, ref)
-  const block = await readBlock(rpc, { blockNumber: ref.number })
+  const block = await readBlock(rpc, ref.number)
   return block?.hash === ref.hash ? block : fail('reset', `L1 block ${ref.number} ${ref.hash} is gone`)
 }
 
 async function checkCanonical(rpc: Rpc, { number, hash }: L1Ref): Promise<void> {
   // Ends: `again` counts.
   for (let attempt = 0; ; attempt++) {
-    const block = await rpc.ask('block', (client) => orUndefined(client.getBlock({ blockNumber: number }), BlockNotFoundError))
+    const block = await askBlock(rpc, number)
     if (block?.hash === hash) return
     if (block) fail('reset', `L1 block ${number} is ${block.hash}, not ${hash}`)
     // Above the head of this node: it may be behind, which passes quickly, or on a chain that is shorter now.
@@ -295,7 +328,21 @@ async function checkCanonical(rpc: Rpc, { number, hash }: L1Ref): Promise<void> 
   }
 }
 
-type LogQuestion = { readonly address: Hex | undefined; readonly topic?: Hex; readonly from: bigint; readonly to: L1Ref }
+type LogQuestion = { readonly address: Hex | readonly Hex[] | undefined; readonly topic?: Hex; readonly from: bigint; readonly to: L1Ref }
+type EventQuestion = { readonly addresses: readonly Hex[]; readonly from: bigint; readonly to: L1Ref }
+
+/** All logs of these contracts. Of a single block they are asked for by its hash, which no other block can answer for. */
+async function readEvents(rpc: Rpc, { addresses, from, to }: EventQuestion): Promise<L1Log[]> {
+  if (from !== to.number) return readLogs(rpc, { address: addresses, from, to })
+  const logs = await askLogs(rpc, `logs of block ${to.number}`, { address: addresses, blockHash: to.hash })
+  if (logs.some(({ blockHash }) => blockHash !== to.hash)) fail('retry', `L1 gives logs of another block than ${to.hash}`)
+  return logs
+}
+
+async function askLogs(rpc: Rpc, what: string, filter: object): Promise<L1Log[]> {
+  const logs = (await rpc.request(what, { method: 'eth_getLogs', params: [filter] })) as RpcLog[]
+  return logs.map((log) => formatLog(log) as L1Log)
+}
 
 async function readLogs(rpc: Rpc, { address, topic, from, to }: LogQuestion): Promise<L1Log[]> {
   if (from > to.number) return []
@@ -310,7 +357,12 @@ async function readLogs(rpc: Rpc, { address, topic, from, to }: LogQuestion): Pr
   return logs
 }
 
-type LogRange = { readonly address: Hex | undefined; readonly topic: Hex | undefined; readonly first: bigint; readonly last: bigint }
+type LogRange = {
+  readonly address: Hex | readonly Hex[] | undefined
+  readonly topic: Hex | undefined
+  readonly first: bigint
+  readonly last: bigint
+}
 
 async function readLogRange(rpc: Rpc, range: LogRange): Promise<L1Log[]> {
   const { address, topic, first, last } = range
@@ -321,10 +373,7 @@ async function readLogRange(rpc: Rpc, range: LogRange): Promise<L1Log[]> {
     ...(topic && { topics: [topic] }),
   }
   try {
-    const logs = await rpc.ask(`logs of blocks ${first} to ${last}`, (client) =>
-      client.request({ method: 'eth_getLogs', params: [filter] }),
-    )
-    return logs.map((log) => formatLog(log) as L1Log)
+    return await askLogs(rpc, `logs of blocks ${first} to ${last}`, filter)
   } catch (error) {
     // Nodes also limit the count or the bytes of the answers, each in its own words.
     if (!(error instanceof L1Error && error.refusal) || first === last) throw error

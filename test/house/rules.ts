@@ -22,9 +22,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   '.ci': [],
 }
 
-/** Rooms that are functions of what they are given, and the one file among them that talks to the world. */
+/** Rooms that are functions of what they are given, and the files among them that talk to the world. */
 const PURE_ROOMS = ['genesis', 'execution', 'precompiles', 'consensus', 'settlement']
-const IMPURE_FILES = ['settlement/l1.ts']
+const IMPURE_FILES = ['settlement/l1.ts', 'settlement/l1Http.ts']
 
 /** Names by which the world reaches into a pure room. */
 const WORLD = new Set(

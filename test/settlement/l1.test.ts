@@ -178,6 +178,31 @@ test('the cell proofs are right: a pool takes them, and not with one exchanged',
   expect(await transactions.send((await signedBlobs(sidecar)).raw)).toEqual({ ok: true })
 })
 
+test('what blocks hold comes at once, of a range and of a single block by its hash, and of no other block', async () => {
+  await l1.publishGenesis()
+  await deposit()
+  const first = await head()
+  await l1.postBatch('0x01')
+  const to = await head()
+  const [deposits, batches] = [await connect().deposits(0n, to), await connect().batches(0n, to)]
+  expect([deposits.length, batches.length]).toEqual([1, 1])
+  expect(await connect().events(0n, to)).toEqual({ deposits, batches, checkpoints: [] })
+  expect(await connect().events(first.number, first)).toEqual({ deposits, batches: [], checkpoints: [] })
+  expect(await connect().events(to.number, to)).toEqual({ deposits: [], batches, checkpoints: [] })
+  const proxy = await startRpcProxy(l1.url, {
+    onRpc: (request) => {
+      if (request.method !== 'eth_getLogs') return undefined
+      return { status: 200, body: { jsonrpc: '2.0', id: request.id, result: logs } }
+    },
+  })
+  const logs = await l1.user.request({ method: 'eth_getLogs', params: [{ address: l1.deployment.portal, blockHash: first.hash }] })
+  try {
+    expect(await kindOf(connect({ rpcUrl: proxy.url }).events(to.number, to))).toBe('retry')
+  } finally {
+    await proxy.stop()
+  }
+})
+
 test('what a reorganisation took away is answered with reset', async () => {
   await l1.publishGenesis()
   await deposit()
