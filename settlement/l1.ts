@@ -1,5 +1,6 @@
 /**
- * L1, asked and told: with settlement/l1Http.ts below it the only file of this room that does I/O. JSON-RPC, most of it through viem; blobs through the beacon API.
+ * L1, asked and told: with settlement/l1Http.ts below it the only file of this room that does I/O. JSON-RPC, most of it through viem; blobs through
+ * the beacon API.
  * What a rollup block depends on is pinned to the hash of an L1 block, and every failure is an `L1Error` that says what helps.
  */
 import {
