@@ -19,8 +19,10 @@ import type { FieldValues } from '../../execution/native/nativeType.ts'
 import { encodeRow } from '../../execution/native/row.ts'
 import type { NativeTx, Tx } from '../../execution/tx.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
-import { type ChainParams, TREASURY } from '../../genesis/params.ts'
+import { checkGoverned } from '../../genesis/governed.ts'
+import { type ChainParams, DOOR, TREASURY } from '../../genesis/params.ts'
 import { type LedgerRecord, ledgerValueWei } from '../fakes/ledger.ts'
+import { createVoteBook } from './votes.ts'
 
 /** How often operations of a type succeeded and failed, `Claim native failed: notMatured` for one. */
 export type Tally = ReadonlyMap<string, number>
@@ -58,7 +60,12 @@ type Credit = {
 }
 type Dispute = { readonly kind: number; readonly worker: Hex; readonly creditIndex: number; readonly evidence: Hex }
 /** A credit as it was taken, and who earned what of it. */
-type Booked = { readonly credit: Credit; readonly epoch: bigint; readonly parts: readonly [account: number, wei: bigint][] }
+type Booked = {
+  readonly credit: Credit
+  readonly epoch: bigint
+  readonly protocolBps: number
+  readonly parts: readonly [account: number, wei: bigint][]
+}
 /** What a dispute may change, as it is at one time. */
 type Purse = {
   readonly atStakeWei: bigint
@@ -79,6 +86,7 @@ export function createAuditor(genesis: Genesis): Auditor {
   const unbondedLiable = new Map<Hex, bigint>()
   /** Every credit, by `worker/index`. */
   const booked = new Map<string, Booked>()
+  const votes = createVoteBook(genesis.params)
   const tally = new Map<string, number>()
   for (const { table, id, record } of createGenesisBlock(genesis).writes.ledgerRecords)
     if (record) records.set(keyOf(table, id), { table, id, record })
@@ -116,7 +124,7 @@ export function createAuditor(genesis: Genesis): Auditor {
       const parts = splitByTheSpec(ledger, credit, params)
       for (const [account, wei] of parts) addTo(owed, `${account}/${epoch}`, wei)
       const { credits = 0 } = workers.get(ledger, { worker: credit.worker }) ?? {}
-      booked.set(`${credit.worker}/${credits - 1}`, { credit, epoch, parts })
+      booked.set(`${credit.worker}/${credits - 1}`, { credit, epoch, protocolBps: params.protocolBps, parts })
     }
     if (name === 'WorkerRegister') checkStake(sender, fields, env)
     if (name !== 'Claim') return
@@ -154,7 +162,7 @@ export function createAuditor(genesis: Genesis): Auditor {
     return () => {
       const about = booked.get(`${worker}/${creditIndex}`)
       check(about !== undefined && was === undefined, 'a dispute of no credit, or of one that fell', { fields })
-      const matures = (about.epoch + 1n) * BigInt(params.epochSec) + BigInt(params.vestingSec)
+      const matures = maturity.get(about.epoch) ?? 0n
       check(env.timestamp < matures, 'disputed after it matured', { fields, now: env.timestamp })
       const upheld = disputes.get(ledger, { worker, creditIndex }) !== undefined
       const after = purseOf(fields, challenger)
@@ -183,7 +191,7 @@ export function createAuditor(genesis: Genesis): Auditor {
       )
       if (!upheld) return
       for (const [account, wei] of about.parts) addTo(owed, `${account}/${about.epoch}`, -wei)
-      const parts = entries ? splitByTheSpec(ledger, { ...about.credit, ...entries }, params) : []
+      const parts = entries ? splitByTheSpec(ledger, { ...about.credit, ...entries }, about) : []
       for (const [account, wei] of parts) addTo(owed, `${account}/${about.epoch}`, wei)
     }
   }
@@ -229,12 +237,31 @@ export function createAuditor(genesis: Genesis): Auditor {
     }
   }
 
+  /** A call of the PARAMS door succeeds if the specification says so, and changes nothing else. */
+  function checkVote(tx: Tx, succeeded: boolean, { number }: Env): void {
+    if (tx.kind !== 'deposit' || tx.deposit.to !== DOOR.params) return
+    const refused = votes.take({ sender: tx.sender, data: tx.deposit.data }, number)
+    check(succeeded === (refused === undefined), 'a vote came to something else', { refused, data: tx.deposit.data })
+    count(refused === undefined ? 'ParamSet succeeded' : 'ParamSet failed')
+    if (refused !== undefined) count(`ParamSet failed: ${refused}`)
+  }
+
+  /** What rules the block is what was voted for before it, and within every bound. */
+  function checkParams(params: ChainParams, blockNumber: bigint): void {
+    for (const [name, value] of votes.ruling(blockNumber)) {
+      const ruling = params[name as keyof ChainParams]
+      check(BigInt(ruling as bigint) === value, 'another parameter than was voted for', { name, value, ruling })
+    }
+    check(checkGoverned(params) === undefined, 'parameters out of bounds', { wrong: checkGoverned(params) })
+  }
+
   function applyOne(tx: Tx, txIndex: number, block: BlockResult, rules: Rules): void {
     const receipt = block.receipts[txIndex]
     const operations = block.operations.filter((one) => one.txIndex === txIndex).map(({ operation }) => operation)
     check(receipt !== undefined, 'a transaction without a receipt', { txIndex })
     check(receipt.succeeded || operations.length === 0, 'a transaction failed and did something', { txIndex })
     check(tx.kind !== 'native' || receipt.succeeded === (receipt.failureCode === undefined), 'a status that is not its code', { receipt })
+    checkVote(tx, receipt.succeeded, rules.env)
     if (tx.kind === 'native') applyNative(tx, receipt.failureCode, rules)
     if (tx.kind === 'deposit') applyDepositToLedger(ledger, tx.deposit)
     for (const operation of operations) {
@@ -283,6 +310,8 @@ export function createAuditor(genesis: Genesis): Auditor {
     audit(block) {
       const { number, timestamp, miner, baseFeePerGas } = block.block.header
       const params = paramsAt(genesis.params, ledger, number)
+      checkParams(params, number)
+      check(block.block.header.gasLimit === params.blockGasLimit, 'another gas limit than rules', { number })
       for (const [txIndex, tx] of block.transactions.entries()) {
         const { deposited } = getSupply(ledger)
         // The deposits, which come first, tell what L1 asks for bytes.
@@ -303,7 +332,11 @@ export function createAuditor(genesis: Genesis): Auditor {
  * The parts of a credit's fee, by account index: protocol, worker, owner, one for each entry, and what no entry took to the datanets' owners. They are the fee.
  * Spec: docs/spec/transactions.md#0x56-attributioncredit
  */
-function splitByTheSpec(ledger: JournaledLedger, credit: Credit, { protocolBps }: ChainParams): [account: number, wei: bigint][] {
+function splitByTheSpec(
+  ledger: JournaledLedger,
+  credit: Credit,
+  { protocolBps }: Pick<ChainParams, 'protocolBps'>,
+): [account: number, wei: bigint][] {
   const model = models.get(ledger, { modelId: credit.modelId })
   check(model !== undefined, 'a credit without a model', { credit })
   const fee = credit.draws.reduce((sum, { amount }) => sum + amount, 0n)

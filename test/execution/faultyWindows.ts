@@ -71,6 +71,8 @@ export type Order = {
   readonly model: Model
   readonly firstSeq: bigint
   readonly timeSec: bigint
+  /** What rules the block of the credit. */
+  readonly protocolBps: number
   /** Who asks, one receipt after another. */
   readonly clients: readonly Hex[]
 }
@@ -89,8 +91,8 @@ export type FaultyWindow = {
 
 /** A window of one receipt for each of the clients, which are two at least. */
 export function makeFaultyWindow({ executor, genesis }: TestChain, order: Order, signed: Signed): FaultyWindow {
-  const { fault, hotKey, model, clients } = order
-  const { chainId, protocolBps } = genesis.params
+  const { fault, hotKey, model, clients, protocolBps } = order
+  const { chainId } = genesis.params
   const exchanges: Exchange[] = []
   for (const [i] of clients.entries()) exchanges.push(makeExchange(order, i, { signed, chainId, first: exchanges[0]?.request }))
   const shown = exchanges.map(({ request, receipt }) => {

@@ -4,6 +4,7 @@
  */
 import secp256k1 from 'secp256k1'
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex, zeroAddress, zeroHash } from 'viem'
+import { paramsAt } from '../../execution/ledger/governed.ts'
 import { credits, datanets, disputes, draws, getAccount, getCounters, models, uploads, workers } from '../../execution/ledger/tables.ts'
 import { modelIdOf } from '../../execution/native/modelRegister.ts'
 import { encodeNative, NATIVE_TYPES, signingHash } from '../../execution/native/native.ts'
@@ -65,7 +66,9 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
   const { executor, genesis } = chain
   const chance = chanceOf(seed)
   const { ledger } = executor.state
-  const { chainId, epochSec, vestingSec, workerStakeMinWei } = genesis.params
+  const { chainId, epochSec } = genesis.params
+  /** What rules the next block. */
+  const ruling = () => paramsAt(genesis.params, ledger, chain.head().number + 1n)
   const known: Hex[] = [] // ids of models that were offered
   const windows: FaultyWindow[] = [] // the last ones that were offered as credits
   const refused = new Map<string, number>()
@@ -150,6 +153,7 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
     const who = anyone()
     const unused = { hotKey: zeroAddress, runtimeProfileHash: zeroHash, endpoint: '' }
     const action = chance.pick([0, 0, 0, 1, 2])
+    const { workerStakeMinWei } = ruling()
     const stake = action === 2 ? 0n : chance.pick([1n, workerStakeMinWei, workerStakeMinWei, workerStakeMinWei * 2n, 10n ** 25n])
     const used = action === 0 ? { hotKey: anyone(), runtimeProfileHash: something, endpoint: 'https://worker.example' } : unused
     return { name: 'WorkerRegister', who, fields: { action, ...used, stake } }
@@ -166,7 +170,7 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
     const clients = [...new Set(Array.from({ length: 1 + chance.below(3) }, anyone))]
     const each = fee / BigInt(clients.length)
     const amounts = clients.map((_, i) => (i === 0 ? fee - each * BigInt(clients.length - 1) : each) + (chance.oneIn(25) ? 1n : 0n))
-    const rest = model ? fee - (fee * BigInt(genesis.params.protocolBps)) / 10_000n : 0n
+    const rest = model ? fee - (fee * BigInt(ruling().protocolBps)) / 10_000n : 0n
     const poolGwei = model ? (rest * BigInt(model.contributorBps)) / 10_000n / GWEI : 0n
     const indexes = [...new Set(Array.from({ length: chance.below(6) }, () => upTo(getCounters(ledger).accounts)))].sort((a, b) => a - b)
     const paid = poolGwei > 0n && poolGwei < 2n ** 40n ? indexes : []
@@ -201,7 +205,7 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
   function window(timeSec: bigint): Move {
     const active = ACCOUNTS.slice(0, 7).filter((one) => {
       const known = workers.get(ledger, { worker: one })
-      return known && known.stake >= workerStakeMinWei && ACCOUNTS.includes(known.hotKey)
+      return known && known.stake >= ruling().workerStakeMinWei && ACCOUNTS.includes(known.hotKey)
     })
     const found = known.filter((id) => models.get(ledger, { modelId: id })?.minStake === 0n)
     if (active.length === 0 || found.length === 0) return workerStep()
@@ -212,7 +216,17 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
     if (payers.length === 0) return prepay()
     const clients = [chance.pick(payers), chance.pick(payers), ...(chance.oneIn(2) ? [chance.pick(payers)] : [])]
     const { hotKey, lastSeq } = registered
-    const order = { fault: chance.pick(FAULTS), worker, hotKey, modelId, model, firstSeq: lastSeq + 1n, timeSec, clients }
+    const order = {
+      fault: chance.pick(FAULTS),
+      worker,
+      hotKey,
+      modelId,
+      model,
+      firstSeq: lastSeq + 1n,
+      timeSec,
+      clients,
+      protocolBps: ruling().protocolBps,
+    }
     const made = makeFaultyWindow(chain, order, signed)
     windows.push(made)
     if (windows.length > 12) windows.shift()
@@ -243,7 +257,7 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
   }
 
   function claim(timeSec: bigint): Move {
-    const matured = Math.floor((Number(timeSec) - vestingSec) / epochSec) - 1
+    const matured = Math.floor((Number(timeSec) - ruling().vestingSec) / epochSec) - 1
     const last = chance.oneIn(8) ? matured + 1 : matured
     const count = 1 + chance.below(40)
     return { name: 'Claim', who: anyone(), fields: { epochs: Array.from({ length: count }, (_, i) => last - count + 1 + i) } }

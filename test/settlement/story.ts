@@ -6,6 +6,7 @@
 import fc from 'fast-check'
 import {
   concatBytes,
+  encodeFunctionData,
   getContractAddress,
   type Hex,
   hexToBytes,
@@ -21,13 +22,16 @@ import { timestampMs } from '../../execution/block.ts'
 import type { Built, OriginStep } from '../../execution/buildBlock.ts'
 import { type Deposit, userDepositSourceHash } from '../../execution/deposit.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
+import { paramsAt } from '../../execution/ledger/governed.ts'
 import { getAccount, getCounters, getL1Info, type L1Info, workers } from '../../execution/ledger/tables.ts'
+import { paramsDoorAbi } from '../../execution/native/doorAbi.ts'
 import { modelIdOf } from '../../execution/native/modelRegister.ts'
 import { doorCallData, NATIVE_TYPES } from '../../execution/native/native.ts'
-import type { FieldValues, NativeType } from '../../execution/native/nativeType.ts'
+import { codeBytes32, type FieldValues, type NativeType } from '../../execution/native/nativeType.ts'
 import { requestDigest } from '../../execution/receipt.ts'
 import type { Tx } from '../../execution/tx.ts'
-import { type ChainParams, DOOR, ENTRY_WEI, OPEN_WEI } from '../../genesis/params.ts'
+import { GOVERNED } from '../../genesis/governed.ts'
+import { type ChainParams, DOOR, ENTRY_WEI, GOVERNOR, OPEN_WEI } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { type Batch, type BatchParent, type Compression, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
 import type { DerivationHead, L1View, PostedBatch } from '../../settlement/derive.ts'
@@ -39,7 +43,9 @@ import { addressOf, createTestChain, signNative, type TestChain, testAccounts } 
 
 /** How an operation reaches the ledger. */
 const WAYS = ['native', 'native', 'native', 'door', 'contract', 'contractReverts'] as const
-const DEPOSITS = ['balance', 'prepaid', 'plain', 'evm', 'door', 'doorReverts', 'fails', 'create'] as const
+const DEPOSITS = ['balance', 'prepaid', 'plain', 'evm', 'door', 'doorReverts', 'fails', 'create', 'vote', 'usurp'] as const
+/** Deposits that use no nonce of the account that they name. */
+const WITHOUT_NONCE: readonly (typeof DEPOSITS)[number][] = ['balance', 'prepaid', 'plain', 'vote']
 
 /** One transaction: `what` of an operation or (from OPERATIONS.length up) of plain EVM use, by `who`, with two numbers for it to play with. */
 export type Move = {
@@ -303,7 +309,7 @@ function createSigner({ chain }: World, deposits: readonly DepositMove[] = []): 
   const nonces = ACCOUNTS.map((address) => ({ native: getAccount(state.ledger, address).nonce, evm: state.account(address).nonce }))
   for (const { kind, who } of deposits) {
     const nonce = nonces[who]
-    if (nonce && kind !== 'balance' && kind !== 'prepaid' && kind !== 'plain') nonce.evm++ // a deposit that runs uses a nonce
+    if (nonce && !WITHOUT_NONCE.includes(kind)) nonce.evm++ // a deposit that runs uses a nonce
   }
   const of = (who: number) => {
     const [account, nonce] = [testAccounts[who], nonces[who]]
@@ -409,7 +415,8 @@ function createL1View({ executor, genesis }: TestChain): StoryL1 {
   }
 }
 
-function depositOf({ contract }: World, sourceHash: Hex, { kind, who, a }: DepositMove): Deposit {
+function depositOf(world: World, sourceHash: Hex, { kind, who, a }: DepositMove): Deposit {
+  const { contract } = world
   const from = ACCOUNTS[who] ?? UPLOADER
   const mintWei = BigInt(a)
   const transfer = (prepaid: boolean) => doorCallData(operation('Transfer', { kind: prepaid ? 2 : 0, to: CLIENT, amount: mintWei }))
@@ -418,7 +425,28 @@ function depositOf({ contract }: World, sourceHash: Hex, { kind, who, a }: Depos
     return { ...common, to: DOOR.ledger, valueWei: 0n, gas: 0n, data: transfer(kind === 'prepaid') }
   if (kind === 'plain') return { ...common, to: DOOR.ledger, valueWei: 0n, gas: 0n, data: '0x1234' }
   if (kind === 'evm') return { ...common, to: CLIENT, data: '0x' }
+  const call = { ...common, to: DOOR.params, mintWei: 0n, valueWei: 0n }
+  if (kind === 'vote') return { ...call, from: GOVERNOR, data: voteOf(world, a) }
+  if (kind === 'usurp') return { ...call, data: voteOf(world, a) }
   if (kind === 'create') return { ...common, to: undefined, data: CALLER_INIT, valueWei: 0n }
   if (kind === 'fails') return { ...common, to: CLIENT, data: '0x', gas: 21_000n, valueWei: 9_000_000n * OPEN_WEI }
   return { ...common, to: contract, data: throughContract(DOOR.ledger, transfer(false), kind === 'doorReverts') }
+}
+
+/** A call that changes a parameter: back to what genesis chose, up or down, too far, beyond every bound, or of a name that is none. */
+function voteOf({ chain }: World, a: number): Hex {
+  const { params } = chain.genesis
+  const governed = GOVERNED[a % GOVERNED.length]
+  if (!governed) throw new Error('nothing is governed')
+  const { name, most } = governed
+  const now = BigInt(paramsAt(params, chain.executor.state.ledger, chain.head().number + 2n)[name])
+  const first = BigInt(params[name])
+  const values = [first, first, first, first + 1n, now * 2n, now / 2n, now * 9n + 1n, now / 9n, most + 1n, 2n ** 256n - 1n]
+  const how = Math.floor(a / GOVERNED.length) % (values.length + 1)
+  const value = values[how] ?? now
+  return encodeFunctionData({
+    abi: paramsDoorAbi,
+    functionName: 'setParam',
+    args: [codeBytes32(how < values.length ? name : 'chainId'), value],
+  })
 }
