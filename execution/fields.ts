@@ -377,9 +377,19 @@ export function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
+/** Words of an array that are kept for the next one, at most: 64 KiB. */
+const WORDS_KEPT_MAX = 2_048
+
 function arrayCoder(item: Coder): Coder {
   const { fixedBytes } = item
   const numberBytes = item.isNumber ? fixedBytes : undefined
+  // Kept for the next value, as a struct's are: what an item writes into its word is always in the same place, and the rest stays zero.
+  let kept = new Uint8Array()
+  const wordsOf = (count: number) => {
+    if (count > WORDS_KEPT_MAX) return new Uint8Array(count * 32)
+    if (kept.length < count * 32) kept = new Uint8Array(count * 32)
+    return kept.length === count * 32 ? kept : kept.subarray(0, count * 32)
+  }
   return {
     typeName: `${item.typeName}[]`,
     structs: item.structs,
@@ -415,7 +425,7 @@ function arrayCoder(item: Coder): Coder {
     },
     writeWord: (value, out, at) => {
       const list = value as unknown[]
-      const words = new Uint8Array(list.length * 32)
+      const words = wordsOf(list.length)
       if (numberBytes !== undefined) writeNumbers(list as number[], words, { at: 32 - numberBytes, length: numberBytes, step: 32 })
       else for (let i = 0; i < list.length; i++) item.writeWord(list[i], words, i * 32)
       out.set(keccak256(words), at)

@@ -123,7 +123,7 @@ function createNames(): (id: RecordId) => string {
     named = epoch
     const known = names.get(group)
     if (known !== undefined) return known
-    const name = epoch.toString(16).padStart(8, '0') + group.toString(16).padStart(8, '0')
+    const name = `0x${epoch.toString(16).padStart(8, '0')}${group.toString(16).padStart(8, '0')}`
     names.set(group, name)
     return name
   }

@@ -6,6 +6,7 @@
  * often rules get and put it; whoever gets a record may not write into it.
  */
 import { assert } from '../assert.ts'
+import { fromHex, toHex } from '../hex.ts'
 import { type TreeChange, treeKey } from './tree.ts'
 
 /** Reads the record as of the last committed block, or undefined. */
@@ -25,7 +26,7 @@ export type TakenChange = LedgerChange & {
 /** How a table's ids and records are written. Two ids are one if their packed forms are. */
 export type RecordForm<Id, Record> = {
   readonly number: number
-  /** Lowercase hex of the packed id; for an id that is not in its usual form it may be something else that no other id has. */
+  /** Lowercase hex of the packed id, `0x` first; for an id that is not in its usual form it may be something else that no other id has. */
   name(id: Id): string
   packId(id: Id): Uint8Array
   pack(record: Record): Uint8Array
@@ -91,7 +92,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
 
   function load(entry: Entry): Entry {
     if (entry.committed !== UNREAD || entry.isDirty) return entry
-    entry.committed = read(entry.table, bytesOf(entry.name))
+    entry.committed = read(entry.table, fromHex(entry.name))
     entry.bytes = entry.committed
     return entry
   }
@@ -111,7 +112,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
 
   function take(entry: Entry): TakenChange {
     const { table } = entry
-    const id = bytesOf(entry.name)
+    const id = fromHex(entry.name)
     const record = packed(entry)
     const known = entry.committed
     entry.bytes = record
@@ -121,8 +122,8 @@ export function createLedger(read: RecordReader): JournaledLedger {
   }
 
   return {
-    get: (table, id) => packed(load(entries.find(table, nameOf(id)))),
-    set: (table, id, record) => change(entries.find(table, nameOf(id)), record, undefined, undefined),
+    get: (table, id) => packed(load(entries.find(table, toHex(id)))),
+    set: (table, id, record) => change(entries.find(table, toHex(id)), record, undefined, undefined),
     getDecoded<Id, Record>(form: RecordForm<Id, Record>, id: Id): Record | undefined {
       const entry = load(entries.findId(form, id))
       if (entry.decoded === undefined && entry.bytes !== undefined) entry.decoded = form.unpack(entry.bytes)
@@ -213,7 +214,7 @@ function createEntries() {
     find,
     /** The entry of an id, whatever form it comes in: only names that are hex of a packed id get in. */
     findId: <Id, Record>(form: RecordForm<Id, Record>, id: Id): Entry =>
-      known(form.number, form.name(id)) ?? find(form.number, nameOf(form.packId(id))),
+      known(form.number, form.name(id)) ?? find(form.number, toHex(form.packId(id))),
     /** Lets the old go if the young are many. Nothing may be dirty. */
     age(): void {
       if (count < CACHED_RECORDS_MAX / 2) return
@@ -232,26 +233,6 @@ function createEntries() {
 function packed(entry: Entry): Uint8Array | undefined {
   if (entry.bytes === undefined && entry.decoded !== undefined) entry.bytes = entry.pack?.(entry.decoded as never)
   return entry.bytes
-}
-
-const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, '0'))
-
-function nameOf(id: Uint8Array): string {
-  let name = ''
-  for (let i = 0; i < id.length; i++) name += HEX[id[i] ?? 0]
-  return name
-}
-
-function bytesOf(name: string): Uint8Array {
-  const bytes = new Uint8Array(name.length / 2)
-  for (let i = 0; i < bytes.length; i++) bytes[i] = (digitAt(name, 2 * i) << 4) | digitAt(name, 2 * i + 1)
-  return bytes
-}
-
-/** The value of a lowercase hex digit. */
-function digitAt(text: string, at: number): number {
-  const code = text.charCodeAt(at)
-  return code < 58 ? code - 48 : code - 87
 }
 
 /** The changes as the tree takes them. */

@@ -71,10 +71,12 @@ function table<const I extends readonly AbiParameter[], const R extends readonly
 
 /** What names ids of these parameters: their hex, without packing them first. */
 function nameBy(parameters: readonly AbiParameter[]): (id: object) => string {
-  const parts = parameters.map(({ name = '', type }) => {
-    if (!type.startsWith('uint')) return (id: object) => (id as Readonly<Record<string, Hex>>)[name]?.slice(2) ?? ''
+  const parts = parameters.map(({ name = '', type }, i) => {
+    const cut = i === 0 ? 0 : 2 // an address that stands first is a part as it is, whose hash as a key is made once
+    if (!type.startsWith('uint')) return (id: object) => (id as Readonly<Record<string, Hex>>)[name]?.slice(cut) ?? ''
+    const head = i === 0 ? '0x' : ''
     const digits = Number(type.slice(4)) / 4
-    return (id: object) => (id as Readonly<Record<string, number | bigint>>)[name]?.toString(16).padStart(digits, '0') ?? ''
+    return (id: object) => head + ((id as Readonly<Record<string, number | bigint>>)[name]?.toString(16).padStart(digits, '0') ?? '')
   })
   const [first, second, ...others] = parts
   assert(first, 'an id has a part')
