@@ -1,5 +1,6 @@
 /**
- * Effects: everything the machine asks for. They are performed in order, after the inputs that caused them are on disk.
+ * Effects: everything the machine asks for, in order. What leaves the process, a message or a decision, does so after the inputs that caused it, and then
+ * the guard, are on disk; one wait for the disk may serve all that came together.
  */
 import type { Hex } from 'viem'
 import type { Commit } from './certificate.ts'
@@ -15,8 +16,8 @@ export type Effect =
   /** The same, and a quorum vouches for the block: ask others for its bytes now if they are not here. Resume with `blockChecked`, once. */
   | { readonly kind: 'fetchBlock'; readonly height: number; readonly blockHash: Hex }
   /**
-   * Sign. MUST ask the guard first (guard.ts) and have its new value on disk before the signature exists. Then broadcast the message
-   * and resume with it as a `message` input. If the guard refuses, the validator stays silent: nothing is resumed.
+   * Sign. MUST ask the guard first (guard.ts), and have the log and then the guard's new value on disk before the signature leaves the process. Resume
+   * with the message as a `message` input, and broadcast it. If the guard refuses, the validator stays silent: nothing is resumed.
    */
   | { readonly kind: 'sign'; readonly message: UnsignedMessage }
   /** Send to all others. May be lost: it is said again while the height is open. */

@@ -2,7 +2,8 @@
  * The guard: the last thing a key signed, kept apart from the log. A second, independent reason why a validator never signs two different
  * messages in one place, also if the log is lost, torn or restored from a copy.
  *
- * Whoever signs asks `checkSign`, puts the new guard on disk (and waits for the disk), and only then signs. A key must have one guard: a
+ * Whoever signs asks `checkSign`; the signature leaves the process only after the log, which it stands in, and then the new guard are on disk. In that
+ * order: a log that is ahead of its guard is brought level (`guardOf`), a guard that is ahead of its log could not vote. A key must have one guard: a
  * node restored from a backup may not vote until the chain has passed the guard's height, and a key must never be in two places.
  *
  * Wire: version u8 (1) ‖ chainId u64 ‖ height u64 ‖ round u32 ‖ kind u8 ‖ digest 32 ‖ crc32c u32 of all before. Spec: docs/spec/consensus.md#log
@@ -12,6 +13,7 @@ import { assert } from '../execution/assert.ts'
 import { crc32c } from './crc32c.ts'
 import { statementDigest, TAG } from './digest.ts'
 import type { UnsignedMessage } from './message.ts'
+import type { State } from './state.ts'
 import type { ValidatorSet } from './validatorSet.ts'
 import { decodeExactly, fixedBytes, readHex, readRound, readUint, refuse, uintBytes } from './wire.ts'
 
@@ -44,6 +46,24 @@ export function checkSign(guard: Guard | undefined, message: UnsignedMessage, se
   if (order < 0) return { ok: false, code: 'lowerSlot', guard }
   if (order === 0 && next.digest !== guard.digest) return { ok: false, code: 'otherDigest', guard }
   return { ok: true, guard: next, digest }
+}
+
+/**
+ * The guard that covers all that a state shows as said by its validator: after a replay, before anything is said again. Not ok: another message was
+ * signed in a place of the log's, so that one of both files is not of this key's last run.
+ */
+export function guardOf(
+  guard: Guard | undefined,
+  { own }: Pick<State, 'own'>,
+  { set, chainId }: { readonly set: ValidatorSet; readonly chainId: number },
+): { readonly ok: true; readonly guard: Guard | undefined } | Extract<SignVerdict, { readonly ok: false }> {
+  let covering = guard
+  for (const message of [own.proposal, own.prevote, own.precommit]) {
+    const verdict = message && checkSign(covering, message, set, chainId)
+    if (verdict?.ok) covering = verdict.guard
+    else if (verdict && verdict.code !== 'lowerSlot') return verdict
+  }
+  return { ok: true, guard: covering }
 }
 
 /**

@@ -14,7 +14,7 @@ export type Journal = {
   /** Cuts the log to this length. */
   truncate(length: number): void
   readGuard(): Uint8Array | undefined
-  /** Replaces the guard by one of the same length; it is on disk when this returns. */
+  /** Replaces the guard by one of the same length; it is on disk when this returns, and at once if it is there already. */
   writeGuard(bytes: Uint8Array): void
   close(): void
 }
@@ -54,6 +54,7 @@ export function openJournal(directory: string): Journal {
     },
     readGuard: () => (guard && guard.length > 0 ? guard : undefined),
     writeGuard(bytes) {
+      if (guard && Buffer.compare(guard, bytes) === 0) return
       writeSync(guardFile, bytes, 0, bytes.length, 0)
       fdatasyncSync(guardFile)
       guard = bytes

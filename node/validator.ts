@@ -2,12 +2,13 @@
  * Runs the consensus machine: takes its inputs one at a time, logs them, and does what it asks for. All that needs a clock, a disk, a key or the
  * network on behalf of consensus is here; what follows from an input is decided in consensus/ alone.
  *
- * Order, for every input: append to the log, step, sync the log, perform the effects (consensus/wal.ts, consensus/effect.ts).
+ * Order: append each input to the log, step, perform what stays in the process; when no input waits, sync the log, then the guard, and let out what
+ * leaves it (consensus/wal.ts, consensus/effect.ts, docs/decisions/022-one-wait-for-the-disk.md).
  */
 import type { Hex } from 'viem'
 import { aggregateSignatures, sign } from '../consensus/bls.ts'
 import type { Effect } from '../consensus/effect.ts'
-import { checkSign, decodeGuard, encodeGuard, type Guard, mayVote } from '../consensus/guard.ts'
+import { checkSign, decodeGuard, encodeGuard, type Guard, guardOf, mayVote } from '../consensus/guard.ts'
 import { step } from '../consensus/machine.ts'
 import { encodeMessage, type Message, type UnsignedMessage } from '../consensus/message.ts'
 import { replay } from '../consensus/replay.ts'
@@ -63,6 +64,9 @@ export function createValidator(options: ValidatorOptions): Validator {
   const context = { publicKey: key.publicKey, timing: TIMING, aggregate: aggregateSignatures }
   let state: State = idleState(context, set, Number(chain.head().header.number))
   const waiting: LoggedInput[] = []
+  /** What leaves the process once log and guard are on disk. */
+  let outbox: (() => void)[] = []
+  let guard: Guard | undefined
   let running = false
   let stopped = false
   let nextHeightTimer: NodeJS.Timeout | undefined
@@ -94,12 +98,16 @@ export function createValidator(options: ValidatorOptions): Validator {
     running = true
     try {
       first()
-      for (let next = waiting.shift(); next !== undefined && !stopped; next = waiting.shift()) {
-        if (isLogged(next)) journal.append(encodeWalInput(next))
-        const stepped = step(state, next)
-        state = stepped.state
-        performAll(stepped.effects)
-      }
+      // Ends: a step asks for finitely much, and what is let out comes back as inputs of its own.
+      do {
+        for (let next = waiting.shift(); next !== undefined && !stopped; next = waiting.shift()) {
+          if (isLogged(next)) journal.append(encodeWalInput(next))
+          const stepped = step(state, next)
+          state = stepped.state
+          for (const effect of stepped.effects) perform(effect)
+        }
+        letOut()
+      } while (waiting.length > 0 && !stopped)
     } catch (error) {
       fail(error)
     } finally {
@@ -107,9 +115,14 @@ export function createValidator(options: ValidatorOptions): Validator {
     }
   }
 
-  function performAll(effects: readonly Effect[]): void {
-    if (effects.length > 0) journal.sync()
-    for (const effect of effects) perform(effect)
+  /** The log before the guard: a guard that is ahead of its log would keep a lone validator from voting. */
+  function letOut(): void {
+    if (outbox.length === 0 || stopped) return
+    journal.sync()
+    if (guard) journal.writeGuard(encodeGuard(guard))
+    const leaving = outbox
+    outbox = []
+    for (const leave of leaving) leave()
   }
 
   function perform(effect: Effect): void {
@@ -118,7 +131,7 @@ export function createValidator(options: ValidatorOptions): Validator {
         signAndSend(effect.message)
         break
       case 'broadcast':
-        options.broadcast(effect.message)
+        outbox.push(() => options.broadcast(effect.message))
         break
       case 'startTimer':
         startTimer(effect)
@@ -135,7 +148,7 @@ export function createValidator(options: ValidatorOptions): Validator {
         background(check(effect.height, effect.blockHash))
         break
       case 'decide':
-        background(decide(effect))
+        outbox.push(() => background(decide(effect)))
         break
       case 'evidence':
         log.warn('a validator broke the rules', { evidence: effect.evidence.kind })
@@ -148,9 +161,9 @@ export function createValidator(options: ValidatorOptions): Validator {
   /** What this key signed last. Throws if the file is damaged: nothing may be signed until an operator has looked. */
   function readGuard(): Guard | undefined {
     const bytes = journal.readGuard()
-    const guard = bytes && decodeGuard(bytes)
-    if (bytes && !guard) throw new Error('the guard file is damaged: what this key has signed is not known, and it signs nothing more')
-    return guard
+    const read = bytes && decodeGuard(bytes)
+    if (bytes && !read) throw new Error('the guard file is damaged: what this key has signed is not known, and it signs nothing more')
+    return read
   }
 
   /**
@@ -158,22 +171,21 @@ export function createValidator(options: ValidatorOptions): Validator {
    * has no others. Throws for it.
    */
   function mayVoteAt(height: number): boolean {
-    const votes = mayVote(readGuard(), height)
+    const votes = mayVote(guard, height)
     if (!votes && set.validators.length === 1)
       throw new Error(`this key has signed at height ${height} and the write-ahead log of that height is lost: put it back`)
     return votes
   }
 
   function signAndSend(message: UnsignedMessage): void {
-    const guard = readGuard()
     const verdict = checkSign(guard, message, set, params.chainId)
     if (!verdict.ok) {
       log.warn('the guard refuses a signature', { code: verdict.code, height: message.height, round: message.round })
       return
     }
-    journal.writeGuard(encodeGuard(verdict.guard))
+    guard = verdict.guard
     const signed = { ...message, signature: sign(key.secret, verdict.digest) } as Message
-    options.broadcast(signed)
+    outbox.push(() => options.broadcast(signed))
     enqueue({ kind: 'message', message: signed, receivedMs: nowMs() })
   }
 
@@ -231,7 +243,7 @@ export function createValidator(options: ValidatorOptions): Validator {
       journal.append(encodeWalHeader({ chainId: params.chainId, epoch: set.epoch, height, setHash: set.hash, votes }))
       const stepped = step(state, { kind: 'startHeight', height, set, votes })
       state = stepped.state
-      performAll(stepped.effects)
+      for (const effect of stepped.effects) perform(effect)
     })
   }
 
@@ -248,13 +260,18 @@ export function createValidator(options: ValidatorOptions): Validator {
     if (!replayed.ok) throw new Error(`the write-ahead log is of another chain, height or set (${replayed.code})`)
     log.info('log replayed', { height: wal.header.height, inputs: wal.inputs.length })
     state = replayed.state
-    run(() => performAll(replayed.effects))
+    const covered = guardOf(guard, state, { set, chainId: params.chainId })
+    if (!covered.ok) throw new Error(`log and guard contradict each other (${covered.code}): one of them is not of this key's last run`)
+    guard = covered.guard
+    run(() => {
+      for (const effect of replayed.effects) perform(effect)
+    })
     return true
   }
 
   return {
     start() {
-      readGuard()
+      guard = readGuard()
       if (recover()) return
       mayVoteAt(state.height + 1)
       scheduleNext()

@@ -1,14 +1,14 @@
 /**
- * The smallest engine that keeps the promises of consensus/effect.ts and consensus/wal.ts: append, sync, perform. The network, the clock,
- * the builder and the disk are ports, so that one process can run a whole network, or die at any boundary of one node.
+ * The smallest engine that keeps the promises of consensus/effect.ts and consensus/wal.ts: append, step, sync log and guard, let out. The network, the
+ * clock, the builder and the disk are ports, so that one process can run a whole network, or die at any boundary of one node.
  */
-import type { Hex } from 'viem'
+import { bytesToHex, type Hex } from 'viem'
 import { admit } from '../../consensus/admit.ts'
 import type { Commit } from '../../consensus/certificate.ts'
 import { type Early, holdEarly, noEarly, releaseEarly } from '../../consensus/early.ts'
 import type { Effect } from '../../consensus/effect.ts'
 import type { Evidence } from '../../consensus/evidence.ts'
-import { checkSign, decodeGuard, encodeGuard, type Guard, mayVote } from '../../consensus/guard.ts'
+import { checkSign, decodeGuard, encodeGuard, type Guard, guardOf, mayVote } from '../../consensus/guard.ts'
 import { LAW, step } from '../../consensus/machine.ts'
 import type { Message, UnsignedMessage } from '../../consensus/message.ts'
 import { replay } from '../../consensus/replay.ts'
@@ -81,6 +81,10 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
   let state: State = idleState(context, set, disk.decided.at(-1)?.height ?? 0)
   let early: Early = noEarly(state.height + 1)
   const waiting: LoggedInput[] = []
+  /** What leaves the process once log and guard are on disk. */
+  let outbox: Extract<Effect, { kind: 'broadcast' | 'decide' }>[] = []
+  /** What was signed last; on disk before that leaves the process. */
+  let guard = readGuard()
   let running = false
 
   function append(bytes: Uint8Array): void {
@@ -98,14 +102,37 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
     disk.syncedBytes = disk.wal.length
   }
 
-  function run(): void {
+  function run(first: () => void = () => {}): void {
     if (running) return
     running = true
-    for (let input = waiting.shift(); input !== undefined; input = waiting.shift()) {
-      if (isLogged(input)) append(encodeWalInput(input))
-      take(step(state, input, law))
-    }
+    first()
+    do {
+      for (let input = waiting.shift(); input !== undefined; input = waiting.shift()) {
+        if (isLogged(input)) append(encodeWalInput(input))
+        take(step(state, input, law))
+      }
+      letOut()
+    } while (waiting.length > 0)
     running = false
+  }
+
+  function letOut(): void {
+    if (outbox.length === 0) return
+    sync()
+    const bytes = guard && encodeGuard(guard)
+    if (bytes && bytesToHex(bytes) !== (disk.guard && bytesToHex(disk.guard))) {
+      ports.boundary('before the guard')
+      disk.guard = bytes
+      ports.boundary('guarded')
+    }
+    const leaving = outbox
+    outbox = []
+    for (const effect of leaving) {
+      ports.boundary(`before ${effect.kind}`)
+      if (effect.kind === 'broadcast') ports.broadcast(effect.message)
+      else store(effect)
+      ports.boundary(`after ${effect.kind}`)
+    }
   }
 
   function take(stepped: { state: State; effects: Effect[] }): void {
@@ -116,7 +143,6 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
   }
 
   function performAll(effects: readonly Effect[]): void {
-    if (effects.length > 0) sync()
     for (const effect of effects) {
       ports.boundary(`before ${effect.kind}`)
       perform(effect)
@@ -130,7 +156,8 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
         signAndSend(effect.message)
         break
       case 'broadcast':
-        ports.broadcast(effect.message)
+      case 'decide':
+        outbox.push(effect)
         break
       case 'startTimer':
         ports.startTimer(effect.timer, effect.height, effect.round, effect.ms)
@@ -143,9 +170,6 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
       case 'checkBlock':
       case 'fetchBlock':
         ports.checkBlock(effect.height, effect.blockHash, effect.kind === 'fetchBlock')
-        break
-      case 'decide':
-        store(effect)
         break
       case 'evidence':
         ports.onEvidence(effect.evidence)
@@ -163,20 +187,27 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
 
   function readGuard(): Guard | undefined {
     if (disk.guard === undefined || durable === 'nothing') return undefined
-    const guard = decodeGuard(disk.guard)
-    assert(guard !== undefined, 'guard file is damaged')
-    return guard
+    const stored = decodeGuard(disk.guard)
+    assert(stored !== undefined, 'guard file is damaged')
+    return stored
+  }
+
+  /** The log was on disk before the guard: what it shows as signed, the guard holds before it is said again. */
+  function guardLogged(): void {
+    if (durable === 'nothing') return
+    const verdict = guardOf(guard, state, { set, chainId })
+    assert(verdict.ok, 'log and guard contradict each other')
+    guard = verdict.guard
   }
 
   function signAndSend(message: UnsignedMessage): void {
-    const verdict = checkSign(readGuard(), message, set, chainId)
+    const verdict = checkSign(guard, message, set, chainId)
     if (!verdict.ok) return
-    disk.guard = encodeGuard(verdict.guard)
-    ports.boundary('guarded')
+    if (durable !== 'nothing') guard = verdict.guard
     const signed: Message = { ...message, signature: ports.sign(message, verdict.digest) }
     ports.boundary('signed')
     waiting.push({ kind: 'message', message: signed, receivedMs: ports.now() })
-    ports.broadcast(signed)
+    outbox.push({ kind: 'broadcast', message: signed })
   }
 
   return {
@@ -190,24 +221,19 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
       assert(replayed.ok, 'log is not of this height')
       state = replayed.state
       early = noEarly(state.height + 1)
-      running = true
-      performAll(replayed.effects)
-      running = false
-      run()
+      guardLogged()
+      run(() => performAll(replayed.effects))
     },
     startNext() {
       if (state.step !== 'idle' && state.step !== 'decided') return
       const height = state.height + 1
       disk.wal = new Uint8Array()
       disk.syncedBytes = 0
-      const votes = mayVote(readGuard(), height)
+      const votes = mayVote(guard, height)
       append(encodeWalHeader({ chainId, epoch: set.epoch, height, setHash: set.hash, votes }))
-      running = true
-      take(step(state, { kind: 'startHeight', height, set, votes }, law))
-      running = false
+      run(() => take(step(state, { kind: 'startHeight', height, set, votes }, law)))
       const held = releaseEarly(early)
       early = noEarly(height + 1)
-      run()
       for (const { message, receivedMs } of held) {
         if (admit(state, message).ok && ports.verify(message)) waiting.push({ kind: 'message', message, receivedMs })
         run()

@@ -92,6 +92,8 @@ type Node = {
   dieIn: number
   readonly clockSkewMs: number
   readonly timerSpeed: number
+  /** Signed in this life and still in the process: nobody ever has it if the node dies now and its log did not keep it. */
+  unsent: Statement[]
 }
 
 /** Deterministic randomness: mulberry32. */
@@ -170,7 +172,29 @@ function createRegister(set: ValidatorSet, isFaulty: (validator: number) => bool
       }
       said.set(key(validator, height), [...earlier, statement])
     },
+    remove(validator: number, gone: readonly Statement[]) {
+      for (const [of, list] of said)
+        if (of.startsWith(`${validator} `))
+          said.set(
+            of,
+            list.filter((one) => !gone.some((statement) => isSameMessage(one, statement))),
+          )
+    },
   }
+}
+
+/** Tells what of a node's own its log has kept from what it has not. */
+function notIn({ validator, disk }: Node): (statement: Statement) => boolean {
+  const log = decodeWal(disk.wal)
+  assert(log.ok)
+  const messages = log.inputs.flatMap((input) => (input.kind === 'message' ? [input.message] : []))
+  const own = messages.filter((message) => !('validator' in message) || message.validator === validator)
+  return (statement) => !own.some((message) => isSameMessage(statement, message))
+}
+
+function isSameMessage(a: Statement, b: Message | Statement): boolean {
+  if (b.kind !== 'proposal' && b.kind !== 'prevote' && b.kind !== 'precommit') return false
+  return a.kind === b.kind && a.height === b.height && a.round === b.round && same(a, b)
 }
 
 function same(a: Statement, b: Statement): boolean {
@@ -226,6 +250,8 @@ function createJudge(scenario: Scenario, blocks: ReadonlyMap<Hex, Block>) {
     isGood,
     /** A validator signs a statement. */
     said: register.add,
+    /** Statements that died with the process that had signed them. */
+    neverSaid: register.remove,
     steps: () => steps,
     judgeDecision(node: Node, height: number, blockHash: Hex, commit: Commit): void {
       if (node.fault !== undefined) return
@@ -330,6 +356,8 @@ export function simulate(scenario: Scenario): Outcome {
     node.life++
     node.dieIn = 0
     crashDisk(node.disk, Math.floor(random() * (node.disk.wal.length - node.disk.syncedBytes + 1)))
+    if (node.fault === undefined) judge.neverSaid(node.validator, node.unsent.filter(notIn(node)))
+    node.unsent = []
     schedule.add(nowMs + random() * 400, () => boot(node))
   }
 
@@ -372,10 +400,14 @@ export function simulate(scenario: Scenario): Outcome {
       sign(message, digest) {
         if (node.fault === 'equivocator') return FAKE_SIGNATURE
         judge.said(node.validator, message)
+        node.unsent.push(message)
         return isSigned ? sign(secretKey(node.validator), digest) : FAKE_SIGNATURE
       },
       verify: (message) => judge.isGood(message),
-      broadcast: (message) => sayToAll(node, message),
+      broadcast(message) {
+        node.unsent = node.unsent.filter((one) => !isSameMessage(one, message))
+        sayToAll(node, message)
+      },
       startTimer(timer, height, round, ms) {
         later(ms * node.timerSpeed, (engine) => {
           // Who has no vote has nothing to say again, so nobody would answer it: it asks for what it lacks.
@@ -541,6 +573,7 @@ function createNodes(validator: number, fault: Fault | undefined, random: () => 
     dieIn: 0,
     clockSkewMs: Math.floor((random() - 0.5) * 40),
     timerSpeed: 0.8 + random() * 0.4,
+    unsent: [],
   }))
 }
 

@@ -2,6 +2,8 @@ import { type Hex, toHex } from 'viem'
 import { expect, test } from 'vitest'
 import { publicKeyOf, sign } from '../../consensus/bls.ts'
 import { verifyCommit } from '../../consensus/certificate.ts'
+import { statementDigest } from '../../consensus/digest.ts'
+import { checkSign, decodeGuard } from '../../consensus/guard.ts'
 import type { UnsignedMessage } from '../../consensus/message.ts'
 import { verifyMessage } from '../../consensus/verify.ts'
 import { crashDisk, createEngine, type Disk, type Engine, type EnginePorts, emptyDisk } from './engine.ts'
@@ -17,7 +19,7 @@ const SET = setOf([1])
 
 type World = {
   disk: Disk
-  /** Everything that was ever signed, by slot: what an observer could hold against the validator. */
+  /** Everything signed that ever left the process, by slot: what an observer could hold against the validator. */
   signed: Map<string, Set<string>>
   /** What each height was announced as final with, by all incarnations. */
   decided: Map<number, Set<Hex>>
@@ -35,20 +37,28 @@ function note<K, V>(map: Map<K, Set<V>>, key: K, value: V): void {
   map.set(key, (map.get(key) ?? new Set<V>()).add(value))
 }
 
+function isGuarded({ guard: bytes }: Disk, message: UnsignedMessage): boolean {
+  const guard = bytes && decodeGuard(bytes)
+  const verdict = checkSign(guard, message, SET, CHAIN_ID)
+  return guard !== undefined && (verdict.ok ? canonical(verdict.guard) === canonical(guard) : verdict.code === 'lowerSlot')
+}
+
 function bootEngine(world: World): Engine {
   const ports: EnginePorts = {
     boundary() {
       if (++world.boundaries === world.dieAt) throw new Killed()
     },
     now: () => 1_000,
-    sign(message: UnsignedMessage, digest) {
-      note(world.signed, `${message.height} ${message.round} ${message.kind}`, toHex(digest))
-      return sign(secretKey(0), digest)
-    },
+    sign: (_message: UnsignedMessage, digest) => sign(secretKey(0), digest),
     verify: (message) => verifyMessage(SET, message, CHAIN_ID).ok,
     broadcast(message) {
       expect(verifyMessage(SET, message, CHAIN_ID)).toEqual({ ok: true })
       if (message.kind === 'commit') note(world.decided, message.height, message.blockHash)
+      if (message.kind !== 'proposal' && message.kind !== 'prevote' && message.kind !== 'precommit') return
+      const digest = statementDigest({ chainId: CHAIN_ID, epoch: SET.epoch }, message)
+      note(world.signed, `${message.height} ${message.round} ${message.kind}`, toHex(digest))
+      expect(isGuarded(world.disk, message), 'the guard on disk holds what leaves').toBe(true)
+      expect(world.disk.syncedBytes, 'the log of what leaves is on disk').toBe(world.disk.wal.length)
     },
     startTimer() {},
     buildBlock(height, round) {
