@@ -70,5 +70,15 @@ export function rowByteGas({ baseFeePerGas, dataPrice: { weiPerMillionBytes } }:
   return (weiPerMillionBytes + unit - 1n) / unit
 }
 
+/**
+ * What the gas of a byte of a row may become before a transaction that is estimated now is in a block: base fees fall while blocks are empty, to a quarter
+ * within eleven of them, and L1's may rise by an eighth with each of its blocks, for which there is room for two. What is not used is not paid for.
+ */
+export function rowByteGasSoon({ baseFeePerGas, dataPrice }: BlockFees, { minBaseFeeWei }: Pick<ChainParams, 'minBaseFeeWei'>): bigint {
+  const quarter = baseFeePerGas / 4n
+  const weiPerMillionBytes = (dataPrice.weiPerMillionBytes * 81n) / 64n
+  return rowByteGas({ baseFeePerGas: quarter > minBaseFeeWei ? quarter : minBaseFeeWei, dataPrice: { ...dataPrice, weiPerMillionBytes } })
+}
+
 /** What rules the fees of one block. */
 export type BlockFees = { readonly baseFeePerGas: bigint; readonly dataPrice: DataPrice }

@@ -24,7 +24,7 @@ import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
-import { dataPriceIn, rowByteGas } from './fee.ts'
+import { dataPriceIn, rowByteGas, rowByteGasSoon } from './fee.ts'
 import { toHex } from './hex.ts'
 import { useOwnLoop } from './interpreter.ts'
 import { keccak256 } from './keccak.ts'
@@ -85,6 +85,8 @@ export type SimulatedCall = {
   /** Gas for the execution itself, intrinsic gas already taken off. */
   readonly gas: bigint
   readonly gasPriceWei: bigint
+  /** Rows of door calls cost what they may cost when the transaction is included: for estimates. */
+  readonly withReserve?: boolean
 }
 
 export type VmOptions = {
@@ -169,10 +171,13 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
   const common = ethereum ?? commonOf(params.chainId)
   const byAddress = new Map(precompiles.map((precompile) => [precompile.address, precompile]))
   let env: BlockEnv | undefined
-  let inDeposit = false
+  /** What doors take for rows: nothing within a deposit, for which L1 was paid, and with a reserve in an estimate. */
+  let rowsAre: 'priced' | 'free' | 'estimated' = 'priced'
 
   function rowByteGasIn({ baseFeePerGas }: BlockEnv, ruling: ChainParams): bigint {
-    return rowByteGas({ baseFeePerGas, dataPrice: dataPriceIn(state.ledger, ruling) })
+    if (rowsAre === 'free') return 0n
+    const fees = { baseFeePerGas, dataPrice: dataPriceIn(state.ledger, ruling) }
+    return rowsAre === 'estimated' ? rowByteGasSoon(fees, ruling) : rowByteGas(fees)
   }
 
   function runPrecompile(precompile: Precompile, input: PrecompileInput): ExecResult {
@@ -191,7 +196,7 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       timeSec: env.timestamp,
       codeOf: (address) => state.code(address),
       baseFeePerGas: env.baseFeePerGas,
-      rowByteGas: inDeposit ? 0n : rowByteGasIn(env, paramsAt(params, state.ledger, env.number)),
+      rowByteGas: rowByteGasIn(env, paramsAt(params, state.ledger, env.number)),
       recordOperation: (operation) => state.recordOperation(operation),
     })
     if (result.kind === 'outOfGas') return failed(EVMError.errorMessages.OUT_OF_GAS, input.gasLimit)
@@ -289,12 +294,12 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       await evm.journal.cleanup()
       warmUp([from, next.miner, ...(to ? [to] : [])], evm)
       state.checkpoint()
-      inDeposit = true
+      rowsAre = 'free'
       const call = { block, caller: createAddressFromString(from), ...(to ? { to: createAddressFromString(to) } : {}) }
       const result = await evm
         .runCall({ ...call, value: valueWei, data: bytes, gasLimit: gas - intrinsic, gasPrice: 0n, skipNonceIncrement: true })
         .finally(() => {
-          inDeposit = false
+          rowsAre = 'priced'
         })
       await cleanUp(result, evm, state)
       state.commit()
@@ -307,12 +312,13 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       }
     },
 
-    async simulate({ from, to, valueWei, data, gas, gasPriceWei }, next) {
+    async simulate({ from, to, valueWei, data, gas, gasPriceWei, withReserve }, next) {
       const block = cachedBlockOf(next)
       await evm.journal.cleanup()
       warmUp([from, next.miner, ...(to ? [to] : [])], evm)
       state.manager.originalStorageCache.clear()
-      const result = await evm.runCall({
+      rowsAre = withReserve ? 'estimated' : 'priced'
+      const running = evm.runCall({
         block,
         caller: createAddressFromString(from),
         ...(to ? { to: createAddressFromString(to) } : {}),
@@ -320,6 +326,9 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
         data,
         gasLimit: gas,
         gasPrice: gasPriceWei,
+      })
+      const result = await running.finally(() => {
+        rowsAre = 'priced'
       })
       const { returnValue, executionGasUsed, exceptionError, logs } = result.execResult
       return {

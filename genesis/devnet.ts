@@ -10,8 +10,10 @@ export const DEVNET_PARAMS: ChainParams = {
   blockBytesMax: 524_288,
   initialBaseFeeWei: 1_000_000_000n,
   minBaseFeeWei: 1_000_000n,
-  l1BaseFeeScalar: 0n,
-  l1BlobBaseFeeScalar: 0n,
+  // A byte in a blob takes one blob gas, and the batch's transaction about one gas for each of its bytes, a sixteenth of a byte of call data. An OPEN counts
+  // as an ether, as it does in the base fee that a local L1 begins with too.
+  l1BaseFeeScalar: 62_500n,
+  l1BlobBaseFeeScalar: 1_000_000n,
   minBlockIntervalMs: 200,
   maxBlockIntervalMs: 1_000,
   epochSec: 5,

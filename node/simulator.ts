@@ -99,7 +99,7 @@ export async function createSimulator({ store, params }: { readonly store: Store
 
 type Bench = { readonly state: State; readonly vm: Vm; readonly header: Header }
 
-async function call({ state, vm, header }: Bench, request: CallRequest, gas: bigint): Promise<CallResult> {
+async function call({ state, vm, header }: Bench, request: CallRequest, gas: bigint, withReserve = false): Promise<CallResult> {
   const from = request.from ?? ZERO_ADDRESS
   const data = hexToBytes(request.data ?? '0x')
   const intrinsic = intrinsicGas(data, request.to === undefined)
@@ -114,7 +114,7 @@ async function call({ state, vm, header }: Bench, request: CallRequest, gas: big
     return { ok: false, code: 'insufficientFunds', reason: `insufficient funds for gas * price + value: have ${balance}` }
   }
   state.checkpoint()
-  const simulated = { from, to: request.to, valueWei: value, data, gas: gas - intrinsic, gasPriceWei: price }
+  const simulated = { from, to: request.to, valueWei: value, data, gas: gas - intrinsic, gasPriceWei: price, withReserve }
   const env = { ...header, gasLimit: header.gasLimit }
   const outcome: EvmCallOutcome = await vm.simulate(simulated, env).finally(() => state.revert())
   const gasUsed = larger(outcome.gasUsed + intrinsic, floorGas(data))
@@ -123,7 +123,10 @@ async function call({ state, vm, header }: Bench, request: CallRequest, gas: big
   return { ok: false, code, output: outcome.output, reason: outcome.exception, gasUsed }
 }
 
-/** Binary search for the gas limit with which the call succeeds: a call may need more than it uses, because frames keep a 64th back (EIP-150). */
+/**
+ * Binary search for the gas limit with which the call will succeed, at the prices of L1's bytes of some blocks later too: a call may need more than it
+ * uses, because frames keep a 64th back (EIP-150).
+ */
 async function estimate(
   bench: Bench,
   request: CallRequest,
@@ -135,13 +138,14 @@ async function estimate(
   if (cap < asked && cap < leastGas(request))
     return { ok: false, code: 'insufficientFunds', reason: `insufficient funds for gas * price + value: enough for ${cap} gas` }
   const free = { ...request, gas: undefined }
-  const first = await call(bench, free, cap)
+  const succeeds = async (gas: bigint) => (await call(bench, free, gas, true)).ok
+  const first = await call(bench, free, cap, true)
   if (!first.ok) return first
   let low = first.gasUsed - 1n // does not suffice
   let high = cap
   for (const guess of [first.gasUsed, first.gasUsed + first.gasUsed / 63n + 2_400n]) {
     if (guess >= high) continue
-    if ((await call(bench, free, guess)).ok) {
+    if (await succeeds(guess)) {
       high = guess
       break
     }
@@ -149,7 +153,7 @@ async function estimate(
   }
   while (high - low > 1n + high / ESTIMATE_SLACK) {
     const middle = (low + high) / 2n
-    if ((await call(bench, free, middle)).ok) high = middle
+    if (await succeeds(middle)) high = middle
     else low = middle
   }
   return { ok: true, gas: high }

@@ -12,7 +12,6 @@ import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { createState } from '../../execution/state.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { createVm } from '../../execution/vm.ts'
-import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
 import type { Genesis, GenesisAccount } from '../../genesis/genesis.ts'
 import { openStore } from '../../node/store.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
@@ -44,7 +43,7 @@ export type BenchChain = {
 
 /** A genesis whose blocks are bounded by nothing that a bench wants to put into them. */
 function benchGenesis(accounts: readonly GenesisAccount[]): Genesis {
-  const params = { ...DEVNET_PARAMS, blockGasLimit: 20_000_000_000n, blockBytesMax: 64 << 20 }
+  const params = { blockGasLimit: 20_000_000_000n, blockBytesMax: 64 << 20 }
   return { ...testGenesis(params), accounts }
 }
 

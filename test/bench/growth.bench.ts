@@ -23,7 +23,6 @@ import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
 import { createState } from '../../execution/state.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { createVm } from '../../execution/vm.ts'
-import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
 import { ENTRY_WEI, OPEN_WEI } from '../../genesis/params.ts'
 import { openStore } from '../../node/store.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
@@ -145,9 +144,10 @@ async function measureIn(folder: string, size: number): Promise<Figures> {
 type Chain = Awaited<ReturnType<typeof createChain>>
 
 async function createChain(folder: string, senders: readonly Signer[]) {
-  const params = { ...DEVNET_PARAMS, blockGasLimit: 20_000_000_000n, blockBytesMax: 64 << 20 }
+  const genesis = testGenesis({ blockGasLimit: 20_000_000_000n, blockBytesMax: 64 << 20 })
+  const { params } = genesis
   const rich = [...senders, signer('owner', 0)].map(({ address }) => ({ address, evmWei: 0n, ledgerWei: 1_000_000n * OPEN_WEI }))
-  const first = createGenesisBlock({ ...testGenesis(params), accounts: rich })
+  const first = createGenesisBlock({ ...genesis, accounts: rich })
   const store = await openStore(folder)
   await store.writeGenesis('', first)
   const state = createState(store.reader, first.roots)

@@ -20,10 +20,13 @@ export const testKeys: readonly Hex[] = Array.from({ length: 8 }, (_, i) => `0x$
 export const testAccounts: readonly PrivateKeyAccount[] = testKeys.map((key) => privateKeyToAccount(key))
 export const addressOf = (account: PrivateKeyAccount): Hex => account.address.toLowerCase() as Hex
 
+/** Bytes cost nothing, so that a fee is gas times its price: what they cost has tests of its own. */
+const FREE_BYTES = { l1BaseFeeScalar: 0n, l1BlobBaseFeeScalar: 0n } as const satisfies Partial<ChainParams>
+
 export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
   const filler = (byte: string, bytes: number): Hex => `0x${byte.repeat(bytes)}`
   return {
-    params: { ...DEVNET_PARAMS, ...params },
+    params: { ...DEVNET_PARAMS, ...FREE_BYTES, ...params },
     timestampMs: 1_800_000_000_000,
     l1: {
       chainId: 31_337,
