@@ -446,21 +446,37 @@ function sortChanges(changes: readonly TreeChange[]): SortedChanges {
 }
 
 function sortDistinct(changes: readonly TreeChange[]): TreeChange[] {
-  // Most keys differ within their first six bytes, which are one number.
-  const prefixes = Float64Array.from(changes, ({ key }) => readUint48(key, 0))
-  const order = Uint32Array.from(changes, (_, i) => i).sort((a, b) => {
-    const difference = (prefixes[a] ?? 0) - (prefixes[b] ?? 0)
-    return difference !== 0 ? difference : compareKeys(changes[a]?.key ?? EMPTY, changes[b]?.key ?? EMPTY) || a - b
-  })
   const distinct: TreeChange[] = []
-  for (const index of order) {
-    const change = changes[index]
+  for (const change of sortByKey(changes)) {
     const last = distinct.at(-1)
-    if (!change) continue
     if (last && compareKeys(last.key, change.key) === 0) distinct.pop()
     distinct.push(change)
   }
   return distinct
+}
+
+/** The changes by ascending key; those of one key in the order in which they came. */
+function sortByKey(changes: readonly TreeChange[]): TreeChange[] {
+  // The first bits of a key and its place in the list are one number, and numbers are sorted without a call for each comparison.
+  const placeBits = Math.max(5, Math.ceil(Math.log2(Math.max(1, changes.length))))
+  const [places, cut] = [2 ** placeBits, 2 ** (placeBits - 5)]
+  const marks = Float64Array.from(changes, ({ key }, i) => Math.floor(readUint48(key, 0) / cut) * places + i).sort()
+  const sorted: TreeChange[] = []
+  let before = -1
+  let runFrom = 0
+  for (const mark of marks) {
+    const change = changes[mark % places]
+    if (!change) continue
+    const prefix = Math.floor(mark / places)
+    if (prefix !== before) runFrom = sorted.length
+    before = prefix
+    // Few share so many bits.
+    let at = sorted.length
+    while (at > runFrom && compareKeys(sorted[at - 1]?.key ?? EMPTY, change.key) > 0) at--
+    if (at === sorted.length) sorted.push(change)
+    else sorted.splice(at, 0, change)
+  }
+  return sorted
 }
 
 /** Key of a record: sha256(table ‖ id). */
