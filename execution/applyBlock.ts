@@ -32,7 +32,7 @@ import type { EvmOperation } from './precompile.ts'
 import type { RecoverAll } from './recover.ts'
 import { encodeRlp } from './rlp.ts'
 import type { State, StateRoots, StateWrites } from './state.ts'
-import { type ReadTx, readTx, type Tx } from './tx.ts'
+import { decodeTxs, type Tx } from './tx.ts'
 import type { BlockEnv, Vm } from './vm.ts'
 
 /** Most L1 blocks that one L2 block may move its origin by. Spec: docs/spec/block.md#l1-origin-and-deposits */
@@ -79,7 +79,7 @@ export async function applyBlock(
   const params = paramsAt(executor.params, executor.state.ledger, parent.number + 1n)
   const refused = checkHeader(parent, block.header, params)
   if (refused) return refused
-  const all = await decodeAll(executor, block.transactions)
+  const all = await decodeTxs(block.transactions, executor.vm.common, executor.recover)
   if (!all.ok) return all
   const decoded = all.transactions
   const bytes = decoded.reduce((sum, tx) => sum + ownPostedBytes(tx), 0)
@@ -160,31 +160,6 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
 export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logsBloom, logs }: Receipt): Uint8Array {
   const items = logs.map(({ address, topics, data }) => [address, topics, data])
   return encodeRlp([succeeded ? 1n : 0n, cumulativeGasUsed, logsBloom, items], type === 0 ? undefined : type)
-}
-
-/** Decodes a block's transactions; the rejection of one has its index. */
-async function decodeAll(
-  { vm, recover }: Executor,
-  raws: readonly Uint8Array[],
-): Promise<{ readonly ok: true; readonly transactions: readonly Tx[] } | Rejection> {
-  const reads: ReadTx[] = []
-  for (const [index, raw] of raws.entries()) {
-    const read = readTx(raw, vm.common)
-    if (!read.ok) return { ...read, index }
-    reads.push(read)
-  }
-  const signed = recover && reads.map((read) => read.signed())
-  const found = signed && (await recover(signed.flat()))
-  const transactions: Tx[] = []
-  let at = 0
-  for (const [index, read] of reads.entries()) {
-    const count = signed?.[index]?.length ?? 0
-    const result = read.conclude(found?.slice(at, at + count))
-    if (!result.ok) return { ...result, index }
-    at += count
-    transactions.push(result.tx)
-  }
-  return { ok: true, transactions }
 }
 
 /** What a header must be whatever its transactions do. */

@@ -17,7 +17,7 @@ import {
   transactionHash,
 } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
-import { recoverSignatory, type Signatory, type SignedDigest } from './recover.ts'
+import { type RecoverAll, recoverSignatory, type Signatory, type SignedDigest } from './recover.ts'
 
 type Identity = {
   readonly raw: Uint8Array
@@ -61,6 +61,32 @@ export function readTx(raw: Uint8Array, common: Common): ReadTx | Rejection {
   if (nativeTypeOf(first)) return readNativeTx(raw, Number(common.chainId()))
   if (first === 0x01 || first === 0x02 || first === 0x04 || first >= 0xc0) return readEthereumTx(raw, common)
   return invalid('unknownType', { type: first })
+}
+
+/** `decodeTx` of a block's transactions, their signatures recovered together where somebody does that; the rejection of one has its index. */
+export async function decodeTxs(
+  raws: readonly Uint8Array[],
+  common: Common,
+  recover: RecoverAll | undefined,
+): Promise<{ readonly ok: true; readonly transactions: readonly Tx[] } | (Rejection & { readonly index: number })> {
+  const reads: ReadTx[] = []
+  for (const [index, raw] of raws.entries()) {
+    const read = readTx(raw, common)
+    if (!read.ok) return { ...read, index }
+    reads.push(read)
+  }
+  const signed = recover && reads.map((read) => read.signed())
+  const found = signed && (await recover(signed.flat()))
+  const transactions: Tx[] = []
+  let at = 0
+  for (const [index, read] of reads.entries()) {
+    const count = signed?.[index]?.length ?? 0
+    const result = read.conclude(found?.slice(at, at + count))
+    if (!result.ok) return { ...result, index }
+    at += count
+    transactions.push(result.tx)
+  }
+  return { ok: true, transactions }
 }
 
 function readDepositTx(raw: Uint8Array): ReadTx | Rejection {

@@ -34,6 +34,7 @@ import { type ConfigOf, UsageError } from './config.ts'
 import { createLog } from './log.ts'
 import { validatorSetOf } from './node.ts'
 import { inboxOption } from './operatorNode.ts'
+import { createRecoverPool } from './recoverPool.ts'
 import { openStore, type StoredBlock } from './store.ts'
 
 /** Something that is not as L1, or the live node, says. `got` is theirs, `want` what follows from L1. */
@@ -98,13 +99,15 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
   await l1.check()
   const directory = mkdtempSync(join(tmpdir(), 'tributary-verify-'))
   const store = await openStore(directory, { durable: false })
+  const log = createLog({ level: 'error', json: false, write: (line) => process.stderr.write(line) })
+  const recoverPool = createRecoverPool({ log })
   try {
-    const log = createLog({ level: 'error', json: false, write: (line) => process.stderr.write(line) })
     const chain = await openChainState({
       store,
       genesis,
       mempool: { txsMax: 0, bytesMax: 0, txsPerSenderMax: 0, nonceGapMax: 0, replacementPercent: 0 },
       log,
+      recover: recoverPool.recover,
     })
     const to = await l1.blockByTag('latest')
     const batches = await l1.batches(origin.number, to)
@@ -131,6 +134,7 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
     const summary = summarise(walk, batches.length)
     return difference ? { ok: false, difference, summary } : { ok: true, summary }
   } finally {
+    await recoverPool.close()
     await store.close()
     rmSync(directory, { recursive: true, force: true })
   }
@@ -163,7 +167,8 @@ async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Pr
   const root = store.roots(parent.number).ledgerRoot
   const results: Built[] = []
   for (const derived of requests.blocks) {
-    const asked = toBuildRequest(derived, results.at(-1)?.block.header ?? parent, executor.vm.common)
+    const { common } = executor.vm
+    const asked = await toBuildRequest(derived, results.at(-1)?.block.header ?? parent, { common, recover: executor.recover })
     if (!asked.ok) return toDifference(asked)
     const built = await buildBlock(executor, asked.request)
     const left = checkBuilt(derived, built)

@@ -14,7 +14,8 @@ import type { L1Info } from '../execution/ledger/tables.ts'
 import { transactionHash } from '../execution/native/native.ts'
 import type { Rejection } from '../execution/native/nativeType.ts'
 import { encodeRow, type Row } from '../execution/native/row.ts'
-import { decodeTx, type Tx } from '../execution/tx.ts'
+import type { RecoverAll } from '../execution/recover.ts'
+import { decodeTxs } from '../execution/tx.ts'
 import { DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { BATCH_BLOCKS_MAX, type BatchCommit, type BatchRejection, type DecodedBatch, type DecodeOptions, decodeBatch } from './batch.ts'
 import { type BatchHeader, batchAccumulator } from './inbox.ts'
@@ -160,19 +161,19 @@ export function checkCommit(
   return isFinal ? undefined : reject('badCommit', { block: lastBlock, round: commit.round })
 }
 
-/** 5, for each block: what `buildBlock` is asked for. */
-export function toBuildRequest(
+/** 5, for each block: what `buildBlock` is asked for. With `recover`, signatures are recovered together. */
+export async function toBuildRequest(
   { number, timestampMs: ms, coinbase, origin, transactions }: DerivedBlock,
   parent: Header,
-  common: Common,
-): { readonly ok: true; readonly request: BuildRequest } | DeriveRejection {
+  { common, recover }: { readonly common: Common; readonly recover?: RecoverAll | undefined },
+): Promise<{ readonly ok: true; readonly request: BuildRequest } | DeriveRejection> {
   assert(parent.number + 1n === number, 'a derived block is built on another parent')
-  const offer: Tx[] = []
-  for (const [txIndex, raw] of transactions.entries()) {
-    const decoded = decodeTx(raw, common)
-    if (!decoded.ok) return reject('badTransaction', { block: number, txIndex: depositCount(origin) + txIndex, rejection: decoded })
-    offer.push(decoded.tx)
+  const decoded = await decodeTxs(transactions, common, recover)
+  if (!decoded.ok) {
+    const { index, ...rejection } = decoded
+    return reject('badTransaction', { block: number, txIndex: depositCount(origin) + index, rejection })
   }
+  const offer = decoded.transactions
   return { ok: true, request: { parent, timestampMs: ms, feeRecipient: coinbase, origin, offer, triesMax: offer.length } }
 }
 

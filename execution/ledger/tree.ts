@@ -497,6 +497,11 @@ export function isPageKey(key: Uint8Array): boolean {
   return key[0] === ENTRY.page
 }
 
+/** The number of the page whose key this is. */
+export function pageNumber(key: Uint8Array): number {
+  return readUint48(key, 1)
+}
+
 /** Hash of a leaf. */
 export function leafHash(key: Uint8Array, valueHash: Uint8Array): Uint8Array {
   return marked(sha256(pair(key, valueHash)), true)

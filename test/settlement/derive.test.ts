@@ -78,7 +78,7 @@ async function derive(follower: Follower, { posted, payload }: PostedStory, l1: 
   if (wrongCommit) return wrongCommit
   const results: Built[] = []
   for (const derived of requests.blocks) {
-    const asked = toBuildRequest(derived, follower.parent, executor.vm.common)
+    const asked = await toBuildRequest(derived, follower.parent, executor.vm)
     if (!asked.ok) return asked
     const built = await buildBlock(executor, asked.request)
     const leftOut = checkBuilt(derived, built)
