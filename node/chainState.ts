@@ -13,7 +13,15 @@ import { type BlockFees, dataPriceIn } from '../execution/fee.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { paramsAt } from '../execution/ledger/governed.ts'
 import { accounts } from '../execution/ledger/tables.ts'
-import { createMempool, type Lane, type Mempool, type MempoolLimits, type PoolAccounts, type PoolTx } from '../execution/mempool.ts'
+import {
+  createMempool,
+  type Lane,
+  type Mempool,
+  type MempoolLimits,
+  type PoolAccount,
+  type PoolAccounts,
+  type PoolTx,
+} from '../execution/mempool.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { type RecoverAll, recoverSignatory, type Signatory, type SignedDigest } from '../execution/recover.ts'
 import { createState } from '../execution/state.ts'
@@ -29,6 +37,8 @@ import { StoreError } from './store.ts'
 
 /** Blocks kept executed and undecided: a height seldom has more than one. */
 const CANDIDATES_MAX = 4
+/** Accounts of a lane that are remembered between two blocks for the pool. */
+const POOL_ACCOUNTS_MAX = 16_384
 /** Longest that building keeps everything else waiting, but for one transaction. */
 const TURN_MS = 10
 /** Signatures of submitted transactions that are being recovered at a time: a second of two threads' work. */
@@ -102,6 +112,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   /** Hash of the block after which the state in memory stands. */
   let standsAt = head.hash
 
+  const readAccounts: Readonly<Record<Lane, Map<Hex, PoolAccount>>> = { ethereum: new Map(), native: new Map() }
   let nextParams = paramsAfter(head.header)
   let fees = feesAfter(head.header)
 
@@ -117,18 +128,30 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
 
   function moveTo(next: typeof head): void {
     head = next
+    for (const read of Object.values(readAccounts)) read.clear()
     nextParams = paramsAfter(head.header)
     fees = feesAfter(head.header)
   }
 
-  /** As of the head, from disk: the state in memory may be in the middle of a block. */
+  /** As of the head, from disk: the state in memory may be in the middle of a block. Senders of several transactions are read once a block. */
   const poolAccounts: PoolAccounts = (lane, sender) => {
-    if (lane === 'native') {
-      const record = store.reader.ledgerRecord(accounts.number, accounts.encodeId({ account: sender }))
-      const { nonce, balance } = record ? accounts.decode(record) : { nonce: 0n, balance: 0n }
-      return { nonce, balanceWei: balance }
-    }
-    const bytes = store.reader.account(hexToBytes(sender))
+    const known = readAccounts[lane].get(sender)
+    if (known) return known
+    const account = lane === 'native' ? ledgerAccount(sender) : evmAccount(sender)
+    if (readAccounts[lane].size >= POOL_ACCOUNTS_MAX) readAccounts[lane].clear()
+    readAccounts[lane].set(sender, account)
+    return account
+  }
+
+  function ledgerAccount(account: Hex): PoolAccount {
+    const record = store.reader.ledgerRecord(accounts.number, accounts.encodeId({ account }))
+    if (!record) return { nonce: 0n, balanceWei: 0n }
+    const { nonce, balance } = accounts.decode(record)
+    return { nonce, balanceWei: balance }
+  }
+
+  function evmAccount(account: Hex): PoolAccount {
+    const bytes = store.reader.account(hexToBytes(account))
     const { nonce, balance } = bytes ? createAccountFromRLP(bytes) : { nonce: 0n, balance: 0n }
     return { nonce, balanceWei: balance }
   }
