@@ -18,7 +18,7 @@ import {
   type Receipt,
   timestampMs,
 } from './block.ts'
-import { bloomOf, joinBlooms } from './bloom.ts'
+import { addToBloom, BLOOM_BYTES, bloomOf } from './bloom.ts'
 import { countedGas, parseL1Info } from './deposit.ts'
 import { type DataPrice, dataPriceIn } from './fee.ts'
 import { toHex } from './hex.ts'
@@ -156,10 +156,15 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
   }
 }
 
+/** The bloom of one receipt after another. */
+const receiptBloom = new Uint8Array(BLOOM_BYTES)
+
 /** A receipt's bytes in the receipts trie. Source: EIP-2718. */
-export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logsBloom, logs }: Receipt): Uint8Array {
+export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logs }: Receipt): Uint8Array {
+  receiptBloom.fill(0)
+  addToBloom(receiptBloom, logs)
   const items = logs.map(({ address, topics, data }) => [address, topics, data])
-  return encodeRlp([succeeded ? 1n : 0n, cumulativeGasUsed, logsBloom, items], type === 0 ? undefined : type)
+  return encodeRlp([succeeded ? 1n : 0n, cumulativeGasUsed, receiptBloom, items], type === 0 ? undefined : type)
 }
 
 /** What a header must be whatever its transactions do. */
@@ -237,7 +242,6 @@ function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint): Receipt
     contractAddress,
     failureCode,
     dataFee,
-    logsBloom: bloomOf(logs),
   }
 }
 
@@ -261,7 +265,7 @@ function fillHeader(
     stateRoot: evmRoot,
     transactionsRoot: toHex(orderedRoot(transactions.map((tx) => tx.raw))),
     receiptsRoot: toHex(orderedRoot(receipts.map(encodeReceipt))),
-    logsBloom: toHex(joinBlooms(receipts.flatMap(({ logs, logsBloom }) => (logs.length > 0 ? [logsBloom] : [])))),
+    logsBloom: toHex(bloomOf(receipts.flatMap(({ logs }) => logs))),
     difficulty: 0n,
     number: parent.number + 1n,
     gasLimit: params.blockGasLimit,

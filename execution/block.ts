@@ -52,7 +52,7 @@ export type Receipt = {
   readonly type: number
   readonly succeeded: boolean
   readonly cumulativeGasUsed: bigint
-  readonly logsBloom: Uint8Array
+  /** Their bloom follows from them (execution/bloom.ts), and is kept by nobody. */
   readonly logs: readonly Log[]
   readonly gasUsed: bigint
   /** Address of the contract that the transaction made, if any. */

@@ -10,8 +10,8 @@ import type { Log } from './native/nativeType.ts'
 /** Bytes of a bloom. */
 export const BLOOM_BYTES = 256
 
-/** Addresses and topics remembered before all of them are let go of: 10 MiB. */
-const REMEMBERED_MAX = 65_536
+/** Addresses and topics remembered before all of them are let go of: some blocks', 1 MiB. */
+const REMEMBERED_MAX = 8_192
 
 /** The three bits of an address or topic in one number, eleven bits each. */
 const remembered = new Map<Hex, number>()
@@ -19,18 +19,16 @@ const remembered = new Map<Hex, number>()
 /** Bloom of logs. */
 export function bloomOf(logs: readonly Log[]): Uint8Array {
   const bloom = new Uint8Array(BLOOM_BYTES)
+  addToBloom(bloom, logs)
+  return bloom
+}
+
+/** Sets the bits of logs in a bloom, beside those that are set. */
+export function addToBloom(bloom: Uint8Array, logs: readonly Log[]): void {
   for (const { address, topics } of logs) {
     add(bloom, address)
     for (const topic of topics) add(bloom, topic)
   }
-  return bloom
-}
-
-/** A bloom with the bits of all of them. */
-export function joinBlooms(blooms: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(BLOOM_BYTES)
-  for (const bloom of blooms) for (let i = 0; i < BLOOM_BYTES; i++) joined[i] = (joined[i] ?? 0) | (bloom[i] ?? 0)
-  return joined
 }
 
 function add(bloom: Uint8Array, item: Hex): void {

@@ -1,13 +1,12 @@
 /**
  * Receipts as a node keeps them: what the receipts trie has, and what it has not (gas of the one transaction, contract, failure).
  * Form: rlp of [prices, receipts], a receipt being [type, succeeded, cumulativeGas, gasUsed, contract, failureCode, logs, (bytes, data fee)?] and the prices
- * [L1 base fee, L1 blob base fee, scalar, blob scalar], or nothing where bytes cost nothing; blooms are made again.
+ * [L1 base fee, L1 blob base fee, scalar, blob scalar], or nothing where bytes cost nothing.
  */
 import { RLP } from '@ethereumjs/rlp'
 import { bytesToString } from 'viem'
 import { assert } from './assert.ts'
 import type { Receipt } from './block.ts'
-import { bloomOf } from './bloom.ts'
 import { type DataPrice, dataPriceOf, NO_DATA_PRICE } from './fee.ts'
 import { type Cursor, encodeUtf8, takeRlpList, takeRlpString } from './fields.ts'
 import { toHex } from './hex.ts'
@@ -68,7 +67,6 @@ function countLogs(receipt: Cursor): number {
 function toReceipt(item: Item, price: DataPrice): Receipt {
   const [type, succeeded, cumulativeGasUsed, gasUsed, contract, failure, logs, dataBytes, feeWei] = item as Item[]
   assert(contract instanceof Uint8Array && failure instanceof Uint8Array && Array.isArray(logs), 'stored receipt is malformed')
-  const decodedLogs = logs.map(toLog)
   return {
     type: Number(toUint(type)),
     succeeded: toUint(succeeded) === 1n,
@@ -77,8 +75,7 @@ function toReceipt(item: Item, price: DataPrice): Receipt {
     contractAddress: contract.length > 0 ? toHex(contract) : undefined,
     failureCode: failure.length > 0 ? bytesToString(failure) : undefined,
     dataFee: dataBytes === undefined ? undefined : { bytes: Number(toUint(dataBytes)), feeWei: toUint(feeWei), price },
-    logs: decodedLogs,
-    logsBloom: bloomOf(decodedLogs),
+    logs: logs.map(toLog),
   }
 }
 

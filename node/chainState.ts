@@ -112,7 +112,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   /** Hash of the block after which the state in memory stands. */
   let standsAt = head.hash
 
-  const readAccounts: Readonly<Record<Lane, Map<Hex, PoolAccount>>> = { ethereum: new Map(), native: new Map() }
+  const { poolAccounts, forgetAccounts } = createPoolAccounts(store)
   let nextParams = paramsAfter(head.header)
   let fees = feesAfter(head.header)
 
@@ -128,32 +128,9 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
 
   function moveTo(next: typeof head): void {
     head = next
-    for (const read of Object.values(readAccounts)) read.clear()
+    forgetAccounts()
     nextParams = paramsAfter(head.header)
     fees = feesAfter(head.header)
-  }
-
-  /** As of the head, from disk: the state in memory may be in the middle of a block. Senders of several transactions are read once a block. */
-  const poolAccounts: PoolAccounts = (lane, sender) => {
-    const known = readAccounts[lane].get(sender)
-    if (known) return known
-    const account = lane === 'native' ? ledgerAccount(sender) : evmAccount(sender)
-    if (readAccounts[lane].size >= POOL_ACCOUNTS_MAX) readAccounts[lane].clear()
-    readAccounts[lane].set(sender, account)
-    return account
-  }
-
-  function ledgerAccount(account: Hex): PoolAccount {
-    const record = store.reader.ledgerRecord(accounts.number, accounts.encodeId({ account }))
-    if (!record) return { nonce: 0n, balanceWei: 0n }
-    const { nonce, balance } = accounts.decode(record)
-    return { nonce, balanceWei: balance }
-  }
-
-  function evmAccount(account: Hex): PoolAccount {
-    const bytes = store.reader.account(hexToBytes(account))
-    const { nonce, balance } = bytes ? createAccountFromRLP(bytes) : { nonce: 0n, balance: 0n }
-    return { nonce, balanceWei: balance }
   }
 
   function backToHead(): void {
@@ -276,6 +253,31 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     },
     onBlock: (listener) => subscribe(blockListeners, listener),
     onPending: (listener) => subscribe(pendingListeners, listener),
+  }
+}
+
+/** Accounts as of the head, from disk: the state in memory may be in the middle of a block. Senders of several transactions are read once a block. */
+function createPoolAccounts({ reader }: Pick<Store, 'reader'>): { poolAccounts: PoolAccounts; forgetAccounts(): void } {
+  const known: Readonly<Record<Lane, Map<Hex, PoolAccount>>> = { ethereum: new Map(), native: new Map() }
+
+  function read(lane: Lane, account: Hex): PoolAccount {
+    const evmBytes = lane === 'ethereum' ? reader.account(hexToBytes(account)) : undefined
+    const record = lane === 'native' ? reader.ledgerRecord(accounts.number, accounts.encodeId({ account })) : undefined
+    const { nonce, balance } = evmBytes ? createAccountFromRLP(evmBytes) : record ? accounts.decode(record) : { nonce: 0n, balance: 0n }
+    return { nonce, balanceWei: balance }
+  }
+
+  return {
+    poolAccounts(lane, sender) {
+      const account = known[lane].get(sender) ?? read(lane, sender)
+      if (known[lane].size >= POOL_ACCOUNTS_MAX) known[lane].clear()
+      known[lane].set(sender, account)
+      return account
+    },
+    forgetAccounts() {
+      known.ethereum.clear()
+      known.native.clear()
+    },
   }
 }
 

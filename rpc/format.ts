@@ -7,6 +7,7 @@ import { isAccessList2930Tx, isLegacyTx, type TypedTransaction } from '@ethereum
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
 import type { Header, Receipt } from '../execution/block.ts'
+import { bloomOf } from '../execution/bloom.ts'
 import { L1_GAS_PER_BYTE, NO_DATA_PRICE } from '../execution/fee.ts'
 import { doorCallData } from '../execution/native/native.ts'
 import type { DepositTx, EthereumTx, NativeTx, Tx } from '../execution/tx.ts'
@@ -228,7 +229,7 @@ export function receiptToJson({ blockHash, header, index, tx, receipt, logsBefor
     gasUsed: quantity(receipt.gasUsed),
     contractAddress: receipt.contractAddress ?? null,
     logs: receipt.logs.map((log, i) => logToJson(log, { ...place, logIndex: logsBefore + i })),
-    logsBloom: hexOf(receipt.logsBloom),
+    logsBloom: hexOf(bloomOf(receipt.logs)),
     type: quantity(receipt.type),
     effectiveGasPrice: quantity(effectiveGasPriceWei(tx, header.baseFeePerGas)),
     status: receipt.succeeded ? '0x1' : '0x0',
