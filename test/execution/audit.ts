@@ -54,6 +54,7 @@ type Change = {
 type Credit = {
   readonly worker: Hex
   readonly modelId: Hex
+  readonly receiptsRoot: Hex
   readonly draws: readonly { readonly amount: bigint; readonly request: { readonly client: Hex } }[]
   readonly accounts: readonly number[]
   readonly amountsGwei: readonly number[]
@@ -74,8 +75,11 @@ type Purse = {
   readonly prepaid: readonly bigint[]
 }
 
+/** Who is to be paid what for a window once its attribution was put right, by its receipts' root. */
+type RightEntries = ReadonlyMap<Hex, Pick<Credit, 'accounts' | 'amountsGwei'>>
+
 /** An auditor of the chain that begins with this genesis. */
-export function createAuditor(genesis: Genesis): Auditor {
+export function createAuditor(genesis: Genesis, rightEntries: RightEntries = new Map()): Auditor {
   const records = new Map<string, LedgerRecord>()
   const ledger = createLedger((table, id) => records.get(keyOf(table, id))?.record)
   /** What every account earned in every epoch and did not claim, by `account/epoch`. */
@@ -181,7 +185,7 @@ export function createAuditor(genesis: Genesis): Auditor {
         { fields, got, due },
       )
       count(`CreditDispute of kind ${kind} ${upheld ? 'upheld' : 'not upheld'}`)
-      const entries = upheld ? entriesBySpec(fields, about.credit) : about.credit
+      const entries = upheld ? entriesBySpec(fields, about.credit, rightEntries) : about.credit
       const refunds = after.prepaid.map((wei, i) => wei - (before.prepaid[i] ?? 0n))
       const drawn = about.credit.draws.map(({ amount }) => (entries ? 0n : amount))
       check(
@@ -190,6 +194,8 @@ export function createAuditor(genesis: Genesis): Auditor {
         { fields, refunds, drawn },
       )
       if (!upheld) return
+      if (entries && String(entries.amountsGwei) !== String(about.credit.amountsGwei))
+        count(`CreditDispute of kind ${kind} changed who is paid`)
       for (const [account, wei] of about.parts) addTo(owed, `${account}/${about.epoch}`, -wei)
       const parts = entries ? splitByTheSpec(ledger, { ...about.credit, ...entries }, about) : []
       for (const [account, wei] of parts) addTo(owed, `${account}/${about.epoch}`, wei)
@@ -374,10 +380,15 @@ function slashBySpec({ kind }: Dispute, { credit }: Booked, atStakeWei: bigint, 
 }
 
 /** The entries that an upheld dispute leaves; undefined: none, the credit is void. Spec: docs/spec/disputes.md#what-comes-of-it */
-function entriesBySpec({ kind, evidence }: Dispute, credit: Credit): Pick<Credit, 'accounts' | 'amountsGwei'> | undefined {
+function entriesBySpec(
+  { kind, evidence }: Dispute,
+  credit: Credit,
+  rightEntries: RightEntries,
+): Pick<Credit, 'accounts' | 'amountsGwei'> | undefined {
   if (kind === DISPUTE_KIND.wrongAttribution) {
-    check(credit.accounts.length === 0, 'who was paid by a record that is none', { credit })
-    return credit
+    const right = rightEntries.get(credit.receiptsRoot)
+    check(right !== undefined, 'a window that nobody made', { credit })
+    return right
   }
   const books = kind === DISPUTE_KIND.wrongBooks ? booksEvidence.unpack(hexToBytes(evidence)) : undefined
   if (!books || !credit.accounts.includes(books.key)) return undefined

@@ -3,8 +3,11 @@
  * What the evidence must come to is known from how the window was made. Spec: docs/spec/disputes.md
  */
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex, zeroHash } from 'viem'
-import { encodeAttribution } from '../../execution/attribution/attributionRecord.ts'
-import { attributionRoot, LINE_KIND, type Line, openLines, windowLines } from '../../execution/attribution/lines.ts'
+import { type AttributionRecord, encodeAttribution } from '../../execution/attribution/attributionRecord.ts'
+import { attributionRoot, entriesOf, LINE_KIND, type Line, openLines, windowLines } from '../../execution/attribution/lines.ts'
+import type { OpenUpload } from '../../execution/attribution/opening.ts'
+import { sharesOf } from '../../execution/attribution/shares.ts'
+import { shareContextOf } from '../../execution/attribution/sources.ts'
 import {
   attributionEvidence,
   badLeafEvidence,
@@ -31,6 +34,7 @@ import {
   signedId,
 } from '../../execution/receipt.ts'
 import type { TestChain } from '../fakes/testChain.ts'
+import { MISQUOTES, type Misquote, type Quote, quoteFrom } from './quotes.ts'
 
 const GWEI = 10n ** 9n
 const something = keccak256(toHex('something'))
@@ -49,6 +53,9 @@ const KIND_OF = {
   sumThatDoesNotFollow: DISPUTE_KIND.wrongBooks,
   entryWithoutLines: DISPUTE_KIND.wrongBooks,
   attributionThatIsNone: DISPUTE_KIND.wrongAttribution,
+  placeThatIsNone: DISPUTE_KIND.wrongAttribution,
+  placeLeftOut: DISPUTE_KIND.wrongAttribution,
+  otherOutput: DISPUTE_KIND.wrongAttribution,
 } as const
 
 export type Fault = keyof typeof KIND_OF
@@ -73,6 +80,9 @@ export type Order = {
   readonly timeSec: bigint
   /** What rules the block of the credit. */
   readonly protocolBps: number
+  /** Records of the model's datanets, and a number that chooses which of them the first output quotes. */
+  readonly snapshots: readonly (readonly OpenUpload[])[]
+  readonly quoted: number
   /** Who asks, one receipt after another. */
   readonly clients: readonly Hex[]
 }
@@ -85,34 +95,58 @@ export type FaultyWindow = {
   readonly credit: ReturnType<typeof creditOf>
   readonly exchanges: readonly Exchange[]
   readonly lines: readonly Line[]
+  /** What the first output quotes. */
+  readonly quote: Quote | undefined
+  /** The credit's entries with every attribution as a proof puts it right. */
+  readonly rightEntries: Entries
   /** Another receipt with the number of the first. */
   readonly other: { readonly receipt: InferenceReceipt; readonly receiptSig: Hex } | undefined
 }
 
-/** A window of one receipt for each of the clients, which are two at least. */
-export function makeFaultyWindow({ executor, genesis }: TestChain, order: Order, signed: Signed): FaultyWindow {
+/**
+ * A window of one receipt for each of the clients, which are two at least. Where there is nothing to quote, a fault of the attribution is none.
+ */
+export function makeFaultyWindow({ executor, genesis }: TestChain, asked: Order, signed: Signed): FaultyWindow {
+  const quote = isMisquote(asked.fault) ? quoteFrom(asked.snapshots, asked.quoted, asked.fault) : undefined
+  const order = isMisquote(asked.fault) && !quote ? { ...asked, fault: 'none' as const } : asked
   const { fault, hotKey, model, clients, protocolBps } = order
   const { chainId } = genesis.params
   const exchanges: Exchange[] = []
-  for (const [i] of clients.entries()) exchanges.push(makeExchange(order, i, { signed, chainId, first: exchanges[0]?.request }))
-  const shown = exchanges.map(({ request, receipt }) => {
-    const clientAccount = getAccount(executor.state.ledger, request.client).index
-    return { ...receipt, clientAccount, shares: [] }
-  })
-  const honest = windowLines(shown, { protocolBps, contributorBps: model.contributorBps })
+  for (const [i] of clients.entries()) exchanges.push(makeExchange(order, i, { signed, chainId, first: exchanges[0]?.request, quote }))
+  const context = shareContextOf(executor.state.ledger, model.datanets)
+  const linesWith = (record: AttributionRecord | undefined) =>
+    windowLines(
+      exchanges.map(({ request, receipt }, i) => {
+        const clientAccount = getAccount(executor.state.ledger, request.client).index
+        return { ...receipt, clientAccount, shares: i === 0 && record ? sharesOf(record, context).accounts : [] }
+      }),
+      { protocolBps, contributorBps: model.contributorBps },
+    )
+  const claimed = linesWith(quote?.claimed)
   const wrongAt = fault === 'sumThatDoesNotFollow' ? 1 : -1
-  const lines = honest.map((line, i) => (i === wrongAt ? { ...line, sum: line.sum + 1n } : line))
-  const credit = creditOf(order, exchanges, { lines, protocolBps })
+  const lines = claimed.map((line, i) => (i === wrongAt ? { ...line, sum: line.sum + 1n } : line))
+  const credit = creditOf(order, exchanges, { lines, entries: entriesOf(claimed) })
+  const made = { fault, hotKey, credit, exchanges, lines, quote, rightEntries: entriesOf(linesWith(quote?.corrected)) }
   const [first] = exchanges
-  if (fault !== 'numberSignedTwice' || !first) return { fault, hotKey, credit, exchanges, lines, other: undefined }
+  if (fault !== 'numberSignedTwice' || !first) return { ...made, other: undefined }
   const receipt = { ...first.receipt, outputTokens: first.receipt.outputTokens + 1 }
-  return { fault, hotKey, credit, exchanges, lines, other: { receipt, receiptSig: signed(hotKey, receiptDigest(receipt, chainId)) } }
+  return { ...made, other: { receipt, receiptSig: signed(hotKey, receiptDigest(receipt, chainId)) } }
 }
 
-type Making = { readonly signed: Signed; readonly chainId: number; readonly first: InferenceRequest | undefined }
+function isMisquote(fault: Fault): fault is Misquote {
+  return MISQUOTES.some((one) => one === fault)
+}
+
+type Making = {
+  readonly signed: Signed
+  readonly chainId: number
+  readonly first: InferenceRequest | undefined
+  readonly quote: Quote | undefined
+}
 
 function makeExchange({ fault, worker, hotKey, modelId, model, firstSeq, timeSec, clients }: Order, i: number, making: Making): Exchange {
-  const { signed, chainId, first } = making
+  const { signed, chainId, first, quote } = making
+  const own = i === 0 ? quote : undefined
   const client = clients[i]
   if (!client) throw new Error('nobody asks')
   const fresh = {
@@ -122,9 +156,16 @@ function makeExchange({ fault, worker, hotKey, modelId, model, firstSeq, timeSec
   const request = fault === 'requestPaidTwice' && first ? first : fresh
   const [promptTokens, outputTokens] = [3 + i, 5 + i]
   const receipt = {
-    ...{ requestHash: requestHash(request), modelId, worker, seq: firstSeq + BigInt(i), outputCommit: something, tokensRoot: something },
+    ...{
+      requestHash: requestHash(request),
+      modelId,
+      worker,
+      seq: firstSeq + BigInt(i),
+      outputCommit: own?.commit ?? something,
+      tokensRoot: something,
+    },
     ...{ traceRoot: zeroHash, attestationId: zeroHash, promptTokens, outputTokens, tier: 0 },
-    attributionHash: keccak256(fault === 'attributionThatIsNone' ? NO_RECORD : RECORD),
+    attributionHash: keccak256(fault === 'attributionThatIsNone' ? NO_RECORD : recordOf(own)),
     fee: model.priceBase + BigInt(promptTokens) * model.pricePrompt + BigInt(outputTokens) * model.priceOutput,
     finishedAt: fault === 'finishedTooLate' ? request.deadline + 1n : timeSec,
   }
@@ -132,9 +173,15 @@ function makeExchange({ fault, worker, hotKey, modelId, model, firstSeq, timeSec
   return { request, receipt, requestSig, receiptSig: signed(hotKey, receiptDigest(receipt, chainId)) }
 }
 
-type Books = { readonly lines: readonly Line[]; readonly protocolBps: number }
+function recordOf(quote: Quote | undefined): Hex {
+  return quote ? bytesToHex(encodeAttribution(quote.claimed)) : RECORD
+}
 
-function creditOf({ fault, worker, modelId, model, firstSeq }: Order, exchanges: readonly Exchange[], { lines, protocolBps }: Books) {
+type Entries = { readonly accounts: readonly number[]; readonly amountsGwei: readonly number[] }
+type Books = { readonly lines: readonly Line[]; readonly entries: Entries }
+
+function creditOf(order: Order, exchanges: readonly Exchange[], { lines, entries }: Books) {
+  const { fault, worker, modelId, model, firstSeq, protocolBps } = order
   const sum = (of: (receipt: InferenceReceipt) => bigint) => exchanges.reduce((all, { receipt }) => all + of(receipt), 0n)
   const drawn = new Map<Hex, { request: InferenceRequest; signature: Hex; amount: bigint }>()
   for (const { request, requestSig, receipt } of exchanges) {
@@ -149,7 +196,7 @@ function creditOf({ fault, worker, modelId, model, firstSeq }: Order, exchanges:
     ...{ attributionRoot: attributionRoot(lines), draws: [...drawn.values()] },
     promptTokens: sum((receipt) => BigInt(receipt.promptTokens)),
     outputTokens: sum((receipt) => BigInt(receipt.outputTokens)),
-    ...(unearned ?? { accounts: [], amountsGwei: [] }),
+    ...(unearned ?? entries),
   }
 }
 
@@ -159,7 +206,8 @@ export function disputeOf(window: FaultyWindow, kind: number, creditIndex: numbe
   const drawn = draws.map(({ request, amount }) => ({ client: request.client, amount }))
   // An entry of nobody's is none where the contributors have no part of the fee.
   const isFaulty = window.fault !== 'entryWithoutLines' || accounts.length > 0
-  const fields = { kind, worker, creditIndex, drawn, accounts, amountsGwei, evidence: evidenceOf(window, kind, creditIndex), opened: '0x' }
+  const opened = window.quote?.proof.opened ?? '0x'
+  const fields = { kind, worker, creditIndex, drawn, accounts, amountsGwei, evidence: evidenceOf(window, kind, creditIndex), opened }
   return { fields, proves: isFaulty && KIND_OF[window.fault] === kind }
 }
 
@@ -182,6 +230,8 @@ function evidenceOf(window: FaultyWindow, kind: number, creditIndex: number): He
   if (kind === DISPUTE_KIND.doubleUse)
     return packEvidence(doubleUseEvidence, { served: servedOf(window, 1), otherCredit: creditIndex, other: served })
   if (kind === DISPUTE_KIND.wrongBooks) return booksOf(window)
+  const attribution = window.fault === 'attributionThatIsNone' ? NO_RECORD : recordOf(window.quote)
+  if (window.quote) return packEvidence(attributionEvidence, { served, attribution, ...window.quote.proof.evidence })
   const run = { firstLeaf: 0, leaves: [], path: [] }
   const nothing = {
     item: 0,
@@ -195,7 +245,6 @@ function evidenceOf(window: FaultyWindow, kind: number, creditIndex: number): He
     opening: '0x',
     neighbours: [],
   } as const
-  const attribution = window.fault === 'attributionThatIsNone' ? NO_RECORD : RECORD
   return packEvidence(attributionEvidence, { served, attribution, ground: GROUND.malformed, ...nothing })
 }
 

@@ -20,7 +20,7 @@ import { arbitraryBlock, type BlockMove, type Story, startStory, toLaneBlock } f
 import { type Auditor, createAuditor } from './audit.ts'
 import { createWanderer, WALK_PARAMS } from './wanderer.ts'
 
-const BLOCKS = Number(process.env.WALK_BLOCKS ?? 60)
+const BLOCKS = Number(process.env.WALK_BLOCKS ?? 90)
 const SEED = Number(process.env.WALK_SEED ?? 20_261_122)
 
 /** The types that a walk makes, and the one of them that cannot fail: whatever breaks its rules is invalid. */
@@ -42,7 +42,7 @@ const DISPUTED = toEventSelector(disputedEvent)
 /** Calls of the PARAMS door in one block, by the governor and by others. */
 const arbitraryVotes = fc.array(
   fc.record({ kind: fc.constantFrom('vote' as const, 'vote' as const, 'usurp' as const), who: fc.nat(5), a: fc.nat(1_000) }),
-  { maxLength: 5 },
+  { maxLength: 4 },
 )
 
 type Walk = {
@@ -60,8 +60,8 @@ type Walk = {
 async function startWalk(): Promise<Walk> {
   const story = await startStory(WALK_PARAMS)
   const { chain } = story
-  const auditor = createAuditor(chain.genesis)
   const wanderer = createWanderer(chain, SEED)
+  const auditor = createAuditor(chain.genesis, wanderer.rightEntries)
   const blocks: Built[] = []
   function check(block: Built): void {
     blocks.push(block)
@@ -105,6 +105,8 @@ function expectEverything(auditor: Auditor, refused: Walk['refused']): void {
   expect(refused.size).toBeGreaterThan(0)
   const judged = (outcome: string) => [1, 2, 3, 4, 5].filter((kind) => auditor.tally.has(`CreditDispute of kind ${kind} ${outcome}`))
   expect([judged('upheld').length > 1, judged('not upheld').length > 1]).toEqual([true, true])
+  for (const kind of [4, 5])
+    expect(auditor.tally.get(`CreditDispute of kind ${kind} changed who is paid`) ?? 0, `kind ${kind} changed nothing`).toBeGreaterThan(0)
   for (const code of ['alreadyUpheld', 'matured', 'otherEntries', 'unknownCredit'])
     expect(auditor.tally.get(`CreditDispute native failed: ${code}`) ?? 0, `never: ${code}`).toBeGreaterThan(0)
 }

@@ -4,6 +4,8 @@
  */
 import secp256k1 from 'secp256k1'
 import { bytesToHex, type Hex, hexToBytes, keccak256, toHex, zeroAddress, zeroHash } from 'viem'
+import { snapshotRoot } from '../../execution/attribution/commitment.ts'
+import type { OpenUpload } from '../../execution/attribution/opening.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { credits, datanets, disputes, draws, getAccount, getCounters, models, uploads, workers } from '../../execution/ledger/tables.ts'
 import { modelIdOf } from '../../execution/native/modelRegister.ts'
@@ -14,6 +16,7 @@ import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { type ChainParams, OPEN_WEI } from '../../genesis/params.ts'
 import { addressOf, type TestChain, testAccounts, testKeys } from '../fakes/testChain.ts'
 import { disputeOf, FAULTS, type FaultyWindow, makeFaultyWindow, rightKind } from './faultyWindows.ts'
+import { type Content, contentOf, MISQUOTES } from './quotes.ts'
 
 const ACCOUNTS = testAccounts.map(addressOf)
 const GWEI = 10n ** 9n
@@ -29,6 +32,8 @@ export type Wanderer = {
   readonly refused: ReadonlyMap<string, number>
   /** Whether the evidence of a dispute shows what it says, by the hash of its transaction: if it is judged at all, so it must be judged. */
   readonly proofs: ReadonlyMap<Hex, boolean>
+  /** Who is to be paid what for a window once its attribution was put right, by its receipts' root. */
+  readonly rightEntries: ReadonlyMap<Hex, FaultyWindow['rightEntries']>
 }
 
 type Chance = {
@@ -70,6 +75,9 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
   /** What rules the next block. */
   const ruling = () => paramsAt(genesis.params, ledger, chain.head().number + 1n)
   const known: Hex[] = [] // ids of models that were offered
+  const contents = new Map<Hex, Content>() // of uploads, by their root
+  const snapshots = new Map<Hex, OpenUpload[][]>() // of models
+  const rightEntries = new Map<Hex, FaultyWindow['rightEntries']>()
   const windows: FaultyWindow[] = [] // the last ones that were offered as credits
   const refused = new Map<string, number>()
   const proofs = new Map<Hex, boolean>()
@@ -104,12 +112,12 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
       shareBps: chance.oneIn(40) ? shareBps + 1 : shareBps,
       role: 1 + (i % 3),
     }))
-    const content = { contentRoot: something, contentId: '0x01ff', recordCount: 1 + chance.below(50), byteCount: 99n }
-    return {
-      name: 'DatanetUpload',
-      who: mostly(datanets.get(ledger, { datanetId })?.owner),
-      fields: { datanetId, ...content, contributors },
-    }
+    const who = mostly(datanets.get(ledger, { datanetId })?.owner)
+    const text = contentOf(chance.below(4), who)
+    contents.set(text.contentRoot, text)
+    const known = { contentRoot: text.contentRoot, recordCount: text.records.length }
+    const content = chance.oneIn(4) ? { contentRoot: something, recordCount: 1 + chance.below(50) } : known
+    return { name: 'DatanetUpload', who, fields: { datanetId, ...content, contentId: '0x01ff', byteCount: 99n, contributors } }
   }
 
   function review(): Move {
@@ -124,13 +132,28 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
     return { name: 'DatanetReview', who: mostly(may), fields: { datanetId, uploadIndex, verdict, ...judged } }
   }
 
+  /** The accepted uploads of a datanet, with the records of those whose texts are known. */
+  function snapshotOf(datanetId: number): OpenUpload[] {
+    const count = datanets.get(ledger, { datanetId })?.uploads ?? 0
+    return Array.from({ length: count }, (_, uploadIndex) => ({
+      uploadIndex,
+      upload: uploads.get(ledger, { datanetId, uploadIndex }),
+    })).flatMap(({ uploadIndex, upload }) => {
+      if (upload?.status !== 2) return []
+      const { recordCount, qualityBps, contentRoot, uploader } = upload
+      const records = contents.get(contentRoot)?.records ?? []
+      return [{ uploadIndex, recordCount, qualityBps, contentRoot, contributor: uploader, records }]
+    })
+  }
+
   function model(): Move {
     const count = Math.min(chance.below(4), getCounters(ledger).datanets)
     const ids = Array.from({ length: count }, () => upTo(getCounters(ledger).datanets)).filter((id, i, all) => all.indexOf(id) === i)
     const weights = ids.length === 0 ? [] : parts(ids.length)
+    const shown = ids.map(snapshotOf)
     const named = ids.map((datanetId, i) => ({
       datanetId,
-      snapshotRoot: something,
+      snapshotRoot: (shown[i] ?? []).length > 0 ? snapshotRoot(shown[i] ?? []) : something,
       uploadCount: Math.max(1, (datanets.get(ledger, { datanetId })?.uploads ?? 0) + (chance.oneIn(8) ? 1 : 0)),
       recordCount: Number(datanets.get(ledger, { datanetId })?.records ?? 0n) + (chance.oneIn(8) ? 1 : 0),
       weightBps: weights[i] ?? 0,
@@ -145,7 +168,9 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
       ...{ datanets: named, ...prices, ...split, minStake: chance.oneIn(6) ? 10n ** 24n : 0n, maxTier: 1 },
     }
     const who = anyone()
-    known.push(modelIdOf(fields as Parameters<typeof modelIdOf>[0], who))
+    const modelId = modelIdOf(fields, who)
+    known.push(modelId)
+    snapshots.set(modelId, shown)
     return { name: 'ModelRegister', who, fields }
   }
 
@@ -209,7 +234,8 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
     })
     const found = known.filter((id) => models.get(ledger, { modelId: id })?.minStake === 0n)
     if (active.length === 0 || found.length === 0) return workerStep()
-    const [worker, modelId] = [chance.pick(active), chance.pick(found)]
+    const quotable = found.filter((id) => snapshots.get(id)?.some((one) => one.some(({ records }) => records.length > 0)))
+    const [worker, modelId] = [chance.pick(active), chance.pick(quotable.length > 0 && !chance.oneIn(4) ? quotable : found)]
     const [registered, model] = [workers.get(ledger, { worker }), models.get(ledger, { modelId })]
     if (!registered || !model) throw new Error('it was there')
     const payers = ACCOUNTS.slice(0, 7).filter((one) => getAccount(ledger, one).prepaid >= 10n ** 14n)
@@ -217,7 +243,7 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
     const clients = [chance.pick(payers), chance.pick(payers), ...(chance.oneIn(2) ? [chance.pick(payers)] : [])]
     const { hotKey, lastSeq } = registered
     const order = {
-      fault: chance.pick(FAULTS),
+      fault: chance.pick(quotable.includes(modelId) && chance.oneIn(2) ? MISQUOTES : FAULTS),
       worker,
       hotKey,
       modelId,
@@ -226,9 +252,12 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
       timeSec,
       clients,
       protocolBps: ruling().protocolBps,
+      snapshots: snapshots.get(modelId) ?? [],
+      quoted: chance.below(100),
     }
     const made = makeFaultyWindow(chain, order, signed)
     windows.push(made)
+    rightEntries.set(made.credit.receiptsRoot, made.rightEntries)
     if (windows.length > 12) windows.shift()
     return { name: 'AttributionCredit', who: worker, fields: made.credit }
   }
@@ -276,6 +305,7 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
   return {
     refused,
     proofs,
+    rightEntries,
     offer(most, timeSec) {
       const nonces = new Map<Hex, bigint>()
       const txs: Tx[] = []
@@ -289,6 +319,7 @@ export function createWanderer(chain: TestChain, seed: number): Wanderer {
         const signature = hexToBytes(signed(who, signingHash(unsigned)))
         const split = { r: signature.slice(0, 32), s: signature.slice(32, 64), yParity: signature[64] === 28 ? (1 as const) : (0 as const) }
         const decoded = decodeTx(encodeNative({ ...unsigned, signature: split }), executor.vm.common)
+        if (decoded.ok && txs.some(({ hash }) => hash === decoded.tx.hash)) continue // the same once more, by chance
         if (!decoded.ok) refused.set(decoded.code, (refused.get(decoded.code) ?? 0) + 1)
         else txs.push(decoded.tx)
         if (decoded.ok && proves !== undefined) proofs.set(decoded.tx.hash, proves)
