@@ -1,9 +1,8 @@
 /** What the thread makes of committed blocks is what L1 is to hold; a thread that dies is replaced, and its request fails as one that may be tried again. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
-import { afterEach, expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { aggregateSignatures, deriveSecretKey, publicKeyOf, sign } from '../../consensus/bls.ts'
 import { buildCommit } from '../../consensus/certificate.ts'
 import { statementDigest } from '../../consensus/digest.ts'
@@ -15,12 +14,11 @@ import { createBatchThread } from '../../node/batchThread.ts'
 import { createBatchWork } from '../../node/batchWork.ts'
 import { createBlocks, l1InfoAfter } from '../../node/blocks.ts'
 import { brotli } from '../../node/brotli.ts'
-import { type ChainState, openChainState } from '../../node/chainState.ts'
-import { createLog } from '../../node/log.ts'
+import type { ChainState } from '../../node/chainState.ts'
 import { validatorSetOf } from '../../node/node.ts'
-import { openStore } from '../../node/store.ts'
 import { decodeBatch } from '../../settlement/batch.ts'
 import { measureBlock } from '../../settlement/post.ts'
+import { openDiskChain, testFolder } from '../fakes/diskChain.ts'
 import { addressOf, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
 const secret = deriveSecretKey(new Uint8Array(32).fill(5))
@@ -33,23 +31,10 @@ const genesis = {
 }
 const set = validatorSetOf(genesis)
 const { chainId } = genesis.params
-const log = createLog({ level: 'error', json: false, write() {} })
 const LIMITS = { payloadBytesMax: 100_000, singleBytesMax: 100_000 }
-const closers: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
 /** Three final blocks: of transfers on both lanes, of one, and an empty one. */
 async function openChain(): Promise<{ chain: ChainState; directory: string }> {
-  const directory = mkdtempSync(join(tmpdir(), 'tributary-batch-'))
-  const store = await openStore(directory, { durable: false })
-  closers.push(
-    () => rmSync(directory, { recursive: true, force: true }),
-    () => store.close(),
-  )
-  const mempool = { txsMax: 100, bytesMax: 1 << 20, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
-  const chain = await openChainState({ store, genesis, mempool, log })
+  const { chain, directory } = await openDiskChain(genesis)
   const [first, second] = testAccounts
   if (!first || !second) throw new Error('no accounts')
   const fields = { kind: 0, to: addressOf(first), amount: OPEN_WEI }
@@ -87,7 +72,7 @@ function sendersOf(chain: ChainState): Uint8Array[] {
 test('blocks are measured and made into the batch that they are, their senders given or not', async () => {
   const { chain, directory } = await openChain()
   const thread = createBatchThread(directory, genesis.params)
-  closers.push(thread.close)
+  onTestFinished(thread.close)
   const blocks = createBlocks(chain)
   const sizes = [1n, 2n, 3n].map((number) => {
     const read = blocks.read(number)
@@ -123,7 +108,7 @@ test('what does not fit is left for the next batch', async () => {
 test('closed under a request: what it does is finished, and a new thread does what comes after', async () => {
   const { chain, directory } = await openChain()
   const thread = createBatchThread(directory, genesis.params)
-  closers.push(thread.close)
+  onTestFinished(thread.close)
   const range = { firstBlock: 1n, lastBlock: 3n, senders: sendersOf(chain) }
   const underWay = thread.measure(range)
   await Promise.resolve()
@@ -135,12 +120,10 @@ test('closed under a request: what it does is finished, and a new thread does wh
 })
 
 test('a thread that dies over its work fails the request as one to try again, each time anew, and nothing else', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'tributary-batch-'))
-  const file = join(directory, 'no store')
+  const file = join(testFolder(), 'no store')
   writeFileSync(file, 'a file')
-  closers.push(() => rmSync(directory, { recursive: true, force: true }))
   const thread = createBatchThread(file, genesis.params)
-  closers.push(thread.close)
+  onTestFinished(thread.close)
   const range = { firstBlock: 1n, lastBlock: 1n, senders: [undefined] }
   const asked = [thread.measure(range), thread.sidecar(new Uint8Array(10))]
   const outcomes = await Promise.allSettled(asked)

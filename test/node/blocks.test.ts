@@ -1,34 +1,14 @@
 /** A transaction read by itself, from the bytes on disk, is what it is in its whole block; nothing beyond the head is shown. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type Hex, hexToBytes } from 'viem'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { transfer } from '../../execution/native/transfer.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { createBlocks } from '../../node/blocks.ts'
-import { type ChainState, openChainState } from '../../node/chainState.ts'
-import { createLog } from '../../node/log.ts'
-import { openStore } from '../../node/store.ts'
+import type { ChainState } from '../../node/chainState.ts'
+import { openDiskChain } from '../fakes/diskChain.ts'
 import { addressOf, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
 const genesis = testGenesis()
-const log = createLog({ level: 'error', json: false, write() {} })
-const closers: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-async function openChain(): Promise<ChainState> {
-  const directory = mkdtempSync(join(tmpdir(), 'tributary-blocks-'))
-  const store = await openStore(directory, { durable: false })
-  closers.push(
-    () => rmSync(directory, { recursive: true, force: true }),
-    () => store.close(),
-  )
-  const mempool = { txsMax: 100, bytesMax: 1 << 20, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
-  return openChainState({ store, genesis, mempool, log })
-}
 
 /** A block of transfers on both lanes, a legacy one among them, and one that fails. */
 async function fill(chain: ChainState): Promise<void> {
@@ -46,7 +26,7 @@ async function fill(chain: ChainState): Promise<void> {
 }
 
 test('one transaction from disk is the one in its block', async () => {
-  const chain = await openChain()
+  const chain = (await openDiskChain(genesis)).chain
   await fill(chain)
   const options = {
     budgetMs: 60_000,
@@ -71,7 +51,7 @@ test('one transaction from disk is the one in its block', async () => {
 })
 
 test('in memory and on disk, nothing beyond the head', async () => {
-  const chain = await openChain()
+  const chain = (await openDiskChain(genesis)).chain
   const blocks = createBlocks(chain)
   expect(blocks.read(1n)).toBeUndefined()
   expect(blocks.transaction(1n, 0)).toBeUndefined()

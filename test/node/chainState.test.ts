@@ -1,40 +1,23 @@
 /** What a node spends on a transaction before it is refused: signatures recovered, by count. Spec: docs/spec/transactions.md#the-pool */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type Hex, toHex, zeroAddress } from 'viem'
 import type { PrivateKeyAccount } from 'viem/accounts'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { attributionCredit } from '../../execution/native/attributionCredit.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { requestDigest } from '../../execution/receipt.ts'
 import { type RecoverAll, recoverSignatory } from '../../execution/recover.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
-import { openChainState } from '../../node/chainState.ts'
-import { createLog } from '../../node/log.ts'
-import { openStore } from '../../node/store.ts'
+import { openDiskChain } from '../fakes/diskChain.ts'
 import { addressOf, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
-const log = createLog({ level: 'error', json: false, write() {} })
 const genesis = testGenesis()
 const { chainId } = genesis.params
 const [WORKER, CLIENT, THIRD] = testAccounts as [PrivateKeyAccount, PrivateKeyAccount, PrivateKeyAccount]
 const something: Hex = `0x${'5e'.repeat(32)}`
-const closers: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
 
 /** A chain, and `cost`: what becomes of a transaction and how many signatures were recovered for it. */
 async function start(held?: Promise<void>) {
-  const directory = mkdtempSync(join(tmpdir(), 'tributary-door-'))
-  const store = await openStore(directory, { durable: false })
-  closers.push(
-    () => rmSync(directory, { recursive: true, force: true }),
-    () => store.close(),
-  )
-  const mempool = { txsMax: 100, bytesMax: 1 << 20, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
   let recovered = 0
   const answers = new Map<string, ReturnType<typeof recoverSignatory>>() // asked for often, found once
   const recover: RecoverAll = async (signed) => {
@@ -46,7 +29,7 @@ async function start(held?: Promise<void>) {
       return answers.get(key)
     })
   }
-  const chain = await openChainState({ store, genesis, mempool, log, recover })
+  const { chain } = await openDiskChain(genesis, { recover })
   return {
     chain,
     async cost(raw: Uint8Array): Promise<[code: string, recovered: number]> {

@@ -1,41 +1,25 @@
 /** What the node names before is what the chain takes after, on both lanes, to the wei. Spec: docs/spec/transactions.md#fees, docs/spec/rpc.md#eth */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { encodeFunctionData, type Hex, hexToBytes, serializeTransaction } from 'viem'
-import { afterEach, expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { getAccount } from '../../execution/ledger/tables.ts'
 import { gasPriceOracleAbi } from '../../execution/native/doorAbi.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { DOOR, GAS_PRICE_ORACLE } from '../../genesis/params.ts'
 import { createBlocks } from '../../node/blocks.ts'
-import { openChainState } from '../../node/chainState.ts'
-import { createLog } from '../../node/log.ts'
 import { createRpcChain } from '../../node/rpcChain.ts'
 import { createSimulator } from '../../node/simulator.ts'
-import { openStore } from '../../node/store.ts'
 import { createRpcServer } from '../../rpc/server.ts'
+import { openDiskChain } from '../fakes/diskChain.ts'
 import { addressOf, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
 const CAROL: Hex = `0x${'ca'.repeat(20)}`
 const SCALARS = { l1BaseFeeScalar: 10n ** 10n, l1BlobBaseFeeScalar: 10n ** 12n }
-const log = createLog({ level: 'error', json: false, write() {} })
-const closers: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
 
 /** A node's chain with its JSON-RPC, a call of which is `ask`, and `seal`, which makes a block of what waits. */
 async function start() {
-  const directory = mkdtempSync(join(tmpdir(), 'tributary-fees-'))
-  const store = await openStore(directory, { durable: false })
-  closers.push(
-    () => rmSync(directory, { recursive: true, force: true }),
-    () => store.close(),
-  )
   const genesis = testGenesis(SCALARS)
-  const mempool = { txsMax: 100, bytesMax: 1 << 20, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
-  const chain = await openChainState({ store, genesis, mempool, log })
+  const { chain } = await openDiskChain(genesis)
+  const { store } = chain
   const simulator = await createSimulator({ store, params: genesis.params })
   const settlement = {
     heads: () => ({ safe: 0n, finalized: 0n }),
@@ -44,7 +28,7 @@ async function start() {
   const blocks = createBlocks(chain)
   const port = createRpcChain({ chain, blocks, simulator, settlement, clientVersion: 'test', wake() {}, network: () => ({}) })
   const server = await createRpcServer({ chain: port, host: '127.0.0.1', port: 0, log: { info() {}, error() {} } })
-  closers.push(() => server.close())
+  onTestFinished(() => server.close())
   let timestampMs = genesis.timestampMs
   return {
     chainId: genesis.params.chainId,

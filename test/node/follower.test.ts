@@ -1,22 +1,18 @@
 /** A follower believes a quorum's signature and nothing else, applies blocks in their order, and stops where a quorum signed what is invalid. */
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type Hex, hexToBytes } from 'viem'
-import { afterEach, expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { aggregateSignatures, deriveSecretKey, publicKeyOf, sign } from '../../consensus/bls.ts'
 import { buildCommit } from '../../consensus/certificate.ts'
 import { statementDigest } from '../../consensus/digest.ts'
 import { encodeMessage, type Vote } from '../../consensus/message.ts'
 import { type Block, encodeBlock, hashHeader } from '../../execution/block.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
-import { type ChainState, openChainState } from '../../node/chainState.ts'
+import type { ChainState } from '../../node/chainState.ts'
 import { checkFinal, createFollower, type FinalBlock, FollowError, type Follower, type FollowerOptions } from '../../node/follower.ts'
-import { createLog } from '../../node/log.ts'
 import { validatorSetOf } from '../../node/node.ts'
-import { openStore } from '../../node/store.ts'
 import type { BlocksAnswer } from '../../p2p/sync.ts'
 import type { CertifiedBlock } from '../../p2p/wire.ts'
+import { quietLog as log, openDiskChain } from '../fakes/diskChain.ts'
 import { addressOf, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
 const secret = deriveSecretKey(new Uint8Array(32).fill(5))
@@ -27,23 +23,8 @@ const genesis: Genesis = {
 }
 const set = validatorSetOf(genesis)
 const { chainId } = genesis.params
-const log = createLog({ level: 'error', json: false, write() {} })
 
-const closers: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-async function openChain(): Promise<ChainState> {
-  const directory = mkdtempSync(join(tmpdir(), 'tributary-follower-'))
-  const store = await openStore(directory, { durable: false })
-  closers.push(
-    () => rmSync(directory, { recursive: true, force: true }),
-    () => store.close(),
-  )
-  const mempool = { txsMax: 100, bytesMax: 1 << 20, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
-  return openChainState({ store, genesis, mempool, log })
-}
+const openChain = async (): Promise<ChainState> => (await openDiskChain(genesis)).chain
 
 function commitOf(block: Block, key = secret): Uint8Array {
   const vote = {
@@ -113,7 +94,7 @@ async function follow(answer: (from: bigint) => readonly CertifiedBlock[], nowMs
     nowMs,
     onFatal: (error) => fatal.push(error),
   })
-  closers.push(follower.stop)
+  onTestFinished(follower.stop)
   return { chain, follower, asked, blamed, fatal }
 }
 

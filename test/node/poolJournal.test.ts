@@ -1,40 +1,22 @@
 /** What waits still waits after a restart, whatever the end of the file looks like. Spec: docs/spec/transactions.md#the-pool */
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { appendFileSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { type Hex, hexToBytes } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
-import { afterEach, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { LIMIT } from '../../genesis/params.ts'
-import { type ChainState, openChainState } from '../../node/chainState.ts'
+import type { ChainState } from '../../node/chainState.ts'
 import { createLog } from '../../node/log.ts'
 import { decodeEntries, encodeEntry, openPoolJournal } from '../../node/poolJournal.ts'
-import { openStore } from '../../node/store.ts'
+import { quietLog as log, openDiskChain, testFolder } from '../fakes/diskChain.ts'
 import { addressOf, testGenesis } from '../fakes/testChain.ts'
 
 const genesis = testGenesis()
-const log = createLog({ level: 'error', json: false, write() {} })
-const mempool = { txsMax: 1_000, bytesMax: 1 << 24, txsPerSenderMax: 100, nonceGapMax: 100, replacementPercent: 10 }
 const account = privateKeyToAccount(`0x${'01'.repeat(32)}`) // the first of the chain's accounts
 
-const closers: (() => Promise<void> | void)[] = []
-afterEach(async () => {
-  for (const close of closers.splice(0).reverse()) await close()
-})
-
-function folder(): string {
-  const directory = mkdtempSync(join(tmpdir(), 'tributary-pool-'))
-  closers.push(() => rmSync(directory, { recursive: true, force: true }))
-  return directory
-}
-
-async function openChain(): Promise<ChainState> {
-  const store = await openStore(folder(), { durable: false })
-  closers.push(() => store.close())
-  return openChainState({ store, genesis, mempool, log })
-}
+const openChain = async (): Promise<ChainState> => (await openDiskChain(genesis)).chain
 
 async function sign(nonce: number, bytes = 0): Promise<Uint8Array> {
   const data: Hex = `0x${'01'.repeat(bytes)}`
@@ -47,7 +29,7 @@ async function sign(nonce: number, bytes = 0): Promise<Uint8Array> {
 const hashes = (chain: ChainState) => chain.pool.all().map(({ hash }) => hash)
 
 test('a pool comes back after a restart, without what was mined, and a damaged end costs only what stood there', async () => {
-  const path = join(folder(), 'pool', 'transactions')
+  const path = join(testFolder(), 'pool', 'transactions')
   const first = await openChain()
   const journal = openPoolJournal(first, { path, log })
   for (const nonce of [0, 1, 2]) expect(await first.submit(await sign(nonce))).toMatchObject({ ok: true })
@@ -83,7 +65,7 @@ test('a pool comes back after a restart, without what was mined, and a damaged e
 })
 
 test('a file that is mostly of what is gone is written anew', async () => {
-  const path = join(folder(), 'transactions')
+  const path = join(testFolder(), 'transactions')
   const chain = await openChain()
   const journal = openPoolJournal(chain, { path, log })
   const count = 24
@@ -103,7 +85,7 @@ test('a file that is mostly of what is gone is written anew', async () => {
 })
 
 test('an entry twice is taken once, one that is none is refused, and one that claims to be longer than any transaction ends the file', async () => {
-  const path = join(folder(), 'transactions')
+  const path = join(testFolder(), 'transactions')
   const [first, second] = [await sign(0), await sign(1)]
   const oversized = Buffer.alloc(8)
   oversized.writeUInt32BE(LIMIT.txBytes + 1, 0)
@@ -121,7 +103,7 @@ test('a file whose bytes were flipped gives back what stands before the first of
   const entries = await Promise.all([0, 1, 2, 3].map(async (nonce) => encodeEntry(await sign(nonce))))
   const sizes = entries.map(({ length }) => length)
   for (const broken of [0, 1, 2, 3]) {
-    const path = join(folder(), 'transactions')
+    const path = join(testFolder(), 'transactions')
     const bytes = Buffer.concat(entries)
     const at = sizes.slice(0, broken).reduce((sum, size) => sum + size, 0) + 20
     bytes.writeUInt8(bytes.readUInt8(at) ^ 0x10, at)
@@ -140,9 +122,9 @@ function warnings() {
 }
 
 test('where nothing can be written the chain goes on without a file, and says so once', async () => {
-  const blocked = join(folder(), 'file')
+  const blocked = join(testFolder(), 'file')
   writeFileSync(blocked, 'not a folder')
-  for (const path of [join(blocked, 'transactions'), folder()]) {
+  for (const path of [join(blocked, 'transactions'), testFolder()]) {
     const chain = await openChain()
     const told = warnings()
     const journal = openPoolJournal(chain, { path, log: told.log })
@@ -155,7 +137,7 @@ test('where nothing can be written the chain goes on without a file, and says so
 })
 
 test('a folder that goes while the node runs costs the file alone', async () => {
-  const directory = folder()
+  const directory = testFolder()
   const path = join(directory, 'pool', 'transactions')
   const chain = await openChain()
   const told = warnings()
