@@ -5,7 +5,7 @@
  */
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import type { BlockResult } from '../../execution/applyBlock.ts'
-import { booksEvidence, DISPUTE_KIND } from '../../execution/disputes/evidence.ts'
+import { attributionEvidence, booksEvidence, DISPUTE_KIND } from '../../execution/disputes/evidence.ts'
 import { type DataPrice, dataPriceIn } from '../../execution/fee.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger } from '../../execution/laneRules.ts'
@@ -17,6 +17,7 @@ import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledge
 import { VERDICT } from '../../execution/native/datanetReview.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
 import { encodeRow } from '../../execution/native/row.ts'
+import { decodeReceipt } from '../../execution/receipt.ts'
 import type { NativeTx, Tx } from '../../execution/tx.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import { checkGoverned } from '../../genesis/governed.ts'
@@ -171,7 +172,7 @@ export function createAuditor(genesis: Genesis, rightEntries: RightEntries = new
       const upheld = disputes.get(ledger, { worker, creditIndex }) !== undefined
       const after = purseOf(fields, challenger)
       const slashed = before.atStakeWei - after.atStakeWei
-      const wanted = upheld ? slashBySpec(fields, about, before.atStakeWei, params) : 0n
+      const wanted = upheld ? slashBySpec(fields, before.atStakeWei, params) : 0n
       check(slashed === wanted, 'another slash', { fields, slashed, wanted })
       const ofUnbonding = slashed < before.unbondingWei ? slashed : before.unbondingWei
       check(after.unbondingWei === before.unbondingWei - ofUnbonding, 'slashed of the stake first', { before, after })
@@ -369,14 +370,16 @@ function splitByTheSpec(
 }
 
 /** What an upheld dispute costs the worker. Spec: docs/spec/disputes.md#what-comes-of-it */
-function slashBySpec({ kind }: Dispute, { credit }: Booked, atStakeWei: bigint, params: ChainParams): bigint {
+function slashBySpec({ kind, evidence }: Dispute, atStakeWei: bigint, params: ChainParams): bigint {
   const { slashEquivocationBps, slashBadLeafBps, slashWrongSumBps, slashAttributionBps } = params
   const bps = [0, slashEquivocationBps, slashBadLeafBps, slashBadLeafBps, slashWrongSumBps, slashAttributionBps][kind] ?? 0
   const part = (atStakeWei * BigInt(bps)) / 10_000n
   if (kind !== DISPUTE_KIND.wrongAttribution) return part
-  const fee = credit.draws.reduce((sum, { amount }) => sum + amount, 0n)
-  check(fee * 20n <= part, 'twenty times a fee is more than the part of the stake: the receipt’s own fee would tell', { fee, part })
-  return part
+  const shown = attributionEvidence.unpack(hexToBytes(evidence))
+  const receipt = shown && decodeReceipt(hexToBytes(shown.served.receipt))
+  check(receipt !== undefined, 'upheld without a receipt', { evidence })
+  const due = 20n * receipt.fee > part ? 20n * receipt.fee : part
+  return due < atStakeWei ? due : atStakeWei
 }
 
 /** The entries that an upheld dispute leaves; undefined: none, the credit is void. Spec: docs/spec/disputes.md#what-comes-of-it */
