@@ -1,6 +1,7 @@
 /**
  * Texts that are uploaded, outputs that quote them, and what a worker may say of such an output: rightly, of a place that is none, without one
- * that is there, or over another output. What evidence of it has to come to is known from how it was made. Spec: docs/spec/attribution.md, docs/spec/disputes.md#attribution
+ * that is there, or over another output. What evidence of it has to come to is known from how it was made.
+ * Spec: docs/spec/attribution.md, docs/spec/disputes.md#attribution
  */
 import { bytesToHex, concatBytes, type Hex } from 'viem'
 import { createAttributor } from '../../execution/attribution/attribute.ts'
