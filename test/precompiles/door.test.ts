@@ -11,6 +11,7 @@ import {
   hexToBytes,
   hexToString,
   numberToHex,
+  stringToHex,
   toFunctionSelector,
   toHex,
   trim,
@@ -38,7 +39,7 @@ import {
 } from '../../execution/native/doorAbi.ts'
 import { doorCallData, NATIVE_TYPES, nativeGas } from '../../execution/native/native.ts'
 import type { Precompile, PrecompileCall, PrecompileResult } from '../../execution/precompile.ts'
-import { DOOR, GAS_PRICE_ORACLE, OPEN_WEI, VERIFIER } from '../../genesis/params.ts'
+import { DOOR, GAS_PRICE_ORACLE, GOVERNOR, OPEN_WEI, VERIFIER } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { CALLER, callIn, createEmptyLedger, type Outcome, PARAMS } from './frame.ts'
 import { applyNatively, CLIENT, L1_INFO, LABELLER, MODEL_ID, OWNER, STEPS, type Step, WORKER, worldAfter } from './world.ts'
@@ -378,13 +379,28 @@ const bentCalls = fc
     return { precompile: precompileAt(one.type.door), data }
   })
 
+/** Votes, most of them of a name or a value that is none; and calls that are none any more. */
+const bentVotes = fc
+  .record({
+    name: fc.constantFrom('protocolBps', 'blockGasLimit', 'unbondingSec', 'chainId', ''),
+    value: fc.oneof(fc.bigInt({ min: 0n, max: 2_000n }), fc.constantFrom(2n ** 64n, 2n ** 256n - 1n)),
+    change: fc.option(fc.tuple(fc.nat(), fc.nat(255))),
+    cut: fc.nat(70),
+  })
+  .map(({ name, value, change, cut }) => {
+    const args = [stringToHex(name, { size: 32 }), value] as const
+    const data = hexToBytes(encodeFunctionData({ abi: paramsDoorAbi, functionName: 'setParam', args }))
+    if (change) data[change[0] % data.length] = change[1]
+    return { precompile: precompileAt(DOOR.params), data: cut < 60 ? data : data.subarray(0, cut - 2) }
+  })
+
 function concatWords(words: readonly bigint[]): Uint8Array {
   return concatBytes(words.map((word) => hexToBytes(toHex(word, { size: 32 }))))
 }
 
 test('whatever the bytes and whoever calls, a door answers, within its gas, and what it refuses left no trace', () => {
   const circumstances = fc.record({
-    caller: fc.constantFrom(...STEPS.map(({ sender }) => sender), CALLER),
+    caller: fc.constantFrom(...STEPS.map(({ sender }) => sender), CALLER, GOVERNOR),
     valueWei: fc.constantFrom(0n, 0n, 5n, 7n, 9n, OPEN_WEI, 2n ** 255n),
     gasLimit: fc.constantFrom(0n, 100n, 3_000n, 11_000n, 100_000n, 30_000_000n),
     isStatic: fc.boolean(),
@@ -393,7 +409,7 @@ test('whatever the bytes and whoever calls, a door answers, within its gas, and 
   })
   const steps = fc.nat({ max: STEPS.length })
   return fc.assert(
-    fc.property(fc.oneof(hostileCalls, bentCalls), circumstances, steps, ({ precompile, data }, how, count) => {
+    fc.property(fc.oneof(hostileCalls, bentCalls, bentVotes), circumstances, steps, ({ precompile, data }, how, count) => {
       const ledger = worldAfter(count)
       const isQuiet = how.isStatic || how.isDelegated
       const quiet = () => expect.unreachable('nothing may be written here')

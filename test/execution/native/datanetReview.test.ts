@@ -4,7 +4,7 @@ import { datanets, getAccount, getSupply, uploads } from '../../../execution/led
 import { datanetRetiredEvent, datanetReview, reviewedEvent, VERDICT, WHOLE_DATANET } from '../../../execution/native/datanetReview.ts'
 import { DOOR, TREASURY } from '../../../genesis/params.ts'
 import { ledgerValueWei, type MemoryLedger, readChanges, TEST_PARAMS } from '../../fakes/ledger.ts'
-import { type Lane, type Scene, testRuleTables } from './ruleTable.ts'
+import { type Lane, type Rule, type Scene, testRuleTables } from './ruleTable.ts'
 import { BOND, CURATOR, contextOf, createWorld, indexOf, logOf, mustRun, NOW, OWNER, REVIEW, run, STRANGER, UPLOADER } from './world.ts'
 
 type ReviewFields = typeof REVIEW
@@ -36,6 +36,18 @@ function retireDatanet(ledger: MemoryLedger): void {
   if (datanet) datanets.put(ledger, { datanetId: 1 }, { ...datanet, status: 2 })
 }
 
+/** Whoever would judge or take back what is pending no more. */
+const NOT_PENDING: Rule<ReviewFields> = {
+  code: 'notPending',
+  invalid: false,
+  ways: {
+    accepted: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 2),
+    rejected: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 3),
+    retired: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 4),
+    withdrawn: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 5),
+  },
+}
+
 testRuleTables<ReviewFields>(datanetReview, [
   {
     name: 'accept',
@@ -65,16 +77,7 @@ testRuleTables<ReviewFields>(datanetReview, [
         },
       },
       { code: 'unknownUpload', invalid: false, ways: { 'index 2': (s) => (s.fields.uploadIndex = 2) } },
-      {
-        code: 'notPending',
-        invalid: false,
-        ways: {
-          accepted: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 2),
-          rejected: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 3),
-          retired: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 4),
-          withdrawn: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 5),
-        },
-      },
+      NOT_PENDING,
     ],
   },
   {
@@ -148,16 +151,7 @@ testRuleTables<ReviewFields>(datanetReview, [
           'the owner': (s) => (s.context = { ...s.context, sender: OWNER }),
         },
       },
-      {
-        code: 'notPending',
-        invalid: false,
-        ways: {
-          accepted: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 2),
-          rejected: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 3),
-          retired: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 4),
-          withdrawn: (s) => setUploadStatus(s.ledger, s.fields.uploadIndex, 5),
-        },
-      },
+      NOT_PENDING,
       { code: 'stillLocked', invalid: false, ways: { 'a second early': (s) => (s.context = { ...s.context, timeSec: WAITED - 1n }) } },
     ],
   },
