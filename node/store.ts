@@ -3,7 +3,7 @@
  * in one synced batch, so that a process killed at any instant finds either the whole block or nothing of it.
  */
 import { Level } from 'level'
-import { bytesToHex, concatBytes, type Hex, hexToBytes, numberToBytes } from 'viem'
+import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
 import type { BlockResult } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import { type Block, decodeBlock, encodeBlock, hashHeader } from '../execution/block.ts'
@@ -41,9 +41,9 @@ const KEY = {
   operations: 0x15,
   /** number u64 → state root ‖ ledger root */
   roots: 0x16,
-  /** block hash → block RLP, of a block of the chain or one that is proposed */
+  /** number u64 ‖ block hash → block RLP, of a block of the chain or one that is proposed; the number first, so that what is written last sorts last */
   block: 0x17,
-  /** hash of a block that is proposed and not decided → nothing */
+  /** hash of a block that is proposed and not decided → number u64 */
   proposed: 0x30,
   /** name → a single value */
   meta: 0x40,
@@ -56,7 +56,7 @@ const KEY = {
 const DB_MEMORY = { cacheSize: 16 << 20, writeBufferSize: 8 << 20, maxFileSize: 8 << 20 }
 
 /** Version of everything above. A store of another version is refused. */
-const FORMAT_VERSION = 2
+const FORMAT_VERSION = 3
 
 /** The disk holds something that this program did not write, or wrote in another version. */
 export class StoreError extends Error {
@@ -128,10 +128,10 @@ export async function openStore(directory: string, { durable = true }: { readonl
   let head = headBytes && BigInt(bytesToHex(headBytes))
   /** The head as it was written, which is asked for after every block. */
   let latest: StoredBlock | undefined
-  /** Hashes of proposed blocks that were not decided yet: few, since each block that is written ends them. */
-  const proposals = new Set<Hex>()
-  for await (const key of db.keys({ gte: Uint8Array.of(KEY.proposed), lt: Uint8Array.of(KEY.proposed + 1) })) {
-    proposals.add(bytesToHex(key.subarray(1)))
+  /** Hashes and numbers of proposed blocks that were not decided yet: few, since each block that is written ends them. */
+  const proposals = new Map<Hex, bigint>()
+  for await (const [key, number] of db.iterator({ gte: Uint8Array.of(KEY.proposed), lt: Uint8Array.of(KEY.proposed + 1) })) {
+    proposals.set(bytesToHex(key.subarray(1)), BigInt(bytesToHex(number)))
   }
 
   function rootsOf(number: bigint): StateRoots | undefined {
@@ -143,7 +143,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     if (number === latest?.block.header.number) return latest
     const hash = get(KEY.blockHash, u64(number))
     if (!hash) return undefined
-    const bytes = get(KEY.block, hash)
+    const bytes = get(KEY.block, u64(number), hash)
     const block = bytes && decodeBlock(bytes)
     const roots = rootsOf(number)
     assert(block && roots, `stored block ${number} is damaged`)
@@ -156,7 +156,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     block: blockAt,
     blockBytes(number) {
       const hash = get(KEY.blockHash, u64(number))
-      return hash && get(KEY.block, hash)
+      return hash && get(KEY.block, u64(number), hash)
     },
     blockNumber(hash) {
       const bytes = get(KEY.blockNumber, hexToBytes(hash))
@@ -183,7 +183,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
       assert(head === undefined, 'the store has a chain already')
       const batch = db.batch()
       batchState(batch, writes)
-      batch.put(keyOf(KEY.block, hexToBytes(hash)), encodeBlock(block))
+      batch.put(blockKey(0n, hash), encodeBlock(block))
       batchPlace(batch, { block, hash, roots })
       batch.put(keyOf(KEY.receipts, u64(0n)), encodeStoredReceipts([]))
       batch.put(metaKey('genesis'), new TextEncoder().encode(text))
@@ -196,32 +196,34 @@ export async function openStore(directory: string, { durable = true }: { readonl
       assert(head !== undefined && number === head + 1n, `block ${number} does not follow ${head}`)
       const batch = db.batch()
       batchState(batch, writes)
-      if (!proposals.has(hash)) batch.put(keyOf(KEY.block, hexToBytes(hash)), encodeBlock(block))
+      if (!proposals.has(hash)) batch.put(blockKey(number, hash), encodeBlock(block))
       batchPlace(batch, { block, hash, roots })
       batch.put(keyOf(KEY.receipts, u64(number)), encodeStoredReceipts(receipts))
       if (commit.length > 0) batch.put(keyOf(KEY.commit, u64(number)), commit)
       if (operations.length > 0) batch.put(keyOf(KEY.operations, u64(number)), encodeOperations(operations))
       for (const [index, tx] of transactions.entries()) batch.put(keyOf(KEY.transaction, hexToBytes(tx.hash)), txPlace(number, index))
       const decided = [...proposals]
-      for (const proposed of decided) {
+      for (const [proposed, height] of decided) {
         batch.del(keyOf(KEY.proposed, hexToBytes(proposed)))
-        if (proposed !== hash) batch.del(keyOf(KEY.block, hexToBytes(proposed)))
+        if (proposed !== hash) batch.del(blockKey(height, proposed))
       }
       await batch.write({ sync: durable })
-      for (const proposed of decided) proposals.delete(proposed)
+      for (const [proposed] of decided) proposals.delete(proposed)
       head = number
       latest = { block, hash, ledgerRoot: roots.ledgerRoot }
     },
     async writeProposed(block) {
       const hash = hashHeader(block.header)
       const batch = db.batch()
-      batch.put(keyOf(KEY.proposed, hexToBytes(hash)), new Uint8Array())
-      batch.put(keyOf(KEY.block, hexToBytes(hash)), encodeBlock(block))
+      const { number } = block.header
+      batch.put(keyOf(KEY.proposed, hexToBytes(hash)), u64(number))
+      batch.put(blockKey(number, hash), encodeBlock(block))
       await batch.write({ sync: durable })
-      proposals.add(hash)
+      proposals.set(hash, number)
     },
     proposed(hash) {
-      const bytes = proposals.has(hash) ? get(KEY.block, hexToBytes(hash)) : undefined
+      const number = proposals.get(hash)
+      const bytes = number === undefined ? undefined : get(KEY.block, u64(number), hexToBytes(hash))
       return bytes && decodeBlock(bytes)
     },
     meta: getMeta,
@@ -253,6 +255,10 @@ function batchPlace(batch: Batch, { block, hash, roots }: Pick<BlockResult, 'blo
   batch.put(keyOf(KEY.blockNumber, hexToBytes(hash)), number)
   batch.put(keyOf(KEY.roots, number), concatBytes([hexToBytes(roots.evmRoot), hexToBytes(roots.ledgerRoot)]))
   batch.put(metaKey('head'), number)
+}
+
+function blockKey(number: bigint, hash: Hex): Uint8Array {
+  return keyOf(KEY.block, u64(number), hexToBytes(hash))
 }
 
 function txPlace(blockNumber: bigint, index: number): Uint8Array {
@@ -303,5 +309,7 @@ function tableByte(table: number): Uint8Array {
 }
 
 function u64(value: bigint): Uint8Array {
-  return numberToBytes(value, { size: 8 })
+  const bytes = Buffer.allocUnsafe(8)
+  bytes.writeBigUInt64BE(value)
+  return bytes
 }

@@ -123,5 +123,5 @@ test('a store of another version is refused by what it is', async () => {
   await db.put(Uint8Array.of(0x40, ...new TextEncoder().encode('format')), Uint8Array.of(1))
   await db.close()
   await expect(openStore(folder)).rejects.toThrow(StoreError)
-  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 2/)
+  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 3/)
 })
