@@ -8,9 +8,10 @@
 import type { AccountFields, StateManagerInterface } from '@ethereumjs/common'
 import { RLP } from '@ethereumjs/rlp'
 import { Account, type Address, createAccountFromRLP, KECCAK256_NULL, KECCAK256_RLP } from '@ethereumjs/util'
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { DOOR } from '../genesis/params.ts'
 import { assert } from './assert.ts'
+import { fromHex, toHex } from './hex.ts'
 import type { StorageAccess } from './interpreter.ts'
 import { keccak256 } from './keccak.ts'
 import { createLedger, type JournaledLedger, type LedgerChange, toTreeChanges } from './ledger/ledger.ts'
@@ -86,9 +87,9 @@ type Slot = { readonly address: Uint8Array; readonly hashedSlot: Uint8Array; val
 /** State at committed roots. */
 export function createState(reader: StateReader, start: StateRoots): State {
   const ledger = createLedger(reader.ledgerRecord)
-  const ledgerTree = createLedgerTree(hexToBytes(start.ledgerRoot), reader.ledgerEntry)
+  const ledgerTree = createLedgerTree(fromHex(start.ledgerRoot), reader.ledgerEntry)
   let roots = start
-  let trie = createTrie({ root: hexToBytes(start.evmRoot), readNode: reader.trieNode })
+  let trie = createTrie({ root: fromHex(start.evmRoot), readNode: reader.trieNode })
   let storageTries = new Map<string, Trie>()
   const accounts = new Map<string, Account | undefined>()
   const slots = new Map<string, Map<string, Slot>>()
@@ -231,7 +232,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
     codes.forgetIfLarge()
     const loaded = [...storageTries.values()].reduce((sum, one) => sum + one.loadedNodes(), trie.loadedNodes())
     if (loaded <= CACHED_ENTRIES_MAX && storageTries.size <= 65_536) return
-    trie = createTrie({ root: hexToBytes(roots.evmRoot), readNode: reader.trieNode })
+    trie = createTrie({ root: fromHex(roots.evmRoot), readNode: reader.trieNode })
     storageTries = new Map()
   }
 
@@ -240,12 +241,12 @@ export function createState(reader: StateReader, start: StateRoots): State {
     const ledgerRecords = ledger.takeChanges()
     const ledgerEntries: TreeEntry[] = []
     const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (entry) => ledgerEntries.push(entry))
-    if (ledgerRecords.length > 0) writeSlot(hexKey(DOOR.ledger), hexToBytes(LEDGER_ROOT_SLOT), ledgerRoot)
+    if (ledgerRecords.length > 0) writeSlot(hexKey(DOOR.ledger), fromHex(LEDGER_ROOT_SLOT), ledgerRoot)
     const trieNodes: NewNode[] = []
     const writtenSlots = sealStorage((node) => trieNodes.push(node))
     const writtenAccounts = sealAccounts()
     const evmRoot = trie.root((hash, bytes) => trieNodes.push({ hash, bytes }))
-    roots = { evmRoot: bytesToHex(evmRoot), ledgerRoot: bytesToHex(ledgerRoot) }
+    roots = { evmRoot: toHex(evmRoot), ledgerRoot: toHex(ledgerRoot) }
     const writes = {
       accounts: writtenAccounts,
       slots: writtenSlots,
@@ -266,8 +267,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
     operations.takeOperations()
     codes.takeNew()
     ledger.discard()
-    ledgerTree.reset(hexToBytes(to.ledgerRoot))
-    trie = createTrie({ root: hexToBytes(to.evmRoot), readNode: reader.trieNode })
+    ledgerTree.reset(fromHex(to.ledgerRoot))
+    trie = createTrie({ root: fromHex(to.evmRoot), readNode: reader.trieNode })
     storageTries = new Map()
     roots = to
   }
@@ -295,7 +296,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
       commit: async () => journal.commit(),
       revert: async () => journal.revert(),
       // runTx asks for a root only for receipts before Byzantium; ours are made when a block is sealed.
-      getStateRoot: async () => hexToBytes(roots.evmRoot),
+      getStateRoot: async () => fromHex(roots.evmRoot),
       setStateRoot: async () => assert(false, 'roots are set through reset'),
       hasStateRoot: async (root) => reader.trieNode(root) !== undefined,
       originalStorageCache: {
@@ -318,8 +319,8 @@ export function createState(reader: StateReader, start: StateRoots): State {
     putAccount: (address, account) => writeAccount(hexKey(address), account),
     putCode: (address, code) => writeCode(hexKey(address), code),
     code: (address) => codes.read(readAccount(hexKey(address))?.codeHash ?? KECCAK256_NULL),
-    putSlot: (address, slot, value) => writeSlot(hexKey(address), hexToBytes(slot), value),
-    slot: (address, slot) => slotOf(hexKey(address), hexToBytes(slot)).value,
+    putSlot: (address, slot, value) => writeSlot(hexKey(address), fromHex(slot), value),
+    slot: (address, slot) => slotOf(hexKey(address), fromHex(slot)).value,
     seal,
     reset,
     roots: () => roots,
@@ -440,7 +441,7 @@ function createCodes(reader: Pick<StateReader, 'code'>) {
       if (sameBytes(codeHash, KECCAK256_NULL)) return EMPTY_BYTES
       const key = toKey(codeHash)
       const code = known.get(key) ?? reader.code(codeHash)
-      assert(code, `code ${bytesToHex(codeHash)} is missing`)
+      assert(code, `code ${toHex(codeHash)} is missing`)
       known.set(key, code)
       return code
     },
@@ -481,7 +482,7 @@ export function readerAtRoots(
   nodes: Pick<StateReader, 'trieNode' | 'ledgerEntry' | 'ledgerRecord' | 'code'>,
   { evmRoot, ledgerRoot }: StateRoots,
 ): StateReader {
-  const trie = createTrie({ root: hexToBytes(evmRoot), readNode: nodes.trieNode })
+  const trie = createTrie({ root: fromHex(evmRoot), readNode: nodes.trieNode })
   const storageTries = new Map<string, Trie>()
   const account = (address: Uint8Array) => trie.get(keccak256(address))
   return {
@@ -501,7 +502,7 @@ export function readerAtRoots(
       const value = storage.get(hashedSlot)
       return value && (RLP.decode(value) as Uint8Array)
     },
-    ledgerRecord: createRootReader(hexToBytes(ledgerRoot), nodes),
+    ledgerRecord: createRootReader(fromHex(ledgerRoot), nodes),
   }
 }
 
@@ -532,7 +533,7 @@ function fromKey(key: string): Uint8Array {
 }
 
 function hexKey(hex: Hex): string {
-  return toKey(hexToBytes(hex))
+  return toKey(fromHex(hex))
 }
 
 function fromNibbles(nibbles: Uint8Array): Uint8Array {

@@ -4,13 +4,14 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createAccountFromRLP } from '@ethereumjs/util'
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { applyBlock, type BlockResult, type Executor } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import { type Block, type Header, nextBaseFeeWei } from '../execution/block.ts'
 import { buildBlock, type OriginStep } from '../execution/buildBlock.ts'
 import { type BlockFees, dataPriceIn } from '../execution/fee.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
+import { fromHex, toHex } from '../execution/hex.ts'
 import { paramsAt } from '../execution/ledger/governed.ts'
 import { accounts } from '../execution/ledger/tables.ts'
 import {
@@ -261,7 +262,7 @@ function createPoolAccounts({ reader }: Pick<Store, 'reader'>): { poolAccounts: 
   const known: Readonly<Record<Lane, Map<Hex, PoolAccount>>> = { ethereum: new Map(), native: new Map() }
 
   function read(lane: Lane, account: Hex): PoolAccount {
-    const evmBytes = lane === 'ethereum' ? reader.account(hexToBytes(account)) : undefined
+    const evmBytes = lane === 'ethereum' ? reader.account(fromHex(account)) : undefined
     const record = lane === 'native' ? reader.ledgerRecord(accounts.number, accounts.encodeId({ account })) : undefined
     const { nonce, balance } = evmBytes ? createAccountFromRLP(evmBytes) : record ? accounts.decode(record) : { nonce: 0n, balance: 0n }
     return { nonce, balanceWei: balance }
@@ -283,8 +284,8 @@ function createPoolAccounts({ reader }: Pick<Store, 'reader'>): { poolAccounts: 
 
 /** Accounts whose nonce or balance the block may have changed. */
 function* touchedBy({ writes }: BlockResult): Generator<{ readonly lane: Lane; readonly sender: Hex }> {
-  for (const { address } of writes.accounts) yield { lane: 'ethereum', sender: bytesToHex(address) }
-  for (const { table, id } of writes.ledgerRecords) if (table === accounts.number) yield { lane: 'native', sender: bytesToHex(id) }
+  for (const { address } of writes.accounts) yield { lane: 'ethereum', sender: toHex(address) }
+  for (const { table, id } of writes.ledgerRecords) if (table === accounts.number) yield { lane: 'native', sender: toHex(id) }
 }
 
 function headOf(store: Store): { header: Header; hash: Hex } {

@@ -3,11 +3,12 @@
  * in one synced batch, so that a process killed at any instant finds either the whole block or nothing of it.
  */
 import { Level } from 'level'
-import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
+import { concatBytes, type Hex } from 'viem'
 import type { BlockResult } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import { type Block, decodeBlock, encodeBlock, hashHeader } from '../execution/block.ts'
 import { type GenesisBlock, VOID_ROOTS } from '../execution/genesisBlock.ts'
+import { fromHex, toHex } from '../execution/hex.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 import type { StateReader, StateRoots, StateWrites } from '../execution/state.ts'
 import { encodeStoredReceipts } from '../execution/storedReceipts.ts'
@@ -125,18 +126,18 @@ export async function openStore(directory: string, { durable = true }: { readonl
     ledgerEntry: (key) => get(KEY.ledgerEntry, key),
   }
   const headBytes = getMeta('head')
-  let head = headBytes && BigInt(bytesToHex(headBytes))
+  let head = headBytes && BigInt(toHex(headBytes))
   /** The head as it was written, which is asked for after every block. */
   let latest: StoredBlock | undefined
   /** Hashes and numbers of proposed blocks that were not decided yet: few, since each block that is written ends them. */
   const proposals = new Map<Hex, bigint>()
   for await (const [key, number] of db.iterator({ gte: Uint8Array.of(KEY.proposed), lt: Uint8Array.of(KEY.proposed + 1) })) {
-    proposals.set(bytesToHex(key.subarray(1)), BigInt(bytesToHex(number)))
+    proposals.set(toHex(key.subarray(1)), BigInt(toHex(number)))
   }
 
   function rootsOf(number: bigint): StateRoots | undefined {
     const bytes = get(KEY.roots, u64(number))
-    return bytes && { evmRoot: bytesToHex(bytes.subarray(0, 32)), ledgerRoot: bytesToHex(bytes.subarray(32)) }
+    return bytes && { evmRoot: toHex(bytes.subarray(0, 32)), ledgerRoot: toHex(bytes.subarray(32)) }
   }
 
   function blockAt(number: bigint): StoredBlock | undefined {
@@ -147,7 +148,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     const block = bytes && decodeBlock(bytes)
     const roots = rootsOf(number)
     assert(block && roots, `stored block ${number} is damaged`)
-    return { block, hash: bytesToHex(hash), ledgerRoot: roots.ledgerRoot }
+    return { block, hash: toHex(hash), ledgerRoot: roots.ledgerRoot }
   }
 
   return {
@@ -159,8 +160,8 @@ export async function openStore(directory: string, { durable = true }: { readonl
       return hash && get(KEY.block, u64(number), hash)
     },
     blockNumber(hash) {
-      const bytes = get(KEY.blockNumber, hexToBytes(hash))
-      return bytes && BigInt(bytesToHex(bytes))
+      const bytes = get(KEY.blockNumber, fromHex(hash))
+      return bytes && BigInt(toHex(bytes))
     },
     roots: (number) => rootsOf(number) ?? VOID_ROOTS,
     receipts: (number) => get(KEY.receipts, u64(number)),
@@ -170,7 +171,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     },
     commit: (number) => get(KEY.commit, u64(number)),
     transaction(hash) {
-      const bytes = get(KEY.transaction, hexToBytes(hash))
+      const bytes = get(KEY.transaction, fromHex(hash))
       if (!bytes) return undefined
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       return { blockNumber: view.getBigUint64(0), index: view.getUint32(8) }
@@ -201,10 +202,10 @@ export async function openStore(directory: string, { durable = true }: { readonl
       batch.put(keyOf(KEY.receipts, u64(number)), encodeStoredReceipts(receipts))
       if (commit.length > 0) batch.put(keyOf(KEY.commit, u64(number)), commit)
       if (operations.length > 0) batch.put(keyOf(KEY.operations, u64(number)), encodeOperations(operations))
-      for (const [index, tx] of transactions.entries()) batch.put(keyOf(KEY.transaction, hexToBytes(tx.hash)), txPlace(number, index))
+      for (const [index, tx] of transactions.entries()) batch.put(keyOf(KEY.transaction, fromHex(tx.hash)), txPlace(number, index))
       const decided = [...proposals]
       for (const [proposed, height] of decided) {
-        batch.del(keyOf(KEY.proposed, hexToBytes(proposed)))
+        batch.del(keyOf(KEY.proposed, fromHex(proposed)))
         if (proposed !== hash) batch.del(blockKey(height, proposed))
       }
       await batch.write({ sync: durable })
@@ -216,14 +217,14 @@ export async function openStore(directory: string, { durable = true }: { readonl
       const hash = hashHeader(block.header)
       const batch = db.batch()
       const { number } = block.header
-      batch.put(keyOf(KEY.proposed, hexToBytes(hash)), u64(number))
+      batch.put(keyOf(KEY.proposed, fromHex(hash)), u64(number))
       batch.put(blockKey(number, hash), encodeBlock(block))
       await batch.write({ sync: durable })
       proposals.set(hash, number)
     },
     proposed(hash) {
       const number = proposals.get(hash)
-      const bytes = number === undefined ? undefined : get(KEY.block, u64(number), hexToBytes(hash))
+      const bytes = number === undefined ? undefined : get(KEY.block, u64(number), fromHex(hash))
       return bytes && decodeBlock(bytes)
     },
     meta: getMeta,
@@ -251,14 +252,14 @@ function putOrDelete(batch: Batch, key: Uint8Array, value: Uint8Array | undefine
 /** Which block stands at a number, the way back, its roots; and that it is the head. */
 function batchPlace(batch: Batch, { block, hash, roots }: Pick<BlockResult, 'block' | 'hash' | 'roots'>): void {
   const number = u64(block.header.number)
-  batch.put(keyOf(KEY.blockHash, number), hexToBytes(hash))
-  batch.put(keyOf(KEY.blockNumber, hexToBytes(hash)), number)
-  batch.put(keyOf(KEY.roots, number), concatBytes([hexToBytes(roots.evmRoot), hexToBytes(roots.ledgerRoot)]))
+  batch.put(keyOf(KEY.blockHash, number), fromHex(hash))
+  batch.put(keyOf(KEY.blockNumber, fromHex(hash)), number)
+  batch.put(keyOf(KEY.roots, number), concatBytes([fromHex(roots.evmRoot), fromHex(roots.ledgerRoot)]))
   batch.put(metaKey('head'), number)
 }
 
 function blockKey(number: bigint, hash: Hex): Uint8Array {
-  return keyOf(KEY.block, u64(number), hexToBytes(hash))
+  return keyOf(KEY.block, u64(number), fromHex(hash))
 }
 
 function txPlace(blockNumber: bigint, index: number): Uint8Array {

@@ -4,6 +4,7 @@
  * Source of the shapes: ethereum/execution-apis. Spec: docs/spec/rpc.md
  */
 import { type Hex, padHex } from 'viem'
+import { fromHex } from '../execution/hex.ts'
 import type { CallRequest, StateOverrides } from './chain.ts'
 import { BadValue, hexFromJson, type Json } from './quantity.ts'
 
@@ -67,7 +68,7 @@ export function data(name: string): Param<Hex> {
 /** Bytes of any length, as bytes. */
 export function bytes(name: string): Param<Uint8Array> {
   const hex = data(name)
-  return { ...hex, decode: (json, path) => new Uint8Array(Buffer.from(hex.decode(json, path).slice(2), 'hex')) } // a copy: small buffers share memory
+  return { ...hex, decode: (json, path) => fromHex(hex.decode(json, path)) }
 }
 
 /** A quantity of at most so many bits. */
