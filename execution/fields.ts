@@ -66,6 +66,8 @@ export type Fields<T> = {
   /** Writes the packed form at `at`; answers where the next one goes. */
   packInto(value: T, out: Uint8Array, at: number): number
   packedBytes(value: T): number
+  /** keccak256 of the packed form. */
+  packedHash(value: T): Uint8Array
   /** Reads a packed value that fills the bytes exactly; undefined if they are malformed. */
   unpack(bytes: Uint8Array): T | undefined
   /** Reads a packed value and moves on; throws `Malformed`. Call through `attempt`. */
@@ -116,6 +118,12 @@ export function compileFields<const P extends readonly AbiParameter[]>(
     },
     packInto: (value, out, at) => tuple.pack(value, out, at),
     packedBytes: (value) => tuple.packedBytes(value),
+    packedHash: (value) => {
+      const bytes = tuple.packedBytes(value)
+      const out = bytes > hashInput.length ? new Uint8Array(bytes) : hashInput.subarray(0, bytes)
+      tuple.pack(value, out, 0)
+      return keccak256(out)
+    },
     unpack: (bytes) =>
       attempt(() => {
         const cursor = { bytes, at: 0, end: bytes.length }
@@ -432,6 +440,9 @@ function arrayCoder(item: Coder): Coder {
     },
   }
 }
+
+/** What is packed only to be hashed is written here, if it fits: an array of its own would take longer than to fill it. */
+const hashInput = new Uint8Array(16_384)
 
 type Member = { readonly name: string; readonly coder: Coder }
 

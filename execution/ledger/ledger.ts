@@ -62,7 +62,7 @@ export type JournaledLedger = Ledger & {
   discard(): void
 }
 
-/** Records remembered between blocks: those of the last blocks, and as many from before. Some 15 MiB. */
+/** Records remembered between blocks: those of the last blocks, and as many from before. Some 15 MiB, twice that if all are earnings. */
 export const CACHED_RECORDS_MAX = 16_384
 
 /** A record and the forms that it is known in. It is absent if it has none. */

@@ -8,7 +8,6 @@ import { BPS, type ChainParams, DOOR, LIMIT, NATIVE_GAS, TREASURY, TX_TYPE } fro
 import { assert } from '../assert.ts'
 import { compileFields, type FieldsOf } from '../fields.ts'
 import { fromHex, toHex } from '../hex.ts'
-import { keccak256 } from '../keccak.ts'
 import { addEarned, addEntries, sumOfEntries } from '../ledger/earnings.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { fixMaturity } from '../ledger/maturity.ts'
@@ -88,12 +87,12 @@ export const attributionCredit = defineNative({
 
 /** Hash of a credit's entries as they stand in its row, by which a proof against them is tied to the credit's record. */
 export function entriesHash(entries: { readonly accounts: readonly number[]; readonly amountsGwei: readonly number[] }): Hex {
-  return toHex(keccak256(entryFields.pack(entries)))
+  return toHex(entryFields.packedHash(entries))
 }
 
 /** Hash of what a window drew from whom, in the order of its draws. */
 export function drawsHash(drawn: readonly { readonly client: Hex; readonly amount: bigint }[]): Hex {
-  return toHex(keccak256(drawnFields.pack({ drawn })))
+  return toHex(drawnFields.packedHash({ drawn }))
 }
 
 /** The parts of a fee, which add up to it exactly. In wei. Spec: docs/spec/transactions.md#0x56-attributioncredit */

@@ -187,6 +187,36 @@ test('EIP-712 hashes are those of viem, structs in arrays in structs included', 
   )
 })
 
+test('lists of numbers of every width are written as single numbers are, packed and as words, and hashed one after another', () => {
+  const lists = compileFields(parseAbiParameters('uint8[] a, uint16[] b, uint32[] c, uint40[] d, uint48[] e'))
+  const type = {
+    Lists: parseAbiParameters('uint8[] a, uint16[] b, uint32[] c, uint40[] d, uint48[] e').map(({ name = '', type }) => ({ name, type })),
+  }
+  const numbers = (bits: number) =>
+    fc.array(
+      fc.oneof(fc.nat(300), fc.maxSafeNat()).map((n) => n % 2 ** bits),
+      { maxLength: 40 },
+    )
+  fc.assert(
+    fc.property(numbers(8), numbers(16), numbers(32), numbers(40), numbers(48), fc.constantFrom(1, 100), (a, b, c, d, e, times) => {
+      const value = { a, b, c, d, e: Array.from({ length: times }, () => e).flat() }
+      const packed = lists.pack(value)
+      expect(lists.unpack(packed)).toEqual(value)
+      const widths = [8, 16, 32, 40, 48].map((bits) => bits / 4)
+      const expected = Object.values(value).map((list, i) => [
+        numberToHex(list.length, { size: 2 }).slice(2),
+        ...list.map((n) => n.toString(16).padStart(widths[i] ?? 0, '0')),
+      ])
+      expect(bytesToHex(packed)).toBe(`0x${expected.flat().join('')}`)
+      expect(lists.packedHash(value)).toEqual(keccak256(packed))
+      const typeHash = keccak256(new TextEncoder().encode(lists.encodeType('Lists')))
+      const own = bytesToHex(keccak256(hexToBytes(concatHex([bytesToHex(typeHash), bytesToHex(lists.words(value))]))))
+      expect(own).toBe(hashStruct({ types: type, primaryType: 'Lists', data: value }))
+    }),
+    { numRuns: 50 },
+  )
+})
+
 test('encodeType names the structs once and in the order of their names, extra members first', () => {
   const nested = parseAbiParameters('((uint8 x) b, (uint8 x)[] c) z, (uint8 x)[] b')
   expect(compileFields(nested, { z: 'Z', b: 'B', c: 'A' }).encodeType('Main', 'uint64 nonce')).toBe(
@@ -301,5 +331,10 @@ test('a value that does not fit its field is our own mistake', () => {
   ]) {
     expect(() => one.pack(value)).toThrow(AssertionError)
     expect(() => one.words(value)).toThrow(AssertionError)
+  }
+  const list = compileFields(parseAbiParameters('uint16[] a'))
+  for (const wrong of [65_536, -1, Number.NaN, 1n as unknown as number]) {
+    expect(() => list.pack({ a: [1, wrong] })).toThrow(AssertionError)
+    expect(() => list.words({ a: [1, wrong] })).toThrow(AssertionError)
   }
 })
