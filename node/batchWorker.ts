@@ -3,6 +3,7 @@
  * what is under way is done, since native code must not lose its thread. It reads the store that the process has open, and yields to the thread that makes
  * blocks where the system knows priorities of threads.
  */
+import { flushCompileCache } from 'node:module'
 import { setPriority } from 'node:os'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../execution/assert.ts'
@@ -23,6 +24,7 @@ if (process.platform === 'linux') setPriority(PRIORITY) // of this thread alone 
 const store = await openStore(directory)
 const batchWork = createBatchWork(store, params)
 let underWay: Promise<void> | undefined
+flushCompileCache()
 
 port.on('message', (message: Request | 'end') => {
   if (message === 'end') void end()

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import type { Hex } from 'viem'
 import { DEVNET_KEYS, DEVNET_POSTER_KEY, DEVNET_SUBMITTER_KEY } from '../genesis/devnet.ts'
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import { createL1Http } from '../settlement/l1Http.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
 import { type ConfigOf, postingOptions, rpcOptions } from './config.ts'
 import { addressOfKey, loadValidatorKey, signerOf } from './keys.ts'
@@ -103,14 +104,8 @@ async function openL1(config: ConfigOf<'devnet'>, dataDir: string, closers: (() 
 
 async function isAlive(url: string): Promise<boolean> {
   try {
-    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'web3_clientVersion', params: [] })
-    const answer = await fetch(url, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body,
-      signal: AbortSignal.timeout(2_000),
-    })
-    return ((await answer.json()) as { result?: string }).result?.startsWith('anvil/') === true
+    const version = await createL1Http(url, { timeoutMs: 2_000 }).request({ method: 'web3_clientVersion' })
+    return typeof version === 'string' && version.startsWith('anvil/')
   } catch {
     return false // nobody listens there, or nobody we know: any failure means that a new one is needed
   }

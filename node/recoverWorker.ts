@@ -1,4 +1,5 @@
 /** A thread that recovers signatures: told how many wait in its places (node/recoverSlots.ts), it says when they are answered. */
+import { flushCompileCache } from 'node:module'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../execution/assert.ts'
 import { recoverSlots } from './recoverSlots.ts'
@@ -10,3 +11,4 @@ port.on('message', (count: number) => {
   recoverSlots(slots, count)
   port.postMessage(count)
 })
+flushCompileCache() // a thread that is ended with its process keeps nothing of itself
