@@ -58,7 +58,7 @@ const KINDS: readonly { readonly kind: HubKind; readonly part: number; readonly 
 ]
 
 type Sides<T> = { readonly own: T; readonly peer: T }
-type EmptyBlock = { readonly operations: number; readonly ms: number | undefined }
+type EmptyBlock = { readonly operations: number; readonly ms: number | undefined; readonly meanMs?: number | undefined }
 
 await main()
 
@@ -134,7 +134,10 @@ async function runLightLoads(own: OwnNode): Promise<Sides<readonly number[]>> {
   }
 }
 
-/** CPU of a block without transactions: ours while the node idles, with all that it does beside, so it is an upper bound. */
+/**
+ * CPU of a block without transactions: ours while the node idles, all its threads, with all that it does beside, so it is an upper bound. The median of
+ * samples of a second: what the runtime cleans up once after a load is no block's; the mean, which has that in it, is printed beside.
+ */
 async function idleBlocks(own: OwnNode, operations: number): Promise<EmptyBlock> {
   await sleep(SETTLE_MS)
   const { pid } = own.endpoint()
@@ -143,11 +146,17 @@ async function idleBlocks(own: OwnNode, operations: number): Promise<EmptyBlock>
     block: Number(await own.rpc.call('eth_blockNumber')),
   })
   const first = await read()
-  await sleep(options['idle-sec'] * 1_000)
-  const last = await read()
-  const blocks = last.block - first.block
-  const ms = first.cpuMs === undefined || last.cpuMs === undefined || blocks === 0 ? undefined : (last.cpuMs - first.cpuMs) / blocks
-  return { operations, ms }
+  const samples: number[] = []
+  let last = first
+  for (let second = 0; second < options['idle-sec']; second++) {
+    await sleep(1_000)
+    const next = await read()
+    if (next.cpuMs === undefined || last.cpuMs === undefined || next.block === last.block) continue
+    samples.push((next.cpuMs - last.cpuMs) / (next.block - last.block))
+    last = next
+  }
+  if (first.cpuMs === undefined || last.cpuMs === undefined || samples.length === 0) return { operations, ms: undefined, meanMs: undefined }
+  return { operations, ms: quantileOf(samples, 0.5), meanMs: (last.cpuMs - first.cpuMs) / (last.block - first.block) }
 }
 
 async function minedBlocks(peer: Target, operations: number): Promise<EmptyBlock> {
