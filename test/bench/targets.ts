@@ -8,7 +8,7 @@ import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
 import { DEVNET_KEYS } from '../../genesis/devnet.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { startAnvil } from '../../node/anvil.ts'
-import { startDevnet } from '../e2e/devnet.ts'
+import { freePort, startDevnet } from '../e2e/devnet.ts'
 import { type HubKind, type HubStage, hubCode, hubOperation, hubSetup } from './hub.ts'
 import { type Call, chunks, createJsonRpc, includeAll, type JsonRpc, rpcGround } from './jsonRpc.ts'
 import { type Endpoint, type Load, prepareLoad, type Signed } from './load.ts'
@@ -21,6 +21,7 @@ const EARNERS = 5_000
 /** Gas of the peer's blocks: never met, so that the node is measured and not the limit. */
 const PEER_GAS_LIMIT = 30_000_000_000
 const SETTLE_MAX_MS = 180_000
+const RESTART_MAX_MS = 60_000
 
 /** Operations of a mixed load, of which it is this many times over: 50 % uploads, 30 % credits of 10, 10 % models, 10 % single receipts. */
 export const MIX = ['upload', 'credit10', 'upload', 'model', 'upload', 'credit10', 'upload', 'receipt', 'upload', 'credit10'] as const
@@ -55,7 +56,7 @@ const ADDRESSES = ALL_SENDERS.map(({ address }) => address)
 
 /** Starts a devnet with further arguments and sets the stage on it. */
 export async function openOwn(args: readonly string[]): Promise<OwnNode> {
-  const devnet = await startDevnet(args)
+  const devnet = await startDevnet([...args, '--rpc-port', String(await freePort())])
   try {
     let rpc = createJsonRpc(devnet.ready().rpc, 4)
     const ground = await rpcGround(rpc)
@@ -72,12 +73,13 @@ export async function openOwn(args: readonly string[]): Promise<OwnNode> {
       settled: () => settled(rpc),
       kill: () => devnet.kill(),
       async restart() {
-        const start = performance.now()
-        await devnet.start()
         rpc.close()
         rpc = createJsonRpc(devnet.ready().rpc, 4)
-        await rpc.call('eth_blockNumber')
-        return performance.now() - start
+        const start = performance.now()
+        const started = devnet.start()
+        const answered = firstAnswer(rpc)
+        await started
+        return (await answered) - start
       },
       async close() {
         rpc.close()
@@ -87,6 +89,20 @@ export async function openOwn(args: readonly string[]): Promise<OwnNode> {
   } catch (error) {
     await devnet.close()
     throw error
+  }
+}
+
+/** When a node first says its height, on the clock of `performance`. */
+async function firstAnswer(rpc: JsonRpc): Promise<number> {
+  const until = Date.now() + RESTART_MAX_MS
+  for (;;) {
+    try {
+      await rpc.call('eth_blockNumber')
+      return performance.now()
+    } catch (error) {
+      if (Date.now() > until) throw error
+      await sleep(10)
+    }
   }
 }
 

@@ -1,8 +1,7 @@
 /** A follower beside a devnet, as processes: started late and under load it catches up, takes transactions, and survives the death of either. */
-import { createServer } from 'node:net'
 import { parseEther } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type NodeReady, type Running, runCommand, startFollower } from './devnet.ts'
+import { freePort, type NodeReady, type Running, runCommand, startFollower } from './devnet.ts'
 import { ask, l2Client, type Stage, startStage, until } from './stage.ts'
 
 /** Longest that a follower may take for what it has to do, on a machine that is busy with all of this. */
@@ -134,13 +133,4 @@ function startLoad(rpc: string): { stop(): Promise<number> } {
       return running
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
