@@ -47,8 +47,8 @@ const CHUNKS = 10
 const EMPTY_BLOCKS = 10
 /** What settles after a load (compaction, timers) has this long. */
 const SETTLE_MS = 3_000
-/** The runtime gives back what was garbage when there has been little to do for some eight seconds, in up to three steps. */
-const MEMORY_SETTLE_MS = 30_000
+/** The runtime gives back what was garbage when there has been little to do for some eight seconds, in up to three steps, and then once more. */
+const MEMORY_SETTLE_MS = 60_000
 
 /** Each kind, and the part of the usual number of operations that it is run with: so that all take about as long. */
 const KINDS: readonly { readonly kind: HubKind; readonly part: number; readonly entries: number }[] = [
