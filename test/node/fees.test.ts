@@ -16,8 +16,10 @@ const CAROL: Hex = `0x${'ca'.repeat(20)}`
 const SCALARS = { l1BaseFeeScalar: 10n ** 10n, l1BlobBaseFeeScalar: 10n ** 12n }
 
 /** A node's chain with its JSON-RPC, a call of which is `ask`, and `seal`, which makes a block of what waits. */
-async function start() {
-  const genesis = testGenesis(SCALARS)
+async function start({ l1BaseFeeWei }: { readonly l1BaseFeeWei?: bigint } = {}) {
+  const given = testGenesis(SCALARS)
+  const origin = { ...given.l1.origin, ...(l1BaseFeeWei !== undefined && { baseFeeWei: l1BaseFeeWei }) }
+  const genesis = { ...given, l1: { ...given.l1, origin } }
   const { chain } = await openDiskChain(genesis)
   const { store } = chain
   const simulator = await createSimulator({ store, params: genesis.params })
@@ -82,7 +84,8 @@ test('a native transaction offers exactly what was estimated, is included, and t
 })
 
 test('a call of a door sent with the gas and the price that were named succeeds after ten empty blocks too, and costs what the receipt says', async () => {
-  const { ask, seal, chainId } = await start()
+  // A byte of a row is some 160 gas at the first base fee, and 600 at that of ten blocks later.
+  const { ask, seal, chainId } = await start({ l1BaseFeeWei: 1_000_000n })
   const account = testAccounts[1]
   if (!account) throw new Error('no account')
   await seal()
