@@ -15,7 +15,7 @@ import { recoverPublicKey } from '../../execution/recover.ts'
 import { commonOf } from '../../execution/vm.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { openTokenAbi } from '../../settlement/abi.ts'
-import { type BenchChain, type BlockCost, createBenchChain } from './chain.ts'
+import { type BenchChain, type BlockCost, chainGround, createBenchChain } from './chain.ts'
 import { HUB_KINDS, type HubStage, hubCode, hubOperation, hubSetup } from './hub.ts'
 import { type Cost, costOf, digits, progress, readOptions, report, show, spreadOf, textTable, times } from './measure.ts'
 import {
@@ -90,16 +90,8 @@ async function createWorld(): Promise<World> {
     of.map(({ address }) => ({ address, evmWei: openEach * OPEN_WEI, ledgerWei: openEach * OPEN_WEI }))
   // Accounts stand first: their ledger indexes are 1, 2, …
   const chain = await createBenchChain([...rich(accounts, 1_000n), ...rich(workers, 100_000n), ...rich([owner], 1_000_000_000n)])
-  const include = async (raws: readonly Uint8Array[]) => {
-    await chain.apply(await chain.build(raws))
-  }
   progress('setting the stage')
-  const ground = {
-    chainId: chain.chainId,
-    nonceOf: async (address: Hex) => chain.nonce('native', address),
-    lastDatanetId: async () => 0,
-    include,
-  }
+  const ground = chainGround(chain)
   const set = await setStage(ground, { owner, workers, clients, prepaidWei: 1_000_000n * OPEN_WEI })
   for (const worker of workers) chain.takeNonce('native', worker)
   const stage: Stage = {
@@ -109,7 +101,11 @@ async function createWorld(): Promise<World> {
     earners: Array.from({ length: Math.min(EARNERS, options.accounts) }, (_, i) => i + 1),
     receivers: accounts.map(({ address }) => address),
   }
-  const { hub, modelId, token } = await deploy(chain, { owner, workers, clients, holders: accounts.slice(0, TOKEN_HOLDERS) }, include)
+  const { hub, modelId, token } = await deploy(
+    chain,
+    { owner, workers, clients, holders: accounts.slice(0, TOKEN_HOLDERS) },
+    ground.include,
+  )
   const hubStage = { chainId: chain.chainId, hub, modelId, clients, earners: accounts.slice(0, EARNERS).map(({ address }) => address) }
   return { chain, accounts, stage, hub: hubStage, token, workers, made: new Map() }
 }

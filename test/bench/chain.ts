@@ -18,6 +18,7 @@ import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { testGenesis } from '../fakes/testChain.ts'
 import { type Cost, costOf } from './measure.ts'
 import type { Signer } from './operations.ts'
+import type { Ground } from './stage.ts'
 
 /** What applying a block took: executing it with all its checks, and writing it to disk in one synced batch. */
 export type BlockCost = { readonly execute: Cost; readonly write: Cost }
@@ -39,6 +40,18 @@ export type BenchChain = {
   readTrieNode(hash: Uint8Array): Uint8Array | undefined
   readCode(hash: Uint8Array): Uint8Array | undefined
   close(): Promise<void>
+}
+
+/** The chain, on which nothing stands yet, as a stage wants it: what is included goes into one block. */
+export function chainGround(chain: BenchChain): Ground {
+  return {
+    chainId: chain.chainId,
+    nonceOf: async (address) => chain.nonce('native', address),
+    lastDatanetId: async () => 0,
+    include: async (raws) => {
+      await chain.apply(await chain.build(raws))
+    },
+  }
 }
 
 /** A genesis whose blocks are bounded by nothing that a bench wants to put into them. */

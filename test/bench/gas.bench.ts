@@ -20,7 +20,7 @@ import type { FieldValues, NativeType } from '../../execution/native/nativeType.
 import { workerRegister } from '../../execution/native/workerRegister.ts'
 import { recoverAddress } from '../../execution/recover.ts'
 import { LIMIT, OPEN_WEI } from '../../genesis/params.ts'
-import { type BenchChain, createBenchChain } from './chain.ts'
+import { type BenchChain, chainGround, createBenchChain } from './chain.ts'
 import {
   disputedCredit,
   GAS_CASES,
@@ -91,18 +91,13 @@ async function createWorld(): Promise<World> {
     ...rich([...accounts, ...workers, ...disputed]),
     { address: owner.address, evmWei: 0n, ledgerWei: 500_000_000n * OPEN_WEI },
   ])
+  const ground = chainGround(chain)
   let included = 0
   const include = async (raws: readonly Uint8Array[]) => {
     included += raws.length
-    await chain.apply(await chain.build(raws))
+    await ground.include(raws)
   }
-  const ground = {
-    chainId: chain.chainId,
-    nonceOf: async (address: Hex) => chain.nonce('native', address),
-    lastDatanetId: async () => 0,
-    include,
-  }
-  const set = await setStage(ground, { owner, workers, clients, prepaidWei: 1_000_000n * OPEN_WEI })
+  const set = await setStage({ ...ground, include }, { owner, workers, clients, prepaidWei: 1_000_000n * OPEN_WEI })
   for (const worker of workers) chain.takeNonce('native', worker)
   // All of the stage that was not a worker's registration was the owner's.
   for (let i = included - workers.length; i > 0; i--) chain.takeNonce('native', owner)
