@@ -71,7 +71,7 @@ export type ChainState = {
   build(options: BuildOptions): Promise<BlockResult>
   /** Executes a proposed block on the head and keeps it as a candidate. */
   check(block: Block): Promise<({ readonly ok: true } & BlockResult) | Rejection>
-  /** Makes a candidate (or a proposed block on disk) the head: one synced batch. */
+  /** Makes a candidate (or a proposed block) the head; it is on disk when this resolves. */
   decide(hash: Hex, commit: Uint8Array): Promise<BlockResult>
   /** Makes a block that was executed on this state the head, without a certificate: for whoever rebuilds a chain from L1. */
   adopt(result: BlockResult): Promise<void>

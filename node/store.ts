@@ -1,7 +1,12 @@
 /**
- * What a node keeps on disk: one level database, binary keys and values, every kind of key in the table below. All that a block changes goes
- * in one synced batch, so that a process killed at any instant finds either the whole block or nothing of it.
+ * What a node keeps on disk: three level databases, binary keys and values, every kind of key in the table below. Blocks with what belongs to them, and
+ * pages of the ledger's tree, are never changed and come in the order of their numbers: each has a database of its own, whose files therefore never
+ * overlap and are not merged. What changes, or has keys without order, is in the third, with the head. All that a block brings is synced in the first
+ * two, and then in one batch in the third: a process killed at any instant finds either the whole block or nothing of it, since what the first two have
+ * beyond the head is written again with the block that becomes it.
+ * Why: docs/decisions/024-a-database-for-what-comes-in-order.md
  */
+import { join } from 'node:path'
 import { Level } from 'level'
 import { concatBytes, type Hex } from 'viem'
 import type { BlockResult } from '../execution/applyBlock.ts'
@@ -9,10 +14,14 @@ import { assert } from '../execution/assert.ts'
 import { type Block, decodeBlock, encodeBlock, hashHeader } from '../execution/block.ts'
 import { type GenesisBlock, VOID_ROOTS } from '../execution/genesisBlock.ts'
 import { fromHex, toHex } from '../execution/hex.ts'
+import { isPageKey } from '../execution/ledger/tree.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 import type { StateReader, StateRoots, StateWrites } from '../execution/state.ts'
 import { encodeStoredReceipts } from '../execution/storedReceipts.ts'
 import { decodeOperations, encodeOperations } from './storedOperations.ts'
+
+/** Where pages and blocks are, below what changes. */
+const FOLDER = { pages: 'pages', blocks: 'blocks' } as const
 
 /** First byte of every key → what stands there. Numbers are never used again for something else. */
 const KEY = {
@@ -26,38 +35,41 @@ const KEY = {
   trieNode: 0x04,
   /** table ‖ id → record */
   ledgerRecord: 0x05,
-  /** key of the tree's own making → page, root or past record of the ledger (execution/ledger/tree.ts) */
+  /** key of the tree's own making → root or past record of the ledger (execution/ledger/tree.ts); pages are in their own database, under its key alone */
   ledgerEntry: 0x06,
   /** number u64 → block hash */
   blockHash: 0x10,
   /** block hash → number u64 */
   blockNumber: 0x11,
-  /** number u64 → receipts (execution/storedReceipts.ts) */
-  receipts: 0x12,
   /** transaction hash → number u64 ‖ index u32 */
   transaction: 0x13,
-  /** number u64 → commit certificate */
-  commit: 0x14,
-  /** number u64 → door operations of EVM origin */
-  operations: 0x15,
   /** number u64 → state root ‖ ledger root */
   roots: 0x16,
-  /** number u64 ‖ block hash → block RLP, of a block of the chain or one that is proposed; the number first, so that what is written last sorts last */
-  block: 0x17,
-  /** hash of a block that is proposed and not decided → number u64 */
-  proposed: 0x30,
   /** name → a single value */
   meta: 0x40,
 } as const
 
+/** What comes after a block's number, u64, in a key of the blocks' database → what stands there. */
+const PART = {
+  /** block hash → block RLP, of a block of the chain or one that is proposed */
+  block: 0x00,
+  /** receipts (execution/storedReceipts.ts) */
+  receipts: 0x01,
+  /** commit certificate */
+  commit: 0x02,
+  /** door operations of EVM origin */
+  operations: 0x03,
+} as const
+
 /**
- * Memory of the database: blocks that were read, and twice the buffer of what was written. What does not fit is in the system's memory for files. Large
- * files keep their number below what is held open.
+ * Memory of the databases: what was read, and twice the buffer of what was written. What does not fit is in the system's memory for files. Large
+ * files keep their number below what is held open. What comes in order is mostly hashes and signatures, which do not compress.
  */
-const DB_MEMORY = { cacheSize: 16 << 20, writeBufferSize: 8 << 20, maxFileSize: 8 << 20 }
+const CHANGING = { cacheSize: 16 << 20, writeBufferSize: 8 << 20, maxFileSize: 8 << 20 }
+const IN_ORDER = { cacheSize: 4 << 20, writeBufferSize: 4 << 20, maxFileSize: 8 << 20, compression: false }
 
 /** Version of everything above. A store of another version is refused. */
-const FORMAT_VERSION = 3
+const FORMAT_VERSION = 4
 
 /** The disk holds something that this program did not write, or wrote in another version. */
 export class StoreError extends Error {
@@ -84,7 +96,7 @@ export type Store = {
   /** The genesis file's text, or undefined in an empty store. */
   genesis(): string | undefined
   writeGenesis(text: string, genesis: GenesisBlock): Promise<void>
-  /** The block, all it changed and its certificate, in one synced batch. */
+  /** The block, all it changed and its certificate, on disk when this resolves: whole, or not at all. */
   writeBlock(result: BlockResult, commit: Uint8Array): Promise<void>
   /** Keeps a proposed block's bytes, synced, until a block is written. */
   writeProposed(block: Block): Promise<void>
@@ -99,22 +111,15 @@ export type Store = {
  * are as whole, but the last ones may be lost with the machine; for stores that are made again anyway.
  */
 export async function openStore(directory: string, { durable = true }: { readonly durable?: boolean } = {}): Promise<Store> {
-  const db = new Level<Uint8Array, Uint8Array>(directory, {
-    keyEncoding: 'view',
-    valueEncoding: 'view',
-    ...DB_MEMORY,
-    multithreading: true, // threads of this process may read it too (node/batchWorker.ts)
-  })
-  try {
-    await db.open()
-  } catch (error) {
-    throw new StoreError(`the store in ${directory} cannot be opened (is another node using it?)`, { cause: error })
+  const { db, pages, blocks } = await openDatabases(directory)
+  const close = async () => {
+    for (const one of [db, pages, blocks]) await one.close()
   }
   const get = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array | undefined => db.getSync(readKey(kind, parts))
   const getMeta = (name: string) => get(KEY.meta, new TextEncoder().encode(name))
   const version = getMeta('format')
   if (version !== undefined && version[0] !== FORMAT_VERSION) {
-    await db.close()
+    await close()
     throw new StoreError(`the store in ${directory} has format ${version[0]}, this program knows ${FORMAT_VERSION}`)
   }
   const reader: StateReader = {
@@ -123,7 +128,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     code: (hash) => get(KEY.code, hash),
     trieNode: (hash) => get(KEY.trieNode, hash),
     ledgerRecord: (table, id) => get(KEY.ledgerRecord, tableByte(table), id),
-    ledgerEntry: (key) => get(KEY.ledgerEntry, key),
+    ledgerEntry: (key) => (isPageKey(key) ? pages.getSync(key) : get(KEY.ledgerEntry, key)),
   }
   const headBytes = getMeta('head')
   let head = headBytes && BigInt(toHex(headBytes))
@@ -131,8 +136,8 @@ export async function openStore(directory: string, { durable = true }: { readonl
   let latest: StoredBlock | undefined
   /** Hashes and numbers of proposed blocks that were not decided yet: few, since each block that is written ends them. */
   const proposals = new Map<Hex, bigint>()
-  for await (const [key, number] of db.iterator({ gte: Uint8Array.of(KEY.proposed), lt: Uint8Array.of(KEY.proposed + 1) })) {
-    proposals.set(toHex(key.subarray(1)), BigInt(toHex(number)))
+  for await (const key of blocks.keys({ gt: u64((head ?? 0n) + 1n) })) {
+    if (key[8] === PART.block) proposals.set(toHex(key.subarray(9)), BigInt(toHex(key.subarray(0, 8))))
   }
 
   function rootsOf(number: bigint): StateRoots | undefined {
@@ -144,11 +149,24 @@ export async function openStore(directory: string, { durable = true }: { readonl
     if (number === latest?.block.header.number) return latest
     const hash = get(KEY.blockHash, u64(number))
     if (!hash) return undefined
-    const bytes = get(KEY.block, u64(number), hash)
+    const bytes = blocks.getSync(blockKey(number, hash))
     const block = bytes && decodeBlock(bytes)
     const roots = rootsOf(number)
     assert(block && roots, `stored block ${number} is damaged`)
     return { block, hash: toHex(hash), ledgerRoot: roots.ledgerRoot }
+  }
+
+  /** Forgets what was proposed up to the head. What of it stays on disk, if the process ends before, is asked for by nobody. */
+  async function endProposals(decided: Hex): Promise<void> {
+    const over = [...proposals].filter(([, height]) => head !== undefined && height <= head)
+    for (const [hash] of over) proposals.delete(hash)
+    const undecided = over.filter(([hash]) => hash !== decided)
+    if (undecided.length > 0) await blocks.batch(undecided.map(([hash, height]) => ({ type: 'del', key: blockKey(height, fromHex(hash)) })))
+  }
+
+  /** What belongs to a block of the chain: there may be some of a block that never became one. */
+  function partOf(number: bigint, part: number): Uint8Array | undefined {
+    return get(KEY.blockHash, u64(number)) && blocks.getSync(partKey(number, part))
   }
 
   return {
@@ -157,19 +175,19 @@ export async function openStore(directory: string, { durable = true }: { readonl
     block: blockAt,
     blockBytes(number) {
       const hash = get(KEY.blockHash, u64(number))
-      return hash && get(KEY.block, u64(number), hash)
+      return hash && blocks.getSync(blockKey(number, hash))
     },
     blockNumber(hash) {
       const bytes = get(KEY.blockNumber, fromHex(hash))
       return bytes && BigInt(toHex(bytes))
     },
     roots: (number) => rootsOf(number) ?? VOID_ROOTS,
-    receipts: (number) => get(KEY.receipts, u64(number)),
+    receipts: (number) => partOf(number, PART.receipts),
     operations(number) {
-      const bytes = get(KEY.operations, u64(number))
+      const bytes = partOf(number, PART.operations)
       return bytes ? decodeOperations(bytes) : []
     },
-    commit: (number) => get(KEY.commit, u64(number)),
+    commit: (number) => partOf(number, PART.commit),
     transaction(hash) {
       const bytes = get(KEY.transaction, fromHex(hash))
       if (!bytes) return undefined
@@ -182,11 +200,17 @@ export async function openStore(directory: string, { durable = true }: { readonl
     },
     async writeGenesis(text, { block, hash, roots, writes }) {
       assert(head === undefined, 'the store has a chain already')
+      await Promise.all([
+        writePages(pages, writes, durable),
+        blocks
+          .batch()
+          .put(blockKey(0n, fromHex(hash)), encodeBlock(block))
+          .put(partKey(0n, PART.receipts), encodeStoredReceipts([]))
+          .write({ sync: durable }),
+      ])
       const batch = db.batch()
       batchState(batch, writes)
-      batch.put(blockKey(0n, hash), encodeBlock(block))
       batchPlace(batch, { block, hash, roots })
-      batch.put(keyOf(KEY.receipts, u64(0n)), encodeStoredReceipts([]))
       batch.put(metaKey('genesis'), new TextEncoder().encode(text))
       batch.put(metaKey('format'), Uint8Array.of(FORMAT_VERSION))
       await batch.write({ sync: durable })
@@ -195,42 +219,65 @@ export async function openStore(directory: string, { durable = true }: { readonl
     async writeBlock({ block, hash, transactions, receipts, roots, writes, operations }, commit) {
       const { number } = block.header
       assert(head !== undefined && number === head + 1n, `block ${number} does not follow ${head}`)
+      const parts = blocks.batch()
+      if (!proposals.has(hash)) parts.put(blockKey(number, fromHex(hash)), encodeBlock(block))
+      parts.put(partKey(number, PART.receipts), encodeStoredReceipts(receipts))
+      putOrDelete(parts, partKey(number, PART.commit), commit.length > 0 ? commit : undefined)
+      putOrDelete(parts, partKey(number, PART.operations), operations.length > 0 ? encodeOperations(operations) : undefined)
+      const inOrder = Promise.all([writePages(pages, writes, durable), parts.write({ sync: durable })])
       const batch = db.batch()
       batchState(batch, writes)
-      if (!proposals.has(hash)) batch.put(blockKey(number, hash), encodeBlock(block))
       batchPlace(batch, { block, hash, roots })
-      batch.put(keyOf(KEY.receipts, u64(number)), encodeStoredReceipts(receipts))
-      if (commit.length > 0) batch.put(keyOf(KEY.commit, u64(number)), commit)
-      if (operations.length > 0) batch.put(keyOf(KEY.operations, u64(number)), encodeOperations(operations))
       for (const [index, tx] of transactions.entries()) batch.put(keyOf(KEY.transaction, fromHex(tx.hash)), txPlace(number, index))
-      const decided = [...proposals]
-      for (const [proposed, height] of decided) {
-        batch.del(keyOf(KEY.proposed, fromHex(proposed)))
-        if (proposed !== hash) batch.del(blockKey(height, proposed))
-      }
+      await inOrder
       await batch.write({ sync: durable })
-      for (const [proposed] of decided) proposals.delete(proposed)
       head = number
+      await endProposals(hash)
       latest = { block, hash, ledgerRoot: roots.ledgerRoot }
     },
     async writeProposed(block) {
       const hash = hashHeader(block.header)
-      const batch = db.batch()
       const { number } = block.header
-      batch.put(keyOf(KEY.proposed, fromHex(hash)), u64(number))
-      batch.put(blockKey(number, hash), encodeBlock(block))
-      await batch.write({ sync: durable })
+      await blocks.put(blockKey(number, fromHex(hash)), encodeBlock(block), { sync: durable })
       proposals.set(hash, number)
     },
     proposed(hash) {
       const number = proposals.get(hash)
-      const bytes = number === undefined ? undefined : get(KEY.block, u64(number), fromHex(hash))
+      const bytes = number === undefined ? undefined : blocks.getSync(blockKey(number, fromHex(hash)))
       return bytes && decodeBlock(bytes)
     },
     meta: getMeta,
     writeMeta: (name, value) => (value ? db.put(metaKey(name), value, { sync: durable }) : db.del(metaKey(name), { sync: durable })),
-    close: () => db.close(),
+    close,
   }
+}
+
+type Database = Level<Uint8Array, Uint8Array>
+type Databases = { readonly db: Database; readonly pages: Database; readonly blocks: Database }
+
+/** Opens what changes first: who has that has the store. */
+async function openDatabases(directory: string): Promise<Databases> {
+  const create = (folder: string, options: typeof CHANGING): Database =>
+    new Level(folder, {
+      keyEncoding: 'view',
+      valueEncoding: 'view',
+      ...options,
+      multithreading: true, // threads of this process may read it too (node/batchWorker.ts)
+    })
+  const db = create(directory, CHANGING)
+  const pages = create(join(directory, FOLDER.pages), IN_ORDER)
+  const blocks = create(join(directory, FOLDER.blocks), IN_ORDER)
+  const open: Database[] = []
+  try {
+    for (const one of [db, pages, blocks]) {
+      await one.open()
+      open.push(one)
+    }
+  } catch (error) {
+    for (const one of open) await one.close()
+    throw new StoreError(`the store in ${directory} cannot be opened (is another node using it?)`, { cause: error })
+  }
+  return { db, pages, blocks }
 }
 
 type Batch = { put(key: Uint8Array, value: Uint8Array): unknown; del(key: Uint8Array): unknown }
@@ -241,7 +288,7 @@ function batchState(batch: Batch, writes: StateWrites): void {
   for (const { hash, code } of writes.codes) batch.put(keyOf(KEY.code, hash), code)
   for (const { hash, bytes } of writes.trieNodes) batch.put(keyOf(KEY.trieNode, hash), bytes)
   for (const { table, id, record } of writes.ledgerRecords) putOrDelete(batch, keyOf(KEY.ledgerRecord, tableByte(table), id), record)
-  for (const { key, bytes } of writes.ledgerEntries) batch.put(keyOf(KEY.ledgerEntry, key), bytes)
+  for (const { key, bytes } of writes.ledgerEntries) if (!isPageKey(key)) batch.put(keyOf(KEY.ledgerEntry, key), bytes)
 }
 
 function putOrDelete(batch: Batch, key: Uint8Array, value: Uint8Array | undefined): void {
@@ -258,8 +305,15 @@ function batchPlace(batch: Batch, { block, hash, roots }: Pick<BlockResult, 'blo
   batch.put(metaKey('head'), number)
 }
 
-function blockKey(number: bigint, hash: Hex): Uint8Array {
-  return keyOf(KEY.block, u64(number), fromHex(hash))
+function blockKey(number: bigint, hash: Uint8Array): Uint8Array {
+  return Buffer.concat([partKey(number, PART.block), hash])
+}
+
+function partKey(number: bigint, part: number): Uint8Array {
+  const key = Buffer.allocUnsafe(9)
+  key.writeBigUInt64BE(number)
+  key[8] = part
+  return key
 }
 
 function txPlace(blockNumber: bigint, index: number): Uint8Array {
@@ -313,4 +367,11 @@ function u64(value: bigint): Uint8Array {
   const bytes = Buffer.allocUnsafe(8)
   bytes.writeBigUInt64BE(value)
   return bytes
+}
+
+/** The pages of a block, as they came: by ascending number. */
+async function writePages(pages: Database, { ledgerEntries }: StateWrites, sync: boolean): Promise<void> {
+  const batch = pages.batch()
+  for (const { key, bytes } of ledgerEntries) if (isPageKey(key)) batch.put(Buffer.from(key), bytes) // where native code reads it, as in `keyOf`
+  await batch.write({ sync })
 }

@@ -1,9 +1,9 @@
 /** The store: a block is there whole, found by number, hash and transaction, after a restart, too; what was proposed and not decided goes with it. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Level } from 'level'
-import { bytesToHex, hexToBytes } from 'viem'
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { afterEach, expect, test } from 'vitest'
 import { type Block, encodeBlock, hashHeader } from '../../execution/block.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
@@ -24,6 +24,14 @@ const hexOf = (block: Block | undefined) => block && bytesToHex(encodeBlock(bloc
 
 const COMMIT = Uint8Array.of(1, 2, 3)
 const [alice, bob] = testAccounts
+
+/** How many keys of a database are such. */
+async function keysOf(folder: string, isWanted: (key: Uint8Array) => boolean): Promise<number> {
+  const db = new Level<Uint8Array, Uint8Array>(folder, { keyEncoding: 'view', valueEncoding: 'view' })
+  const keys = await db.keys().all()
+  await db.close()
+  return keys.filter(isWanted).length
+}
 
 /** Three blocks in a store: in each, Alice sends one wei to Bob. */
 async function writeThree(options: { readonly propose: boolean }) {
@@ -84,20 +92,43 @@ test('of what was proposed nothing is left when a block is decided, and all of i
   const next = { ...last.block, header: { ...header, number: 4n } }
   await store.writeProposed(next)
   await store.close()
-  const kinds = async () => {
-    const db = new Level<Uint8Array, Uint8Array>(folder, { keyEncoding: 'view', valueEncoding: 'view' })
-    const keys = await db.keys().all()
-    await db.close()
-    return (kind: number) => keys.filter((key) => key[0] === kind).length
+  /** Blocks of the chain, and blocks with those that are proposed. */
+  const counts = async () => {
+    const numbers = await keysOf(folder, (key) => key[0] === 0x10)
+    return [numbers, await keysOf(join(folder, 'blocks'), (key) => key[8] === 0)]
   }
-  const count = await kinds()
-  expect([count(0x10), count(0x17), count(0x30)]).toEqual([4, 5, 1])
+  expect(await counts()).toEqual([4, 5])
   const again = await openStore(folder)
   expect(hexOf(again.proposed(hashHeader(next.header)))).toBe(hexOf(next))
   await again.writeBlock({ ...last, block: { ...next, header: { ...next.header, gasUsed: 9n } }, hash: `0x${'77'.repeat(32)}` }, COMMIT)
   await again.close()
-  const after = await kinds()
-  expect([after(0x10), after(0x17), after(0x30)]).toEqual([5, 5, 0])
+  expect(await counts()).toEqual([5, 5])
+})
+
+test('what is on disk of a block without being the head is nothing, and another block takes its place', async () => {
+  const { folder, store, blocks } = await writeThree({ propose: false })
+  await store.close()
+  const before = join(folder, 'before')
+  const changing = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isFile())
+  for (const { name } of changing) cpSync(join(folder, name), join(before, name))
+  const [, second, third] = blocks
+  if (!second || !third) throw new Error('there are three blocks')
+  const other = (gasUsed: bigint) => ({ ...third, block: { ...third.block, header: { ...third.block.header, number: 4n, gasUsed } } })
+  const written = await openStore(folder)
+  await written.writeBlock({ ...other(8n), hash: `0x${'88'.repeat(32)}` }, COMMIT)
+  expect(bytesToHex(written.commit(4n) ?? new Uint8Array())).toBe(bytesToHex(COMMIT))
+  await written.close()
+
+  // As if the process had ended between pages and blocks, and the rest.
+  for (const entry of readdirSync(folder, { withFileTypes: true })) if (entry.isFile()) rmSync(join(folder, entry.name))
+  for (const { name } of changing) cpSync(join(before, name), join(folder, name))
+  const again = await openStore(folder)
+  expect([again.head(), again.block(4n), again.receipts(4n), again.commit(4n)]).toEqual([3n, undefined, undefined, undefined])
+  const hash: Hex = `0x${'99'.repeat(32)}`
+  await again.writeBlock({ ...other(9n), hash }, new Uint8Array())
+  expect([again.head(), again.block(4n)?.hash, again.block(4n)?.block.header.gasUsed]).toEqual([4n, hash, 9n])
+  expect(again.commit(4n)).toBeUndefined()
+  await again.close()
 })
 
 test('records and their proofs are read as of every block', async () => {
@@ -123,5 +154,5 @@ test('a store of another version is refused by what it is', async () => {
   await db.put(Uint8Array.of(0x40, ...new TextEncoder().encode('format')), Uint8Array.of(1))
   await db.close()
   await expect(openStore(folder)).rejects.toThrow(StoreError)
-  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 3/)
+  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 4/)
 })
