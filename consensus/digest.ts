@@ -2,15 +2,16 @@
  * Digests: the 32 bytes that a validator's BLS key signs.
  *
  * keccak256(tag u8 ‖ chainId u64 ‖ epoch u32 ‖ height u64 ‖ round u32 ‖ validRound + 1 u32 ‖ blockHash 32)
- * A proof of possession signs keccak256(4 ‖ chainId u64 ‖ owner 20 ‖ public key 48). Spec: docs/spec/consensus.md#digests
+ * A proof of possession signs keccak256(4 ‖ chainId u64 ‖ owner 20 ‖ public key 48), the hello of a direct stream
+ * keccak256(5 ‖ genesis hash 32 ‖ peer id as UTF-8). Spec: docs/spec/consensus.md#digests
  */
-import { concatBytes, type Hex, hexToBytes } from 'viem'
+import { concatBytes, type Hex, hexToBytes, stringToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { fixedBytes, uintBytes } from './wire.ts'
 
 /** First byte of every digest, and type byte of the messages that carry the signature. */
-export const TAG = { proposal: 1, prevote: 2, precommit: 3, possession: 4 } as const
+export const TAG = { proposal: 1, prevote: 2, precommit: 3, possession: 4, hello: 5 } as const
 
 /** The block hash that stands for "no block in this round". */
 export const NIL: Hex = `0x${'00'.repeat(32)}`
@@ -50,4 +51,9 @@ export function statementDigest(domain: Domain, statement: Statement): Uint8Arra
 /** The digest by which the holder of a BLS key shows that it holds it, to be registered by `owner`. */
 export function possessionDigest(chainId: number, owner: Hex, publicKey: Hex): Uint8Array {
   return keccak256(concatBytes([uintBytes(TAG.possession, 1), uintBytes(chainId, 8), fixedBytes(owner, 20), fixedBytes(publicKey, 48)]))
+}
+
+/** The digest by which a validator shows which peer it is: good for one chain and one peer id, in the text that libp2p shows. */
+export function helloDigest(genesisHash: Hex, peerId: string): Uint8Array {
+  return keccak256(concatBytes([uintBytes(TAG.hello, 1), fixedBytes(genesisHash, 32), stringToBytes(peerId)]))
 }
