@@ -10,6 +10,7 @@ import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { encodeBlock } from '../execution/block.ts'
 import type { PoolTx } from '../execution/mempool.ts'
 import { transactionHash } from '../execution/native/native.ts'
+import { createDirect, type Direct, type DirectOptions } from '../p2p/direct.ts'
 import { createGossip, type Verdict } from '../p2p/gossip.ts'
 import { createHost } from '../p2p/host.ts'
 import { createSync, type Sync } from '../p2p/sync.ts'
@@ -40,11 +41,15 @@ export type PeersOptions = {
   onHeight(number: bigint): void
   /** A peer that serves blocks has come. */
   onPeer(): void
+  /** What this node says and hears on direct streams between validators, by its own peer id, which its hello signs; without it there are none. */
+  readonly direct?: ((peerId: string) => Promise<DirectOptions>) | undefined
 }
 
 export type Peers = Pick<Sync, 'request' | 'blame'> & {
   /** Multiaddrs by which others reach this node. */
   readonly addresses: readonly string[]
+  /** Direct streams between validators, if they were asked for. */
+  readonly direct: Direct | undefined
   /** Peers that it is connected to. */
   count(): number
   close(): Promise<void>
@@ -81,6 +86,7 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
     log,
   })
   const sync = await createSync({ readBlock: (number) => readCertified(chain, number), onPeer: options.onPeer }, { host, genesisHash, log })
+  const direct = options.direct && (await createDirect(await options.direct(host.peerId), { host, genesisHash, log }))
   try {
     await host.start()
   } catch (error) {
@@ -123,6 +129,7 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
 
   return {
     addresses: host.addresses(),
+    direct,
     count: () => host.peers().length,
     request: sync.request,
     blame: sync.blame,
@@ -131,6 +138,7 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
       stopSending()
       stopTelling()
       gossip.close()
+      await direct?.close()
       await sync.close()
       await host.close()
     },

@@ -6,6 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { lpStream } from '@libp2p/utils'
 import type { Hex } from 'viem'
+import { createBudgets } from './budget.ts'
 import { type Host, type Network, P2pError, type P2pLog } from './host.ts'
 import {
   ANSWER_BYTES_MAX,
@@ -188,7 +189,7 @@ type Stream = Parameters<typeof lpStream>[0]
 
 /** Serves one request on a stream, within what its peer may have. Throws where the peer is slow, gone, or asks nonsense. */
 function createServing(ports: SyncPorts, limits: SyncLimits, ended: AbortSignal): (stream: Stream, peer: string) => Promise<void> {
-  const budgets = createBudgets(limits)
+  const budgets = createBudgets({ perSec: limits.bytesPerSec, burst: limits.bytesBurst })
   let serving = 0
 
   async function answer(stream: Stream, peer: string): Promise<void> {
@@ -207,7 +208,7 @@ function createServing(ports: SyncPorts, limits: SyncLimits, ended: AbortSignal)
         bytes += certifiedBlockBytes(certified)
         if (number > from && bytes > ANSWER_BYTES_MAX) break
         await framed.write(encodeFrame(certified), inTime())
-        budgets.spend(peer, certifiedBlockBytes(certified))
+        budgets.charge(peer, certifiedBlockBytes(certified))
         await nextTurn() // reading blocks takes the time of whoever runs this node
       }
     }
@@ -221,28 +222,6 @@ function createServing(ports: SyncPorts, limits: SyncLimits, ended: AbortSignal)
     } finally {
       serving--
     }
-  }
-}
-
-/** Peers whose budget is remembered; who did not ask for longest is forgotten first. */
-const BUDGETS_MAX = 1_024
-
-/** Token buckets in bytes, by peer. `spend` answers whether there was any left, and may go into debt. */
-function createBudgets({ bytesPerSec, bytesBurst }: SyncLimits): { spend(peer: string, bytes: number): boolean } {
-  const budgets = new Map<string, { left: number; atMs: number }>()
-  return {
-    spend(peer, bytes) {
-      const nowMs = Date.now()
-      const known = budgets.get(peer) ?? { left: bytesBurst, atMs: nowMs }
-      const left = Math.min(bytesBurst, known.left + ((nowMs - known.atMs) * bytesPerSec) / 1_000)
-      budgets.delete(peer)
-      budgets.set(peer, { left: left - bytes, atMs: nowMs })
-      for (const oldest of budgets.keys()) {
-        if (budgets.size <= BUDGETS_MAX) break
-        budgets.delete(oldest)
-      }
-      return left > 0
-    },
   }
 }
 

@@ -74,6 +74,12 @@ export function syncProtocolOf(genesisHash: Hex): string {
   return `/tributary/${genesisHash.slice(2, 18)}/blocks/1`
 }
 
+/** Names of the protocols between validators: one for messages, one for blocks. */
+export function directProtocolsOf(genesisHash: Hex): { readonly votes: string; readonly blocks: string } {
+  const network = genesisHash.slice(2, 18)
+  return { votes: `/tributary/${network}/consensus/1`, blocks: `/tributary/${network}/proposals/1` }
+}
+
 /** The bytes of a batch: at least one transaction, each of 1 to 131,072 bytes. */
 export function encodeTransactions(transactions: readonly Uint8Array[]): Uint8Array {
   const bytes = concatBytes(transactions.flatMap((raw) => [numberToBytes(raw.length, { size: TX_LENGTH_BYTES }), raw]))

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
-import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
+import { bytesToHex, concatBytes, encodePacked, type Hex, hexToBytes, keccak256 } from 'viem'
 import { expect, test } from 'vitest'
 import { parseSecretKey, publicKeyOf, sign, verifyPossession } from '../../consensus/bls.ts'
 import type { Polka, RoundCertEntry } from '../../consensus/certificate.ts'
-import { NIL, type Statement, statementDigest } from '../../consensus/digest.ts'
+import { helloDigest, NIL, type Statement, statementDigest } from '../../consensus/digest.ts'
 import { decodeEvidence, encodeEvidence, verifyEvidence } from '../../consensus/evidence.ts'
 import { decodeMessage, encodeMessage, MESSAGE_BYTES_MAX, type Message } from '../../consensus/message.ts'
 import { createValidatorSet } from '../../consensus/validatorSet.ts'
@@ -222,4 +222,11 @@ test('every message survives the wire', () => {
     }),
     { numRuns: 300 },
   )
+})
+
+test('a hello is signed for one network and one peer', () => {
+  const genesisHash: Hex = `0x${'ab'.repeat(32)}`
+  const packed = (peerId: string) => keccak256(encodePacked(['uint8', 'bytes32', 'string'], [5, genesisHash, peerId]), 'bytes')
+  expect(helloDigest(genesisHash, '12D3KooW')).toEqual(packed('12D3KooW'))
+  expect(helloDigest(genesisHash, '12D3KooX')).not.toEqual(packed('12D3KooW'))
 })

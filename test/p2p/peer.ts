@@ -1,6 +1,7 @@
 /** Real hosts on the loopback for tests: one network, identities from fixed seeds, everything closed in reverse order. */
 import type { Hex } from 'viem'
 import { vi } from 'vitest'
+import { createDirect, type Direct, type DirectLimits, type DirectOptions } from '../../p2p/direct.ts'
 import { createGossip, type Gossip, type GossipPorts } from '../../p2p/gossip.ts'
 import { createHost, type Host, type HostLimits, type P2pLog } from '../../p2p/host.ts'
 import { createSync, type Sync, type SyncLimits, type SyncPorts } from '../../p2p/sync.ts'
@@ -16,6 +17,7 @@ export type TestPeer = {
   readonly host: Host
   readonly gossip: Gossip
   readonly sync: Sync
+  readonly direct: Direct
   readonly address: string
   close(): Promise<void>
 }
@@ -30,7 +32,13 @@ export type TestPeerOptions = {
   readonly sync?: Partial<SyncPorts>
   readonly syncLimits?: Partial<SyncLimits>
   readonly muteMs?: number
+  /** Without it the peer says no hello. */
+  readonly direct?: (peerId: string) => DirectOptions
+  readonly directLimits?: Partial<DirectLimits>
 }
+
+/** Of a peer that is no validator. */
+const NO_DIRECT: DirectOptions = { hello: undefined, checkHello: () => undefined, onMessage() {}, onBlock() {}, readBlock: () => undefined }
 
 const started: TestPeer[] = []
 
@@ -48,6 +56,12 @@ export async function startPeer(options: TestPeerOptions): Promise<TestPeer> {
     { readBlock: () => undefined, onPeer() {}, ...options.sync },
     { host, genesisHash: GENESIS_HASH, log: silentLog, limits: options.syncLimits ?? {} },
   )
+  const direct = await createDirect(options.direct?.(host.peerId) ?? NO_DIRECT, {
+    host,
+    genesisHash: GENESIS_HASH,
+    log: silentLog,
+    limits: options.directLimits ?? {},
+  })
   await host.start()
   const gossip = createGossip(
     { checkTransactions: async () => 'accept', checkBlock: async () => 'accept', ...options.gossip },
@@ -57,12 +71,14 @@ export async function startPeer(options: TestPeerOptions): Promise<TestPeer> {
     host,
     gossip,
     sync,
+    direct,
     address: host.addresses()[0] ?? '',
     async close() {
       const at = started.indexOf(peer)
       if (at === -1) return
       started.splice(at, 1)
       gossip.close()
+      await direct.close()
       await sync.close()
       await host.close()
     },

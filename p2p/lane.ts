@@ -1,0 +1,154 @@
+/**
+ * A lane: what one validator sends another over one long-lived stream. Frames wait in a bounded queue, the oldest are dropped first; a stream that
+ * ends is opened anew. Large frames leave in pieces, each after the one before was taken, so that the connection they share with others is free in
+ * between.
+ */
+import { concatBytes } from 'viem'
+import { type Network, P2pError, type P2pLog } from './host.ts'
+
+export type Stream = Awaited<ReturnType<Network['dialProtocol']>>
+
+export type LaneOptions = {
+  open(signal: AbortSignal): Promise<Stream>
+  /** First frame of every stream. */
+  readonly hello: Uint8Array
+  /** Bounds of what waits. */
+  readonly framesMax: number
+  readonly bytesMax: number
+  /** The other side took nothing for so long. */
+  readonly stallMs: number
+  onStall(): void
+  /** A frame was dropped, of so many bytes. */
+  onDrop(bytes: number): void
+  readonly log: P2pLog
+}
+
+export type Lane = {
+  /** Sends a frame when there is room for it; what waits longest makes room. The bytes must not change afterwards. */
+  send(frame: Uint8Array): void
+  close(): void
+}
+
+/** Most bytes that are given to a stream at once. */
+const PIECE_BYTES = 65_536
+/** Waits before a stream is opened anew; one that lived for a while was no failure. */
+const REOPEN_MIN_MS = 250
+const REOPEN_MAX_MS = 15_000
+const STEADY_MS = 30_000
+const OPEN_MS = 10_000
+
+/** A lane that opens its first stream at once. */
+export function createLane(options: LaneOptions): Lane {
+  const ended = new AbortController()
+  const queue: Uint8Array[] = []
+  let queueBytes = 0
+  /** What is left of a frame that is too large for one piece. */
+  let rest: Uint8Array | undefined
+  let stream: Stream | undefined
+  let isPumping = false
+  let failures = 0
+  let reopenTimer: NodeJS.Timeout | undefined
+  let stallTimer: NodeJS.Timeout | undefined
+
+  async function open(): Promise<void> {
+    const opened = await options.open(AbortSignal.any([ended.signal, AbortSignal.timeout(OPEN_MS)]))
+    if (ended.signal.aborted) return opened.abort(new P2pError('the lane is closed'))
+    const openedAt = Date.now()
+    opened.addEventListener('drain', pumpSoon)
+    opened.addEventListener('message', () => opened.abort(new P2pError('nothing is to come on a lane')))
+    opened.addEventListener(
+      'close',
+      () => {
+        if (rest) options.onDrop(rest.length)
+        rest = undefined
+        stream = undefined
+        clearTimeout(stallTimer)
+        stallTimer = undefined
+        if (Date.now() - openedAt > STEADY_MS) failures = 0
+        reopenLater()
+      },
+      { once: true },
+    )
+    stream = opened
+    opened.send(options.hello)
+    pumpSoon()
+  }
+
+  function start(): void {
+    open().catch((error: unknown) => {
+      options.log.debug('lane not open', { error: String(error) })
+      reopenLater()
+    })
+  }
+
+  function reopenLater(): void {
+    if (ended.signal.aborted) return
+    clearTimeout(reopenTimer)
+    reopenTimer = setTimeout(start, Math.min(REOPEN_MAX_MS, REOPEN_MIN_MS * 2 ** failures) * (0.75 + Math.random() / 2))
+    failures = Math.min(failures + 1, 16)
+  }
+
+  /** Frames of one run of the event loop leave together. */
+  function pumpSoon(): void {
+    if (isPumping) return
+    isPumping = true
+    queueMicrotask(pump)
+  }
+
+  function pump(): void {
+    isPumping = false
+    if (stream?.status !== 'open') return
+    clearTimeout(stallTimer)
+    stallTimer = undefined
+    const piece = stream.writableNeedsDrain ? undefined : nextPiece()
+    if (piece) stream.send(piece)
+    if (stream.writableNeedsDrain) stallTimer = setTimeout(options.onStall, options.stallMs)
+    else if (piece && (rest || queue.length > 0)) {
+      isPumping = true
+      setImmediate(pump) // others have their turn
+    }
+  }
+
+  function nextPiece(): Uint8Array | undefined {
+    if (rest) {
+      const piece = rest.subarray(0, PIECE_BYTES)
+      rest = rest.length > PIECE_BYTES ? rest.subarray(PIECE_BYTES) : undefined
+      return piece
+    }
+    let bytes = 0
+    let count = 0
+    for (const { length } of queue) {
+      if (count > 0 && bytes + length > PIECE_BYTES) break
+      bytes += length
+      count++
+    }
+    const frames = queue.splice(0, count)
+    queueBytes -= bytes
+    const [first] = frames
+    if (!first || first.length <= PIECE_BYTES) return frames.length > 1 ? concatBytes(frames) : first
+    rest = first
+    return nextPiece()
+  }
+
+  start()
+  return {
+    send(frame) {
+      if (ended.signal.aborted) return
+      queue.push(frame)
+      queueBytes += frame.length
+      while (queue.length > options.framesMax || queueBytes > options.bytesMax) {
+        const dropped = queue.shift()?.length ?? 0
+        queueBytes -= dropped
+        options.onDrop(dropped)
+      }
+      pumpSoon()
+    },
+    close() {
+      ended.abort(new P2pError('the lane is closed'))
+      clearTimeout(reopenTimer)
+      clearTimeout(stallTimer)
+      queue.length = 0
+      stream?.abort(new P2pError('the lane is closed'))
+    },
+  }
+}
