@@ -24,7 +24,7 @@ import { possessionDigest } from './digest.ts'
 /** A public key that was parsed and checked once: on the curve, in the group, not infinity. Opaque outside this file. */
 export type BlsPublicKey = PublicKey
 
-/** A secret key. It never leaves the process; its public part is `publicKeyOf`. */
+/** A secret key. It leaves the process in an encrypted file only; its public part is `publicKeyOf`. */
 export type BlsSecretKey = SecretKey
 
 /** The key of 48 bytes of hex, or undefined if they are not a key: parse once, keep the object. */
@@ -41,6 +41,11 @@ export function parseSecretKey(bytes: Uint8Array): BlsSecretKey | undefined {
 export function deriveSecretKey(keyMaterial: Uint8Array): BlsSecretKey {
   assert(keyMaterial.length >= 32, 'key material is too short')
   return SecretKey.fromKeygen(keyMaterial)
+}
+
+/** The 32 bytes that `parseSecretKey` takes: for whoever stores the key, encrypted. */
+export function secretKeyBytes(secretKey: BlsSecretKey): Uint8Array {
+  return secretKey.toBytes()
 }
 
 /** The public key of a secret key, compressed. */

@@ -67,6 +67,11 @@ async function run(command: CommandName, args: readonly string[], environment: E
         }),
       )
     }
+    case 'keys': {
+      const { config, rest } = parseConfig('keys', args, environment)
+      const { runKeys } = await import('./keysCommand.ts')
+      return runKeys(rest, config, print)
+    }
     case 'verify': {
       const { config } = parseConfig('verify', args, environment)
       const { runVerify } = await import('./verify.ts')

@@ -7,7 +7,13 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 
 type Kind = 'string' | 'integer' | 'flag'
-type Option = { readonly kind: Kind; readonly default?: string | number | boolean; readonly help: string }
+type Option = {
+  readonly kind: Kind
+  readonly default?: string | number | boolean
+  readonly help: string
+  /** The one place where it may come from: what must not stand on a command line, where every user of the machine reads it. */
+  readonly from?: 'environment'
+}
 type Options = Readonly<Record<string, Option>>
 
 type ValueOf<O extends Option> = O['kind'] extends 'integer'
@@ -49,6 +55,14 @@ const POSTING = {
   'batch-sec': { kind: 'integer', default: 6, help: 'seconds after which what is unposted is posted' },
 } as const satisfies Options
 
+const KEYSTORE = {
+  'password-file': {
+    kind: 'string',
+    help: 'file with the password of validator.keystore.json; without it and TRIBUTARY_PASSWORD it is asked for',
+  },
+  password: { kind: 'string', from: 'environment', help: 'the password itself' },
+} as const satisfies Options
+
 /** Every command. */
 export const COMMANDS = {
   devnet: {
@@ -69,18 +83,30 @@ export const COMMANDS = {
     },
   },
   node: {
-    summary: 'a node of a network that is on L1 already: a validator if its folder holds validator.key, else a follower',
+    summary: 'a node of a network that is on L1 already: a validator if its folder holds a key, else a follower',
     options: {
       l1: { kind: 'string', help: 'URL of the L1 node (required)' },
       'data-dir': { kind: 'string', help: 'where the chain and the keys live (required)' },
       'poster-key': { kind: 'string', help: 'file with the key of the account that posts batches; without it none are posted' },
       'submitter-key': { kind: 'string', help: 'file with the key of the account that submits checkpoints' },
+      ...KEYSTORE,
       bootstrap: { kind: 'string', help: 'multiaddrs of peers, separated by commas: whom a follower asks for blocks' },
       'p2p-host': { kind: 'string', default: '0.0.0.0', help: 'IP address on which other nodes are met' },
       'p2p-port': { kind: 'integer', default: 9600, help: 'TCP port on which other nodes are met; 0: any free one' },
       ...L1,
       ...RPC,
       ...POSTING,
+      ...COMMON,
+    },
+  },
+  keys: {
+    summary: "a validator's key under a password: tributary keys new, keys import FILE, keys show",
+    options: {
+      'data-dir': { kind: 'string', help: 'where validator.keystore.json lies or shall lie (required)' },
+      owner: { kind: 'string', help: 'address that registers the key on L1: possession is proved for it' },
+      'chain-id': { kind: 'integer', help: 'chain for which possession is proved; default: of genesis.json in the data folder' },
+      kdf: { kind: 'string', default: 'scrypt', help: 'how guessing the password is made dear: scrypt or pbkdf2' },
+      ...KEYSTORE,
       ...COMMON,
     },
   },
@@ -151,11 +177,15 @@ export function parseConfig<C extends CommandName>(
   const file = readConfigFile(values.config ?? environment.TRIBUTARY_CONFIG, options)
   const config: Record<string, string | number | boolean | undefined> = {}
   for (const [name, option] of Object.entries(options)) {
-    const fromEnvironment = environment[`TRIBUTARY_${name.toUpperCase().replaceAll('-', '_')}`]
+    const fromEnvironment = environment[environmentName(name)]
     config[name] =
       convert(name, option, values[name] ?? fromEnvironment ?? file[name]) ?? option.default ?? (option.kind === 'flag' ? false : undefined)
   }
   return { config: Object.freeze(config) as ConfigOf<C>, rest: positionals }
+}
+
+function environmentName(option: string): string {
+  return `TRIBUTARY_${option.toUpperCase().replaceAll('-', '_')}`
 }
 
 /** The help of a command, or of all. */
@@ -168,7 +198,8 @@ export function helpText(command?: CommandName): string {
   const lines = Object.entries(options as Options).map(([name, option]) => {
     const value = option.kind === 'flag' ? '' : option.kind === 'integer' ? ' N' : ' TEXT'
     const standard = option.default === undefined ? '' : ` (${option.default})`
-    return `  --${`${name}${value}`.padEnd(20)} ${option.help}${standard}`
+    const label = option.from === undefined ? `--${name}${value}` : environmentName(name)
+    return `  ${label.padEnd(22)} ${option.help}${standard}`
   })
   const elsewhere = 'Every option can also be set in the environment (--rpc-port is TRIBUTARY_RPC_PORT) or in the --config file.'
   return `tributary ${command}: ${summary}\n\n${lines.join('\n')}\n\n${elsewhere}\n`
@@ -180,7 +211,9 @@ function parseFlags(
   args: readonly string[],
 ): { values: Record<string, string | undefined>; positionals: string[] } {
   const flags = Object.fromEntries(
-    Object.entries(options).map(([name, { kind }]) => [name, { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) }]),
+    Object.entries(options)
+      .filter(([, { from }]) => from === undefined)
+      .map(([name, { kind }]) => [name, { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) }]),
   )
   try {
     const { values, positionals } = parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true })
@@ -200,7 +233,7 @@ function readConfigFile(path: string | undefined, options: Options): Readonly<Re
   }
   if (typeof content !== 'object' || content === null || Array.isArray(content))
     throw new UsageError(`the config file ${path} must hold an object`)
-  const unknown = Object.keys(content).find((name) => !Object.hasOwn(options, name))
+  const unknown = Object.keys(content).find((name) => !Object.hasOwn(options, name) || options[name]?.from !== undefined)
   if (unknown !== undefined) throw new UsageError(`the config file ${path} sets ${unknown}, which is no option`)
   return Object.fromEntries(Object.entries(content).map(([name, value]) => [name, String(value)]))
 }

@@ -7,9 +7,10 @@ import { join } from 'node:path'
 import { bytesToHex, type Hex, isAddress } from 'viem'
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { type ConfigOf, postingOptions, rpcOptions, UsageError } from './config.ts'
-import { loadKeyMaterial, loadValidatorKey, signerOf } from './keys.ts'
+import { loadKeyMaterial, signerOf } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
+import { openValidatorKey } from './openKey.ts'
 
 /** L1 is asked this often. */
 const L1_POLL_MS = 1_000
@@ -28,10 +29,10 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
   const dataDir = config['data-dir']
   if (l1 === undefined) throw new UsageError('--l1 URL is required')
   if (dataDir === undefined) throw new UsageError('--data-dir DIR is required')
-  const key = existsSync(join(dataDir, 'validator.key')) ? loadValidatorKey(dataDir, { create: false }) : undefined
+  const key = await openValidatorKey(dataDir, config)
   const bootstrap = await bootstrapOption(config.bootstrap)
   if (!key && bootstrap.length === 0)
-    throw new UsageError(`there is no validator.key in ${dataDir}: to follow the network instead, name a peer with --bootstrap MULTIADDR`)
+    throw new UsageError(`there is no validator's key in ${dataDir}: to follow the network instead, name a peer with --bootstrap MULTIADDR`)
   mkdirSync(dataDir, { recursive: true })
   const genesis = await loadGenesis(join(dataDir, 'genesis.json'), { l1, inbox: inboxOption(config.inbox) })
   return startNode({
