@@ -58,6 +58,14 @@ export function uncompressedKey(key: BlsPublicKey): Uint8Array {
   return key.toBytes(false)
 }
 
+/**
+ * Coordinates x.c1 ‖ x.c0 ‖ y.c1 ‖ y.c0 of a signature, 48 bytes each, or undefined if the bytes are no point of the curve. Whether it is in the group,
+ * and whose it is, is for L1 to say.
+ */
+export function uncompressedSignature(signature: Uint8Array): Uint8Array | undefined {
+  return attemptBlst(() => Signature.fromBytes(signature).toBytes(false))
+}
+
 /** Signs a digest. The same key and digest always give the same 96 bytes. */
 export function sign(secretKey: BlsSecretKey, digest: Uint8Array): Uint8Array {
   return secretKey.sign(digest).toBytes()

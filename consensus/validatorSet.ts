@@ -70,6 +70,11 @@ export function createValidatorSet(
   return { ok: true, set: { epoch, validators, keys, totalWeight, turns: computeTurns(validators.map((v) => v.weight)), hash } }
 }
 
+/** What the set's hash is of, behind the epoch: what L1's registry is given of a set. 152 bytes a validator. */
+export function encodeSet(set: ValidatorSet): Uint8Array {
+  return encodeEntries(set.validators, set.keys)
+}
+
 /** True if the weight is more than two thirds of the set's. */
 export function isQuorum(set: ValidatorSet, weight: bigint): boolean {
   return weight * 3n > set.totalWeight * 2n
@@ -141,11 +146,15 @@ function greatestCommonDivisor(a: bigint, b: bigint): bigint {
 }
 
 function hashSet(epoch: number, validators: readonly Validator[], keys: readonly BlsPublicKey[]): Hex {
-  const parts: Uint8Array[] = [uintBytes(epoch, 4)]
+  return bytesToHex(keccak256(concatBytes([uintBytes(epoch, 4), encodeEntries(validators, keys)])))
+}
+
+function encodeEntries(validators: readonly Validator[], keys: readonly BlsPublicKey[]): Uint8Array {
+  const parts: Uint8Array[] = []
   for (const [index, { address, feeRecipient, weight }] of validators.entries()) {
     const key = keys[index]
     assert(key)
     parts.push(fixedBytes(address, 20), fixedBytes(feeRecipient, 20), numberToBytes(weight, { size: 16 }), uncompressedKey(key))
   }
-  return bytesToHex(keccak256(concatBytes(parts)))
+  return concatBytes(parts)
 }

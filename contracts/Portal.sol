@@ -10,6 +10,13 @@ interface ILedgerDoor {
     function transfer(uint8 kind, address to, uint96 amount) external;
 }
 
+/// @notice What the registry of validators tells the rollup. Spec: docs/spec/consensus.md#registry
+interface IValidators {
+    /// @param weight 0: it is no validator any more
+    /// @param key the public key x ‖ y
+    function setValidator(address validator, address feeRecipient, uint96 weight, bytes32[3] calldata key) external;
+}
+
 /// @title The way from Ethereum into the rollup: OPEN, and transactions that no proposer can leave out.
 /// @notice Everything queued here is executed by the first rollup block whose L1 origin is this L1 block or a later one, in the order of the
 /// logs. Nobody owns the portal.
@@ -29,6 +36,7 @@ contract Portal {
 
     /// @dev Doors, verifiers and vaults of the rollup; the first is the ledger.
     address private constant LEDGER = address(0x0a00);
+    address private constant VALIDATORS = address(0x0a1c);
     address private constant RESERVED_LAST = address(0x0a1f);
 
     /// @dev Added to the address of a contract, whose namesake on the rollup may be somebody else. Source: OP Stack specs, deposits.md.
@@ -39,6 +47,9 @@ contract Portal {
 
     /// @notice The OPEN token.
     IERC20 public immutable TOKEN;
+
+    /// @notice Says who the validators are to be.
+    address public immutable REGISTRY;
 
     /// @notice Hash chain over all deposits: keccak256(abi.encode(previous, index, from, to, keccak256(opaqueData))), from zero.
     bytes32 public accumulator;
@@ -62,9 +73,11 @@ contract Portal {
     error DataTooLong(uint256 length);
     error BlockFull(uint64 gasLeft);
     error WrongAmountReceived(uint256 received);
+    error NotRegistry();
 
-    constructor(IERC20 token) {
+    constructor(IERC20 token, address registry) {
         TOKEN = token;
+        REGISTRY = registry;
     }
 
     /// @notice Moves OPEN to a ledger balance. No code runs on the rollup.
@@ -103,6 +116,12 @@ contract Portal {
         _checkRecipient(to);
         _checkBounds(gasLimit, data);
         _queue(to, 0, value, gasLimit, false, data);
+    }
+
+    /// @notice Queues what the registry says of a validator. No code runs on the rollup.
+    function tellOfValidator(bytes calldata data) external {
+        if (msg.sender != REGISTRY) revert NotRegistry();
+        _queue(VALIDATORS, 0, 0, 0, false, data);
     }
 
     function _checkRecipient(address to) private pure {

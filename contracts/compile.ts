@@ -12,6 +12,7 @@ const CONTRACTS = [
   { file: 'BatchInbox.sol', name: 'BatchInbox' },
   { file: 'Portal.sol', name: 'Portal' },
   { file: 'CheckpointManager.sol', name: 'CheckpointManager' },
+  { file: 'ValidatorRegistry.sol', name: 'ValidatorRegistry' },
 ] as const
 
 /** Contracts that only tests deploy. */

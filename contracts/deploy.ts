@@ -14,8 +14,23 @@ import {
   type Transport,
 } from 'viem'
 import { getTransactionCount, sendTransaction, waitForTransactionReceipt } from 'viem/actions'
-import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../settlement/abi.ts'
-import { batchInboxBytecode, checkpointManagerBytecode, openTokenBytecode, portalBytecode } from './artifacts.ts'
+import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../settlement/abi.ts'
+import { batchInboxBytecode, checkpointManagerBytecode, openTokenBytecode, portalBytecode, validatorRegistryBytecode } from './artifacts.ts'
+
+/** The registry of validators, and its first set. Spec: docs/spec/consensus.md#registry */
+export type RegistryOptions = {
+  /** Of the rollup. */
+  readonly chainId: number
+  /** Blocks of an epoch; 0: the first set stays. */
+  readonly epochBlocks: number
+  /** The genesis file's validators, as a set's hash is made of them. */
+  readonly firstSet: Hex
+  /** Least stake, in wei; at least one OPEN. */
+  readonly stakeMinWei: bigint
+  /** Seconds for which evidence counts after its epoch, and for which a stake stays: longer than the former and the challenge window together. */
+  readonly evidenceAgeSec: number
+  readonly unbondingSec: number
+}
 
 /** `posters` may post batches and `submitters` checkpoints: accounts of their own, since a pool keeps blob transactions apart from others. */
 export type DeployOptions = {
@@ -25,6 +40,7 @@ export type DeployOptions = {
   readonly submitters: readonly Address[]
   /** Seconds from a checkpoint's submission until it is mature. */
   readonly challengeWindowSec: number
+  readonly registry: RegistryOptions
 }
 
 /** Addresses, and the L1 block of the first contract: none of them has an older log. */
@@ -33,6 +49,7 @@ export type Deployment = {
   readonly portal: Hex
   readonly inbox: Hex
   readonly checkpointManager: Hex
+  readonly validatorRegistry: Hex
   readonly firstL1Block: bigint
 }
 
@@ -44,37 +61,87 @@ export class DeployError extends Error {
 
 type Deployer = Client<Transport, Chain, Account>
 
-/** Gas of `grantRole`, several times over: it cannot be estimated while the contract is on its way. */
+/** Gas of calls, several times over: it cannot be estimated while the contract is on its way. */
 const GRANT_GAS = 200_000n
+const OPEN_SET_GAS = 500_000n
+const OPEN_SET_GAS_PER_VALIDATOR = 60_000n
+const APPOINT_GAS_PER_VALIDATOR = 300_000n
+
+/** Validators that one transaction registers: below the gas that one may use (EIP-7825). */
+const APPOINTED_AT_ONCE = 40
+
+/** Bytes of a validator in a set. */
+const ENTRY_BYTES = 152
 
 /**
- * Deploys token, portal, inbox and checkpoint manager and hands out the roles. The client's account pays, and owns: it may publish the
- * genesis file and change the roles. Everything is sent at once, since the addresses follow from the account's nonces: one L1 block is enough.
- * The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
+ * Deploys token, portal, inbox, checkpoint manager and registry, hands out the roles and opens the registry's first set. The client's account pays, and
+ * owns: it may publish the genesis file and change the roles. Everything is sent at once, since the addresses follow from the account's nonces: one L1
+ * block is enough. The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
  */
 export async function deployContracts(client: Deployer, options: DeployOptions): Promise<Deployment> {
   const owner = client.account.address
-  const { supplyHolder, posters, submitters } = options
   const nonce = await getTransactionCount(client, { address: owner, blockTag: 'pending' })
-  const [openToken, portal, inbox, checkpointManager] = [0, 1, 2, 3].map((i) =>
-    lower(getContractAddress({ from: owner, nonce: BigInt(nonce + i) })),
-  ) as [Hex, Hex, Hex, Hex]
-  const managerArgs = [owner, inbox, portal, BigInt(options.challengeWindowSec)] as const
-  const requests = [
-    { data: encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [supplyHolder] }) },
-    { data: encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [openToken] }) },
-    { data: encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner] }) },
-    { data: encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args: managerArgs }) },
-    ...posters.map((poster) => ({ to: inbox, data: encodeGrant('POSTER', poster), gas: GRANT_GAS })),
-    ...submitters.map((submitter) => ({ to: checkpointManager, data: encodeGrant('SUBMITTER', submitter), gas: GRANT_GAS })),
+  const addresses = [0, 1, 2, 3, 4].map((i) => lower(getContractAddress({ from: owner, nonce: BigInt(nonce + i) }))) as [
+    Hex,
+    Hex,
+    Hex,
+    Hex,
+    Hex,
   ]
+  const [openToken, portal, inbox, checkpointManager, validatorRegistry] = addresses
+  const deployed = { openToken, portal, inbox, checkpointManager, validatorRegistry }
+  const requests = [...creations(owner, deployed, options), ...calls(deployed, options)]
   const hashes: Hex[] = []
   for (const [i, request] of requests.entries()) hashes.push(await sendTransaction(client, { ...request, nonce: nonce + i }))
   const receipts = await Promise.all(hashes.map((hash) => included(client, hash)))
-  for (const [i, address] of [openToken, portal, inbox, checkpointManager].entries()) {
+  for (const [i, address] of addresses.entries()) {
     if (receipts[i]?.contractAddress?.toLowerCase() !== address) throw new DeployError(`there is no contract at ${address}`)
   }
-  return { openToken, portal, inbox, checkpointManager, firstL1Block: receipts[0]?.blockNumber ?? 0n }
+  return { ...deployed, firstL1Block: receipts[0]?.blockNumber ?? 0n }
+}
+
+type Addresses = Omit<Deployment, 'firstL1Block'>
+
+/** The creations, in the order of the addresses. */
+function creations(owner: Address, { openToken, portal, inbox, validatorRegistry }: Addresses, options: DeployOptions): { data: Hex }[] {
+  const { supplyHolder, challengeWindowSec, registry } = options
+  const managerArgs = [owner, inbox, portal, BigInt(challengeWindowSec)] as const
+  const config = {
+    token: openToken,
+    portal,
+    chainId: BigInt(registry.chainId),
+    epochBlocks: BigInt(registry.epochBlocks),
+    stakeMin: registry.stakeMinWei,
+    evidenceAgeSec: BigInt(registry.evidenceAgeSec),
+    unbondingSec: BigInt(registry.unbondingSec),
+    challengeWindowSec: BigInt(challengeWindowSec),
+  }
+  return [
+    { data: encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [supplyHolder] }) },
+    { data: encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [openToken, validatorRegistry] }) },
+    { data: encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner] }) },
+    { data: encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args: managerArgs }) },
+    { data: encodeDeployData({ abi: validatorRegistryAbi, bytecode: validatorRegistryBytecode, args: [owner, config] }) },
+  ]
+}
+
+/** What is called once they stand. */
+function calls({ inbox, checkpointManager, validatorRegistry }: Addresses, options: DeployOptions): { to: Hex; data: Hex; gas: bigint }[] {
+  const { posters, submitters, registry } = options
+  const abi = validatorRegistryAbi
+  const open = encodeFunctionData({ abi, functionName: 'openFirstSet', args: [registry.firstSet] })
+  const count = (registry.firstSet.length - 2) / 2 / ENTRY_BYTES
+  const firsts = Array.from({ length: Math.ceil(count / APPOINTED_AT_ONCE) }, (_, i) => i * APPOINTED_AT_ONCE)
+  return [
+    ...posters.map((poster) => ({ to: inbox, data: encodeGrant('POSTER', poster), gas: GRANT_GAS })),
+    ...submitters.map((submitter) => ({ to: checkpointManager, data: encodeGrant('SUBMITTER', submitter), gas: GRANT_GAS })),
+    { to: validatorRegistry, data: open, gas: OPEN_SET_GAS + BigInt(count) * OPEN_SET_GAS_PER_VALIDATOR },
+    ...firsts.map((first) => {
+      const size = Math.min(APPOINTED_AT_ONCE, count - first)
+      const data = encodeFunctionData({ abi, functionName: 'appoint', args: [BigInt(first), BigInt(size)] })
+      return { to: validatorRegistry, data, gas: BigInt(size) * APPOINT_GAS_PER_VALIDATOR + GRANT_GAS }
+    }),
+  ]
 }
 
 // Both contracts have the function from the same library contract.

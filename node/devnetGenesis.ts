@@ -4,6 +4,7 @@
 import { writeFileSync } from 'node:fs'
 import { bytesToHex, createWalletClient, defineChain, type Hex, http, publicActions, stringToBytes, stringToHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
+import { encodeSet } from '../consensus/validatorSet.ts'
 import { type Deployment, deployContracts } from '../contracts/deploy.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import {
@@ -15,12 +16,18 @@ import {
   DEVNET_SUBMITTER_KEY,
 } from '../genesis/devnet.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import { OPEN_WEI } from '../genesis/params.ts'
 import { batchInboxAbi, openTokenAbi } from '../settlement/abi.ts'
 import { addressOfKey, type ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
+import { validatorSetOf } from './node.ts'
 
 /** Seconds from a checkpoint's submission until it is mature, on a devnet. */
 const CHALLENGE_WINDOW_SEC = 30
+
+/** Seconds for which evidence counts on a devnet, and for which a stake stays after its validator left. */
+const EVIDENCE_AGE_SEC = 60
+const UNBONDING_SEC = 120
 
 type DevnetGenesisOptions = { readonly l1Url: string; readonly key: ValidatorKey; readonly log: Log }
 
@@ -35,12 +42,21 @@ export async function createDevnetGenesis(file: string, { l1Url, key, log }: Dev
     rpcUrls: { default: { http: [l1Url] } },
   })
   const client = createWalletClient({ account: deployer, chain, transport: http(l1Url), pollingInterval: 200 }).extend(publicActions)
+  const validators = validatorsOf(key)
   log.info('deploying the contracts', { l1: l1Url })
   const deployment = await deployContracts(client, {
     supplyHolder: deployer.address,
     posters: [addressOfKey(DEVNET_POSTER_KEY)],
     submitters: [addressOfKey(DEVNET_SUBMITTER_KEY)],
     challengeWindowSec: CHALLENGE_WINDOW_SEC,
+    registry: {
+      chainId: DEVNET_PARAMS.chainId,
+      epochBlocks: 0,
+      firstSet: bytesToHex(encodeSet(validatorSetOf({ validators }))),
+      stakeMinWei: OPEN_WEI,
+      evidenceAgeSec: EVIDENCE_AGE_SEC,
+      unbondingSec: UNBONDING_SEC,
+    },
   })
   const accounts = DEVNET_KEYS.map((privateKey) => ({
     address: addressOfKey(privateKey),
@@ -51,7 +67,7 @@ export async function createDevnetGenesis(file: string, { l1Url, key, log }: Dev
   const backing = accounts.reduce((sum, { evmWei, ledgerWei }) => sum + evmWei + ledgerWei, 0n)
   const { openToken, portal, inbox } = deployment
   const sent = [await client.writeContract({ address: openToken, abi: openTokenAbi, functionName: 'transfer', args: [portal, backing] })]
-  const genesis = await makeGenesis({ client, chainId: chain.id, deployment, key, accounts })
+  const genesis = await makeGenesis({ client, chainId: chain.id, deployment, validators, accounts })
   const text = encodeGenesis(genesis)
   sent.push(await client.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [stringToHex(text)] }))
   await Promise.all(sent.map((hash) => included(client, hash)))
@@ -69,14 +85,13 @@ type GenesisParts = {
   readonly client: L1Client
   readonly chainId: number
   readonly deployment: Deployment
-  readonly key: ValidatorKey
+  readonly validators: Genesis['validators']
   readonly accounts: Genesis['accounts']
 }
 
-async function makeGenesis({ client, chainId, deployment, key, accounts }: GenesisParts): Promise<Genesis> {
+async function makeGenesis({ client, chainId, deployment, validators, accounts }: GenesisParts): Promise<Genesis> {
   const origin = await client.getBlock()
   const { openToken, portal, inbox, checkpointManager } = deployment
-  const address = bytesToHex(keccak256(stringToBytes(key.publicKey)).subarray(12))
   return {
     params: DEVNET_PARAMS,
     timestampMs: Math.max(Date.now(), Number(origin.timestamp) * 1000),
@@ -95,9 +110,14 @@ async function makeGenesis({ client, chainId, deployment, key, accounts }: Genes
         prevRandao: origin.mixHash,
       },
     },
-    validators: [{ address, blsPublicKey: key.publicKey, weight: 1, feeRecipient: address }],
+    validators,
     accounts,
   }
+}
+
+function validatorsOf({ publicKey }: ValidatorKey): Genesis['validators'] {
+  const address = bytesToHex(keccak256(stringToBytes(publicKey)).subarray(12))
+  return [{ address, blsPublicKey: publicKey, weight: 1, feeRecipient: address }]
 }
 
 async function included(client: L1Client, hash: Hex): Promise<void> {

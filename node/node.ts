@@ -158,7 +158,7 @@ async function restorePool(journal: PoolJournal, { log, wake }: { readonly log: 
 }
 
 /** The validators of the genesis file, as consensus takes them. Throws KeyError if they are no set. */
-export function validatorSetOf(genesis: Genesis): ValidatorSet {
+export function validatorSetOf(genesis: Pick<Genesis, 'validators'>): ValidatorSet {
   const validators = genesis.validators.map(({ address, blsPublicKey, weight, feeRecipient }) => ({
     address,
     publicKey: blsPublicKey,

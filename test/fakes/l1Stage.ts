@@ -12,18 +12,32 @@ import {
   publicActions,
   RpcRequestError,
   testActions,
+  toHex,
   walletActions,
 } from 'viem'
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { foundry } from 'viem/chains'
+import { encodeSet } from '../../consensus/validatorSet.ts'
 import { callerBytecode } from '../../contracts/artifacts.ts'
-import { type Deployment, deployContracts } from '../../contracts/deploy.ts'
-import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
+import { type Deployment, deployContracts, type RegistryOptions } from '../../contracts/deploy.ts'
+import { OPEN_WEI } from '../../genesis/params.ts'
+import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
 import type { BatchHeader } from '../../settlement/inbox.ts'
+import { CHAIN_ID, setOf } from '../consensus/fixtures.ts'
 import { ANVIL_ACCOUNTS, type Anvil, type AnvilOptions, startAnvil } from './anvil.ts'
 
 /** Seconds that checkpoints of a stage take to mature. */
 export const CHALLENGE_WINDOW_SEC = 60
+
+/** Four validators of test/consensus/fixtures.ts whose set stays, unless a stage is told otherwise. */
+export const STAGE_REGISTRY: RegistryOptions = {
+  chainId: CHAIN_ID,
+  epochBlocks: 0,
+  firstSet: toHex(encodeSet(setOf([1, 1, 1, 1]))),
+  stakeMinWei: OPEN_WEI,
+  evidenceAgeSec: 60,
+  unbondingSec: 200,
+}
 
 /** What stands for a genesis file where nobody reads it. */
 export const STAGE_GENESIS: Hex = '0x67656e65736973'
@@ -71,7 +85,7 @@ export function stageClient(url: string, account: PrivateKeyAccount) {
 }
 
 /** Deploys the contracts anew; several deployments on one anvil do not meet. */
-export async function deployStage(anvil: Anvil): Promise<L1Stage> {
+export async function deployStage(anvil: Anvil, registry: Partial<RegistryOptions> = {}): Promise<L1Stage> {
   const [owner, poster, submitter, user] = ANVIL_ACCOUNTS.map((account) => stageClient(anvil.url, account))
   if (!owner || !poster || !submitter || !user) throw new Error('anvil has too few accounts')
   const deployment = await deployContracts(owner, {
@@ -79,6 +93,7 @@ export async function deployStage(anvil: Anvil): Promise<L1Stage> {
     posters: [poster.account.address],
     submitters: [submitter.account.address],
     challengeWindowSec: CHALLENGE_WINDOW_SEC,
+    registry: { ...STAGE_REGISTRY, ...registry },
   })
   const { inbox } = deployment
   const nextHeader = async (changes: Partial<BatchHeader> = {}): Promise<BatchHeader> => {
@@ -133,7 +148,9 @@ export async function deployCaller(client: StageClient): Promise<Hex> {
   return contractAddress.toLowerCase() as Hex
 }
 
-const ALL_ERRORS = [...openTokenAbi, ...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi].filter((item) => item.type === 'error')
+const ALL_ERRORS = [...openTokenAbi, ...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi, ...validatorRegistryAbi].filter(
+  (item) => item.type === 'error',
+)
 
 /** The custom error, with its arguments (hex in lowercase), that the call is refused with; undefined if it is not refused. */
 export async function refusal(call: Promise<unknown>): Promise<readonly unknown[] | undefined> {
