@@ -69,12 +69,14 @@ export type Mismatch = Rejection & {
 
 /**
  * Applies a block to the state of its parent. Ok: the state stands after it and `writes` are to be stored. Rejection: the state must be
- * reset to the parent's roots by the caller, who knows them.
+ * reset to the parent's roots by the caller, who knows them. `breathe` is asked before each transaction, and what it gives is waited for: whoever has
+ * other things to do may do them then.
  */
 export async function applyBlock(
   executor: Executor,
   parent: Header,
   block: Block,
+  breathe?: () => Promise<void> | undefined,
 ): Promise<({ readonly ok: true } & BlockResult) | Rejection> {
   const params = paramsAt(executor.params, executor.state.ledger, parent.number + 1n)
   const refused = checkHeader(parent, block.header, params)
@@ -88,6 +90,8 @@ export async function applyBlock(
   if (!origin.ok) return origin
   const run = startBlock(executor, block.header)
   for (const [index, tx] of decoded.entries()) {
+    const pause = breathe?.()
+    if (pause !== undefined) await pause
     const result = await run.apply(tx)
     if (!result.ok) return { ...result, index }
   }

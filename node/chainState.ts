@@ -180,7 +180,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
 
   async function checkNow(block: Block): Promise<({ ok: true } & BlockResult) | Rejection> {
     backToHead()
-    const result = await applyBlock(executor, head.header, block)
+    const result = await applyBlock(executor, head.header, block, breathing())
     if (result.ok) keep(result)
     else state.reset(store.roots(head.header.number))
     return result
@@ -297,13 +297,17 @@ function headOf(store: Store): { header: Header; hash: Hex } {
 /** Says for so long that one may go on, and gives the event loop a turn every few milliseconds: clients are answered while a block is built. */
 function inTurns(budgetMs: number): () => boolean | Promise<boolean> {
   const until = performance.now() + budgetMs
+  const breathe = breathing()
+  return () => breathe()?.then(() => performance.now() < until) ?? performance.now() < until
+}
+
+/** Gives the event loop a turn every few milliseconds. */
+function breathing(): () => Promise<void> | undefined {
   let turnEnds = performance.now() + TURN_MS
   return () => {
-    const now = performance.now()
-    if (now < turnEnds || now >= until) return now < until
+    if (performance.now() < turnEnds) return undefined
     return nextTurn().then(() => {
       turnEnds = performance.now() + TURN_MS
-      return performance.now() < until
     })
   }
 }

@@ -58,7 +58,7 @@ async function run(command: CommandName, args: readonly string[], environment: E
       const { config } = parseConfig('node', args, environment)
       const log = openLog(config)
       return untilStopped(
-        config.json,
+        config,
         (onFatal) => startOperatorNode({ config, clientVersion: CLIENT_VERSION, log, onFatal }),
         (node) => ({
           ready: { ready: true, rpc: node.rpcUrl, ws: node.wsUrl, l1: config.l1, p2p: node.p2p.join(',') },
@@ -97,7 +97,7 @@ async function run(command: CommandName, args: readonly string[], environment: E
 async function runDevnet(config: ConfigOf<'devnet'>): Promise<number> {
   const log = openLog(config)
   return untilStopped(
-    config.json,
+    config,
     (onFatal) => startDevnet({ config, clientVersion: CLIENT_VERSION, log, onFatal }),
     (devnet) => {
       if (!config.json) print(devnetText(devnet))
@@ -112,6 +112,7 @@ async function runDevnet(config: ConfigOf<'devnet'>): Promise<number> {
           accounts: devnet.accounts,
           contracts: contractsOf(devnet),
           dataDir: devnet.dataDir,
+          validators: devnet.validators,
         },
         status: () => devnet.node.status(),
         close: devnet.close,
@@ -124,7 +125,7 @@ type Running = { readonly ready: object; status(): NodeStatus; close(): Promise<
 
 /** Starts something, shows how it goes, and takes it down on a signal or when it cannot go on. */
 async function untilStopped<T>(
-  json: boolean,
+  { json, 'end-with-stdin': endsWithStdin }: { readonly json: boolean; readonly 'end-with-stdin'?: boolean },
   start: (onFatal: (error: unknown) => void) => Promise<T>,
   describe: (started: T) => Running,
 ): Promise<number> {
@@ -137,6 +138,7 @@ async function untilStopped<T>(
     stop(1)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(0))
+  if (endsWithStdin) process.stdin.on('close', () => stop(0)).resume()
   process.on('uncaughtException', onFatal)
   process.on('unhandledRejection', onFatal)
   const running = describe(await start(onFatal))

@@ -13,6 +13,8 @@ type Option = {
   readonly help: string
   /** The one place where it may come from: what must not stand on a command line, where every user of the machine reads it. */
   readonly from?: 'environment'
+  /** The value of an option that is given without one. */
+  readonly bare?: string
 }
 type Options = Readonly<Record<string, Option>>
 
@@ -74,6 +76,12 @@ export const COMMANDS = {
         help: 'where the network lives; started again there it goes on. Default: a temporary folder, removed at the end',
       },
       l1: { kind: 'string', help: 'an L1 that runs already, with funded development accounts; default: anvil is started' },
+      validators: {
+        kind: 'integer',
+        default: 1,
+        bare: '4',
+        help: 'validators, each a process of its own; without a number 4. A folder keeps the number it was begun with',
+      },
       'l1-port': { kind: 'integer', default: 0, help: 'port of the L1 that is started; 0: any free one' },
       'l1-block-sec': { kind: 'integer', default: 1, help: 'seconds between blocks of the L1 that is started' },
       'p2p-host': { kind: 'string', default: '127.0.0.1', help: 'IP address on which other nodes are met' },
@@ -90,7 +98,11 @@ export const COMMANDS = {
       'poster-key': { kind: 'string', help: 'file with the key of the account that posts batches; without it none are posted' },
       'submitter-key': { kind: 'string', help: 'file with the key of the account that submits checkpoints' },
       ...KEYSTORE,
-      bootstrap: { kind: 'string', help: 'multiaddrs of peers, separated by commas: whom a follower asks for blocks' },
+      bootstrap: {
+        kind: 'string',
+        help: 'multiaddrs of peers, separated by commas: whom a follower asks for blocks, and the other validators',
+      },
+      'end-with-stdin': { kind: 'flag', help: 'end when standard input ends: for who starts it as a child' },
       'p2p-host': { kind: 'string', default: '0.0.0.0', help: 'IP address on which other nodes are met' },
       'p2p-port': { kind: 'integer', default: 9600, help: 'TCP port on which other nodes are met; 0: any free one' },
       ...L1,
@@ -215,8 +227,13 @@ function parseFlags(
       .filter(([, { from }]) => from === undefined)
       .map(([name, { kind }]) => [name, { type: kind === 'flag' ? ('boolean' as const) : ('string' as const) }]),
   )
+  // An option that may stand without a value gets it here, which parseArgs cannot do.
+  const whole = args.flatMap((arg, i) => {
+    const bare = arg.startsWith('--') ? options[arg.slice(2)]?.bare : undefined
+    return bare !== undefined && (args[i + 1] ?? '--').startsWith('--') ? [arg, bare] : [arg]
+  })
   try {
-    const { values, positionals } = parseArgs({ args: [...args], options: flags, allowPositionals: true, strict: true })
+    const { values, positionals } = parseArgs({ args: whole, options: flags, allowPositionals: true, strict: true })
     return { values: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)])), positionals }
   } catch (error) {
     throw new UsageError(`${error instanceof Error ? error.message : error}\nSee tributary ${command} --help.`)

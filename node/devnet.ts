@@ -10,7 +10,8 @@ import { DEVNET_KEYS, DEVNET_POSTER_KEY, DEVNET_SUBMITTER_KEY } from '../genesis
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { createL1Http } from '../settlement/l1Http.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
-import { type ConfigOf, postingOptions, rpcOptions } from './config.ts'
+import { type ConfigOf, postingOptions, rpcOptions, UsageError } from './config.ts'
+import type { DevnetValidator } from './devnetValidators.ts'
 import { addressOfKey, loadValidatorKey, signerOf } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
@@ -18,12 +19,17 @@ import { type Node, startNode } from './node.ts'
 /** L1 slots in an epoch: finality after a minute and a bit instead of a quarter of an hour. */
 const L1_SLOTS_IN_AN_EPOCH = 16
 
+/** More processes than this are of no use on one machine. */
+const VALIDATORS_MAX = 16
+
 export type Devnet = {
   readonly node: Node
   readonly l1Url: string
   readonly genesis: Genesis
   readonly dataDir: string
   readonly accounts: readonly { readonly address: Hex; readonly privateKey: Hex }[]
+  /** The further validators, each a process of its own. */
+  readonly validators: readonly DevnetValidator[]
   /** Ends the node and what was started for it. */
   close(): Promise<void>
 }
@@ -49,18 +55,27 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
   }
   try {
     const l1Url = await openL1(config, dataDir, closers)
+    const count = validatorsOption(config.validators)
+    const network = count > 1 || existsSync(join(dataDir, 'validators.json')) ? await import('./devnetValidators.ts') : undefined
+    const place = { count, host: config['p2p-host'], port: config['p2p-port'] }
+    const members = (await network?.devnetMembers(dataDir, place)) ?? []
     const key = loadValidatorKey(dataDir, { create: true })
+    const keys = network ? members.map((member) => member.key) : [key]
     const genesisFile = join(dataDir, 'genesis.json')
     const genesis = existsSync(genesisFile)
       ? decodeGenesis(readFileSync(genesisFile, 'utf8'))
-      : await (await import('./devnetGenesis.ts')).createDevnetGenesis(genesisFile, { l1Url, key, log })
+      : await (await import('./devnetGenesis.ts')).createDevnetGenesis(genesisFile, { l1Url, keys, log })
     const node = await startNode({
       dataDir,
       genesis,
       key,
       l1: { url: l1Url, beaconUrls: [l1Url], pollMs: 250, publicUrl: l1Url },
       rpc: rpcOptions(config),
-      p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap: [] },
+      p2p: {
+        host: config['p2p-host'],
+        port: members[0]?.p2pPort ?? config['p2p-port'],
+        bootstrap: members.slice(1).map(({ address }) => address),
+      },
       poster: posting && signerOf(DEVNET_POSTER_KEY),
       submitter: posting && signerOf(DEVNET_SUBMITTER_KEY),
       posting,
@@ -69,12 +84,27 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
       onFatal,
     })
     closers.push(() => node.close())
+    const others = await network?.startDevnetValidators({
+      members,
+      l1Url,
+      genesisFile,
+      host: config['p2p-host'],
+      logLevel: config['log-level'],
+      log,
+    })
+    if (others) closers.push(others.stop)
     const accounts = DEVNET_KEYS.map((privateKey) => ({ address: addressOfKey(privateKey), privateKey }))
-    return { node, l1Url, genesis, dataDir, accounts, close }
+    return { node, l1Url, genesis, dataDir, accounts, validators: others?.validators ?? [], close }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+/** How many validators: as many as consensus takes. Throws UsageError. */
+function validatorsOption(count: number): number {
+  if (count < 1 || count > VALIDATORS_MAX) throw new UsageError(`--validators is from 1 to ${VALIDATORS_MAX}, not ${count}`)
+  return count
 }
 
 /** The L1 that is given, the one that an earlier run left running, or a new anvil on the state that is kept in the folder. */

@@ -29,10 +29,10 @@ const CHALLENGE_WINDOW_SEC = 30
 const EVIDENCE_AGE_SEC = 60
 const UNBONDING_SEC = 120
 
-type DevnetGenesisOptions = { readonly l1Url: string; readonly key: ValidatorKey; readonly log: Log }
+type DevnetGenesisOptions = { readonly l1Url: string; readonly keys: readonly ValidatorKey[]; readonly log: Log }
 
 /** Deploys the contracts, makes a genesis file of what they are, publishes it, and writes it to `file` once L1 has included all of that. */
-export async function createDevnetGenesis(file: string, { l1Url, key, log }: DevnetGenesisOptions): Promise<Genesis> {
+export async function createDevnetGenesis(file: string, { l1Url, keys, log }: DevnetGenesisOptions): Promise<Genesis> {
   const deployer = privateKeyToAccount(firstKey())
   const probe = createWalletClient({ transport: http(l1Url) }).extend(publicActions)
   const chain = defineChain({
@@ -42,7 +42,7 @@ export async function createDevnetGenesis(file: string, { l1Url, key, log }: Dev
     rpcUrls: { default: { http: [l1Url] } },
   })
   const client = createWalletClient({ account: deployer, chain, transport: http(l1Url), pollingInterval: 200 }).extend(publicActions)
-  const validators = validatorsOf(key)
+  const validators = keys.map(validatorOf)
   log.info('deploying the contracts', { l1: l1Url })
   const deployment = await deployContracts(client, {
     supplyHolder: deployer.address,
@@ -115,9 +115,9 @@ async function makeGenesis({ client, chainId, deployment, validators, accounts }
   }
 }
 
-function validatorsOf({ publicKey }: ValidatorKey): Genesis['validators'] {
+function validatorOf({ publicKey }: ValidatorKey): Genesis['validators'][number] {
   const address = bytesToHex(keccak256(stringToBytes(publicKey)).subarray(12))
-  return [{ address, blsPublicKey: publicKey, weight: 1, feeRecipient: address }]
+  return { address, blsPublicKey: publicKey, weight: 1, feeRecipient: address }
 }
 
 async function included(client: L1Client, hash: Hex): Promise<void> {

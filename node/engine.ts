@@ -2,22 +2,25 @@
  * The part of a node that is loaded behind its JSON-RPC: L1, peers, consensus and the poster, joined. Whoever asks is answered from the store meanwhile.
  */
 import { join } from 'node:path'
+import { bytesToHex, concatBytes, hexToBytes } from 'viem'
+import { verifySignature } from '../consensus/bls.ts'
+import { helloDigest } from '../consensus/digest.ts'
 import { indexOfKey, type ValidatorSet } from '../consensus/validatorSet.ts'
-import { assert } from '../execution/assert.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
+import type { DirectOptions } from '../p2p/direct.ts'
 import { createKzg, type Kzg } from '../settlement/kzg.ts'
 import { createL1, type L1 } from '../settlement/l1.ts'
 import { createBatchThread } from './batchThread.ts'
 import type { ChainState } from './chainState.ts'
-import { createFollower } from './follower.ts'
+import { createFollower, type Follower } from './follower.ts'
 import { openJournal } from './journal.ts'
-import type { ValidatorKey } from './keys.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
 import type { NodeOptions } from './node.ts'
-import { createPeers } from './peers.ts'
+import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
 import type { NetworkView } from './rpcChain.ts'
+import { createLocalSigner, type ValidatorSigner } from './signer.ts'
 import { createValidator, type Validator } from './validator.ts'
 
 /** What moves the head, a validator or a follower, with its peers; and what is known of L1. */
@@ -75,71 +78,106 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
 type MoverParts = Pick<EngineParts, 'chain' | 'set' | 'closers'> & { readonly follower: L1Follower }
 
 async function openMover(options: NodeOptions, { chain, set, follower, closers }: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
-  const { key, dataDir, log, onFatal } = options
-  const validator = key && openValidator(options, { chain, set, key, follower, closers })
-  const observer = key
-    ? undefined
-    : createFollower({
-        chain,
-        set,
-        request: (request) => peers.request(request),
-        blame: (peer, why) => peers.blame(peer, why),
-        log: log.child('follower'),
-        nowMs: Date.now,
-        onFatal,
-      })
-  if (observer) closers.push(observer.stop)
+  const { key, dataDir, log, onFatal, genesis } = options
+  const signer = key && createLocalSigner(key, { chainId: genesis.params.chainId, epochOf: () => set.epoch })
+  const observer: Follower = createFollower({
+    chain,
+    set,
+    ...(key && { adopt: async (final) => validator?.adopt(final) }),
+    request: (request) => peers.request(request),
+    blame: (peer, why) => peers.blame(peer, why),
+    log: log.child('follower'),
+    nowMs: Date.now,
+    onFatal,
+  })
+  closers.push(observer.stop)
+  const validator =
+    signer && openValidator(options, { chain, set, signer, follower, closers, peers: () => peers, onAhead: observer.askNow })
   const peers = await createPeers({
     dataDir,
     config: options.p2p,
     chain,
     set,
     isValidator: key !== undefined,
+    isOwn: ({ miner }) => miner === set.validators[(key && indexOfKey(set, key.publicKey)) ?? -1]?.feeRecipient,
+    direct:
+      validator && signer && set.validators.length > 1 ? (peerId) => directOptions(peerId, { chain, set, signer, validator }) : undefined,
+
     log: log.child('p2p'),
     onTransactions: () => validator?.wake(),
-    hasBlock: (number) => observer?.has(number) ?? number <= chain.head().header.number,
-    onFinalBlock: (final) => {
-      if (observer) observer.takeBlock(final)
-      else log.warn('others have a final block that this validator has not', { number: final.number, hash: final.hash })
-    },
-    onHeight: (number) => observer?.takeHeight(number),
-    onPeer: () => observer?.askNow(),
+    hasBlock: observer.has,
+    onFinalBlock: observer.takeBlock,
+    onHeight: observer.takeHeight,
+    onPeer: observer.askNow,
   })
   closers.push(peers.close)
-  if (observer) chain.onBlock(() => follower.passed(getL1Info(createLedger(chain.store.reader.ledgerRecord)).number))
+  chain.onBlock(() => follower.passed(getL1Info(createLedger(chain.store.reader.ledgerRecord)).number))
   return {
     addresses: peers.addresses,
     start() {
       validator?.start()
-      observer?.start()
+      if (!validator || set.validators.length > 1) observer.start()
     },
     wake: () => validator?.wake(),
     network() {
-      const highest = observer?.highest() ?? 0n
+      const highest = observer.highest()
       return { peers: peers.count(), highestBlock: highest > chain.head().header.number ? highest : undefined }
     },
   }
 }
 
-function openValidator(
-  { dataDir, genesis, log, onFatal }: NodeOptions,
-  { chain, set, key, follower, closers }: MoverParts & { readonly key: ValidatorKey },
-): Validator {
-  const self = set.validators[indexOfKey(set, key.publicKey) ?? -1]
-  assert(self, 'the key is of no validator')
+/** What this validator says and hears on direct streams. */
+async function directOptions(
+  peerId: string,
+  {
+    chain,
+    set,
+    signer,
+    validator,
+  }: Pick<MoverParts, 'chain' | 'set'> & { readonly signer: ValidatorSigner; readonly validator: Validator },
+): Promise<DirectOptions> {
+  const { genesisHash, store } = chain
+  const key = hexToBytes(signer.publicKey)
+  return {
+    hello: concatBytes([key, await signer.signHello(genesisHash, peerId)]),
+    checkHello(from, hello) {
+      const publicKey = bytesToHex(hello.subarray(0, 48))
+      const index = indexOfKey(set, publicKey)
+      const known = index === undefined ? undefined : set.keys[index]
+      if (!known) return undefined
+      return verifySignature(known, helloDigest(genesisHash, from), hello.subarray(48)) ? publicKey : 'wrong'
+    },
+    onMessage: validator.takeMessage,
+    onBlock: validator.takeBlock,
+    readBlock: store.bytesOf,
+  }
+}
+
+type ValidatorParts = MoverParts & { readonly signer: ValidatorSigner; peers(): Peers; onAhead(): void }
+
+function openValidator({ dataDir, genesis, log, onFatal }: NodeOptions, parts: ValidatorParts): Validator {
+  const { chain, set, signer, follower, closers, peers } = parts
   const journal = openJournal(join(dataDir, 'consensus'))
-  closers.push(journal.close)
+  closers.push(journal.close, signer.close)
   const { originLagBlocks } = genesis.params
   const validator = createValidator({
     chain,
-    set,
-    key,
-    feeRecipient: self.feeRecipient,
+    setAt: () => set,
+    signer,
+    net: {
+      broadcast: (message) => peers().direct?.broadcast(message),
+      broadcastBlock: (block) => peers().direct?.broadcastBlock(block),
+      sendTo: (peer, message) => peers().direct?.sendTo(peer, message),
+      fetchBlock: async (hash) => peers().direct?.fetchBlock(hash),
+      blame: (peer, why) => peers().direct?.blame(peer, why),
+    },
     journal,
     log: log.child('consensus'),
     nowMs: Date.now,
     nextOrigin: (current, timestampMs) => follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks }),
-    broadcast: () => {}, // a set of one has nobody to tell
+    judgeOrigin: follower.judge,
+    onAhead: parts.onAhead, // how far, their certificates say
+    onEvidence: () => {},
     onFatal,
   })
   closers.push(validator.stop)

@@ -40,6 +40,8 @@ export class FollowError extends Error {
 export type FollowerOptions = {
   readonly chain: ChainState
   readonly set: ValidatorSet
+  /** Takes a final block instead of executing it and making it the head here. Resolves when it is the head. */
+  adopt?(final: FinalBlock): Promise<void>
   /** Asks some peer for blocks. */
   request(request: BlocksRequest): Promise<BlocksAnswer>
   /** A peer's answer was not true. */
@@ -69,6 +71,8 @@ export type Follower = {
 /** Bounds of blocks that wait for those before them. */
 const WAITING_BLOCKS_MAX = 64n
 const WAITING_BYTES_MAX = 32 << 20
+/** Peers are not asked sooner after the last time because somebody speaks of more than is here. */
+const ASK_AGAIN_MS = 500
 /** Wait before another peer is asked for what is known to exist. */
 const RETRY_MS = 250
 /** Least silence after which peers are asked whether there is something new. */
@@ -113,6 +117,7 @@ export function createFollower(options: FollowerOptions): Follower {
   let highest = chain.head().header.number
   let stopped = false
   let askAtMs = 0
+  let askedAtMs = 0
   let running: Promise<void> = Promise.resolve()
   /** Ends a pause early. */
   let wake: () => void = () => {}
@@ -127,20 +132,19 @@ export function createFollower(options: FollowerOptions): Follower {
 
   async function apply(final: FinalBlock): Promise<void> {
     const { number, hash, block, commit } = final
+    if (options.adopt) return options.adopt(final)
     const checked = await chain.check(block)
     if (!checked.ok) throw new FollowError(`a quorum made block ${number} (${hash}) final, which is invalid here: ${checked.code}`)
     assert(checked.hash === hash, 'a checked block has another hash than its header')
     await chain.decide(hash, commit)
-    release(number)
-    askAtMs = nowMs() + silenceMs
-    if (number > highest) highest = number
     log.debug('block final', { number, hash, txs: block.transactions.length })
   }
 
   /** Asks a peer for what comes after the head, and applies it. False: nothing came. */
   async function ask(): Promise<boolean> {
     const from = head() + 1n
-    askAtMs = nowMs() + silenceMs
+    askedAtMs = nowMs()
+    askAtMs = askedAtMs + silenceMs
     const answer = await options.request({ from, count: ANSWER_BLOCKS_MAX })
     if (!answer.ok) return false
     for (const [i, certified] of answer.blocks.entries()) {
@@ -182,6 +186,14 @@ export function createFollower(options: FollowerOptions): Follower {
     }
   }
 
+  // Whoever made it the head, this follower or consensus.
+  const stopListening = chain.onBlock(({ block }) => {
+    const { number } = block.header
+    release(number)
+    askAtMs = nowMs() + silenceMs
+    if (number > highest) highest = number
+  })
+
   return {
     start() {
       log.info('following', { head: head() })
@@ -208,12 +220,13 @@ export function createFollower(options: FollowerOptions): Follower {
     },
     has: (number) => number <= head() || waiting.has(number),
     askNow() {
-      askAtMs = 0
+      askAtMs = Math.min(askAtMs, askedAtMs + ASK_AGAIN_MS)
       wake()
     },
     highest: () => highest,
     async stop() {
       stopped = true
+      stopListening()
       wake()
       await running
     },

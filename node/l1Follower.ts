@@ -2,10 +2,10 @@
  * Follows L1: which blocks are canonical, which deposits they queued, which batches they hold. What it knows is made anew from L1 after a restart,
  * from the origin of the last block that L1 had made final.
  */
-import type { Hex } from 'viem'
+import { bytesToHex, type Hex } from 'viem'
 import { ORIGIN_STEP_MAX } from '../execution/applyBlock.ts'
 import type { OriginStep } from '../execution/buildBlock.ts'
-import { countedGas } from '../execution/deposit.ts'
+import { countedGas, encodeDeposit, l1InfoDeposit } from '../execution/deposit.ts'
 import type { L1Info } from '../execution/ledger/tables.ts'
 import { DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { toL1Info } from '../settlement/derive.ts'
@@ -52,6 +52,8 @@ export type L1Follower = {
    * block, and whose deposits fit. Undefined: stay.
    */
   nextOrigin(current: L1Info, limits: { readonly timestampMs: number; readonly lagBlocks: number }): OriginStep | undefined
+  /** Whether L1 has this origin after `current`, with exactly these deposits; undefined while that is not known. */
+  judge(current: L1Info, step: OriginStep): boolean | undefined
   /** Whether an origin is still what L1 says; undefined while that is not known. */
   isCanonical(origin: L1Ref): boolean | undefined
   /** The origin of our chain stands here: what is before it is kept no longer than until L1 makes it final. */
@@ -241,6 +243,19 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
         info: toL1Info(last.block, current.depositCursor + BigInt(deposits.length)),
         deposits: deposits.map(({ deposit }) => deposit),
       }
+    },
+    judge(current, { info, deposits }) {
+      const at = chain.findIndex(({ block }) => block.number === current.number)
+      const to = chain.findIndex(({ block }) => block.number === info.number)
+      const last = chain[to]
+      if (at === -1 || !last) return undefined
+      const queued = chain.slice(at + 1, to + 1).flatMap((seen) => seen.deposits)
+      const told = [l1InfoDeposit(info), ...deposits].map((deposit) => bytesToHex(encodeDeposit(deposit)))
+      const due = [
+        l1InfoDeposit(toL1Info(last.block, current.depositCursor + BigInt(queued.length))),
+        ...queued.map(({ deposit }) => deposit),
+      ].map((deposit) => bytesToHex(encodeDeposit(deposit)))
+      return told.length === due.length && told.every((one, i) => one === due[i])
     },
     isCanonical(origin) {
       const seen = chain.find(({ block }) => block.number === origin.number)

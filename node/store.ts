@@ -87,6 +87,8 @@ export type Store = {
   block(number: bigint): StoredBlock | undefined
   /** RLP of a block. */
   blockBytes(number: bigint): Uint8Array | undefined
+  /** RLP of a block by its hash, proposed ones included. */
+  bytesOf(hash: Hex): Uint8Array | undefined
   blockNumber(hash: Hex): bigint | undefined
   roots(number: bigint): StateRoots
   receipts(number: bigint): Uint8Array | undefined
@@ -145,6 +147,11 @@ export async function openStore(directory: string, { durable = true }: { readonl
     return bytes && { evmRoot: toHex(bytes.subarray(0, 32)), ledgerRoot: toHex(bytes.subarray(32)) }
   }
 
+  function numberOf(hash: Hex): bigint | undefined {
+    const bytes = get(KEY.blockNumber, fromHex(hash))
+    return bytes && BigInt(toHex(bytes))
+  }
+
   function blockAt(number: bigint): StoredBlock | undefined {
     if (number === latest?.block.header.number) return latest
     const hash = get(KEY.blockHash, u64(number))
@@ -177,10 +184,11 @@ export async function openStore(directory: string, { durable = true }: { readonl
       const hash = get(KEY.blockHash, u64(number))
       return hash && blocks.getSync(blockKey(number, hash))
     },
-    blockNumber(hash) {
-      const bytes = get(KEY.blockNumber, fromHex(hash))
-      return bytes && BigInt(toHex(bytes))
+    bytesOf(hash) {
+      const number = proposals.get(hash) ?? numberOf(hash)
+      return number === undefined ? undefined : blocks.getSync(blockKey(number, fromHex(hash)))
     },
+    blockNumber: numberOf,
     roots: (number) => rootsOf(number) ?? VOID_ROOTS,
     receipts: (number) => partOf(number, PART.receipts),
     operations(number) {

@@ -6,46 +6,60 @@
  * leaves it (consensus/wal.ts, consensus/effect.ts, docs/decisions/022-one-wait-for-the-disk.md).
  */
 import type { Hex } from 'viem'
-import { aggregateSignatures, sign } from '../consensus/bls.ts'
+import { aggregateSignatures } from '../consensus/bls.ts'
 import type { Effect } from '../consensus/effect.ts'
+import type { Evidence } from '../consensus/evidence.ts'
 import { checkSign, decodeGuard, encodeGuard, type Guard, guardOf, mayVote } from '../consensus/guard.ts'
 import { step } from '../consensus/machine.ts'
-import { encodeMessage, type Message, type UnsignedMessage } from '../consensus/message.ts'
+import { decodeMessage, encodeMessage, type Message, type UnsignedMessage } from '../consensus/message.ts'
 import { replay } from '../consensus/replay.ts'
 import { idleState, type State } from '../consensus/state.ts'
 import { DEFAULT_TIMING } from '../consensus/timing.ts'
 import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { decodeWal, encodeWalHeader, encodeWalInput, isLogged, type LoggedInput } from '../consensus/wal.ts'
+import { assert } from '../execution/assert.ts'
 import { timestampMs } from '../execution/block.ts'
 import type { OriginStep } from '../execution/buildBlock.ts'
-import { createLedger } from '../execution/ledger/ledger.ts'
-import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
+import type { L1Info } from '../execution/ledger/tables.ts'
 import type { ChainState } from './chainState.ts'
+import type { FinalBlock } from './follower.ts'
+import { createIntake, type IntakeOptions } from './intake.ts'
 import type { Journal } from './journal.ts'
-import type { ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
 import { errorFacts } from './log.ts'
+import { createExecution, type ExecutionOptions } from './proposalExecution.ts'
+import type { ValidatorSigner } from './signer.ts'
 
-/**
- * Building stops after this time, so that what the pool holds cannot make a proposal late: with the longest transaction that gas allows (about 2 s of this EVM)
- * the proposal still comes in while others hold its time for true (consensus/timing.ts, `isTimely`), and before the round's timer.
- */
-const BUILD_BUDGET_MS = 500
 const TIMING = { ...DEFAULT_TIMING, proposeMs: 3_000 }
 /** In place of a signature that nobody will ever see. */
 const UNSIGNED = new Uint8Array(96)
 
+/** The way to other validators. */
+export type ValidatorNet = {
+  broadcast(message: Uint8Array): void
+  broadcastBlock(block: Uint8Array): void
+  sendTo(peer: string, message: Uint8Array): void
+  fetchBlock(hash: Hex): Promise<Uint8Array | undefined>
+  /** A peer sent what no correct one sends. */
+  blame(peer: string, why: string): void
+}
+
 export type ValidatorOptions = {
   readonly chain: ChainState
-  readonly set: ValidatorSet
-  readonly key: ValidatorKey
-  readonly feeRecipient: Hex
+  /** The set of a height; undefined while the block that fixes it is not final. */
+  setAt(height: number): ValidatorSet | undefined
+  readonly signer: ValidatorSigner
+  readonly net: ValidatorNet
   readonly journal: Journal
   readonly log: Log
   nowMs(): number
   /** The L1 origin for a block at this time, or undefined to stay. */
   nextOrigin(current: L1Info, timestampMs: number): OriginStep | undefined
-  broadcast(message: Message): void
+  /** Whether L1 has this after `current`; undefined while that is not known. */
+  judgeOrigin(current: L1Info, step: OriginStep): boolean | undefined
+  /** Others are at heights beyond the next one. */
+  onAhead(): void
+  onEvidence(evidence: Evidence): void
   /** The validator can go on no further: the process must stop. */
   onFatal(error: unknown): void
 }
@@ -55,29 +69,78 @@ export type Validator = {
   start(): void
   /** Something waits for a block: the next height may start as early as the network allows. */
   wake(): void
+  /** Takes a message, and a proposed block, of another validator. */
+  takeMessage(message: Uint8Array, peer: string): void
+  takeBlock(block: Uint8Array, peer: string): void
+  /** Takes the block after the head, which a quorum made final: consensus decides it. Resolves when it is the head, or the validator has stopped. */
+  adopt(final: FinalBlock): Promise<void>
   /** Ends after what is under way; nothing is signed afterwards. */
   stop(): Promise<void>
 }
 
 /** A validator that does nothing until it is started. */
 export function createValidator(options: ValidatorOptions): Validator {
-  const { chain, set, key, journal, log, nowMs, onFatal } = options
-  const { params } = chain.genesis
-  /** Nobody is there to be told: only the precommit leaves the process, in the block's certificate. */
-  const isAlone = set.validators.length === 1
-  const context = { publicKey: key.publicKey, timing: TIMING, aggregate: aggregateSignatures }
-  let state: State = idleState(context, set, Number(chain.head().header.number))
+  const { chain, setAt, signer, net, journal, log, nowMs, onFatal } = options
+  const { chainId } = chain.genesis.params
+  const context = { publicKey: signer.publicKey, timing: TIMING, aggregate: aggregateSignatures }
+  const headHeight = Number(chain.head().header.number)
+  let state: State = idleState(context, knownSet(headHeight + 1), headHeight)
   const waiting: LoggedInput[] = []
   /** What leaves the process once log and guard are on disk. */
   let outbox: (() => void)[] = []
   let guard: Guard | undefined
   let running = false
   let stopped = false
-  let nextHeightTimer: NodeJS.Timeout | undefined
-  /** The next height waits for the shortest interval: to be woken again changes nothing. */
-  let awake = false
-  const timers = new Set<NodeJS.Timeout>()
+  const pace = createPace({ chain, nowMs, onDue: startHeight })
+  const timers = createTimers(enqueue)
   const underWay = new Set<Promise<void>>()
+  /** Signatures are made one after another, in the order in which they were asked for. */
+  let signing: Promise<void> = Promise.resolve()
+  /** Who waits for the next block to be final. */
+  const adopting: (() => void)[] = []
+  const execution = createExecution(executionPorts())
+  const intake = createIntake(intakePorts())
+
+  function executionPorts(): ExecutionOptions {
+    return {
+      chain,
+      net,
+      nextOrigin: options.nextOrigin,
+      judgeOrigin: options.judgeOrigin,
+      nowMs,
+      log,
+      isOpen: (height) => !stopped && state.height === height && Number(chain.head().header.number) < height,
+      done: (input) => {
+        if (!stopped) enqueue(input)
+      },
+    }
+  }
+
+  function intakePorts(): IntakeOptions {
+    return {
+      chainId,
+      state: () => state,
+      setAt,
+      nowMs,
+      deliver: (message, receivedMs) => enqueue({ kind: 'message', message, receivedMs }),
+      onNext: startHeight,
+      onAhead: options.onAhead,
+      onBehind(peer, height) {
+        const commit = chain.store.commit(BigInt(height))
+        if (commit) net.sendTo(peer, commit)
+      },
+      blame: net.blame,
+    }
+  }
+
+  function knownSet(height: number): ValidatorSet {
+    const set = setAt(height)
+    assert(set, `the validators of height ${height} are not known`)
+    return set
+  }
+
+  /** Nobody is there to be told: only the precommit leaves the process, in the block's certificate. */
+  const isAlone = () => state.set.validators.length === 1
 
   /** Does asynchronous work for an effect; its failure is the end, since the machine would wait for ever. */
   function background(work: Promise<void>): void {
@@ -135,121 +198,106 @@ export function createValidator(options: ValidatorOptions): Validator {
         signAndSend(effect.message)
         break
       case 'broadcast':
-        if (!isAlone) outbox.push(() => options.broadcast(effect.message))
+        if (!isAlone()) outbox.push(() => net.broadcast(encodeMessage(effect.message)))
         break
       case 'startTimer':
-        startTimer(effect)
+        timers.start(effect)
         break
       case 'stopTimers':
-        for (const timer of timers) clearTimeout(timer)
-        timers.clear()
+        timers.stop()
         break
       case 'buildBlock':
-        background(build(effect.height, effect.round))
+        background(build(effect))
         break
       case 'checkBlock':
       case 'fetchBlock':
-        background(check(effect.height, effect.blockHash))
+        background(execution.check({ ...effect, isVouched: effect.kind === 'fetchBlock' }))
         break
       case 'decide':
         outbox.push(() => background(decide(effect)))
         break
       case 'evidence':
-        log.warn('a validator broke the rules', { evidence: effect.evidence.kind })
+        log.warn('a validator broke the rules', { evidence: effect.evidence.kind, validator: effect.evidence.validator })
+        options.onEvidence(effect.evidence)
         break
       case 'halt':
         throw new Error(`a quorum committed block ${effect.blockHash} at height ${effect.height}, which is invalid here`)
     }
   }
 
-  /** What this key signed last. Throws if the file is damaged: nothing may be signed until an operator has looked. */
-  function readGuard(): Guard | undefined {
-    const bytes = journal.readGuard()
-    const read = bytes && decodeGuard(bytes)
-    if (bytes && !read) throw new Error('the guard file is damaged: what this key has signed is not known, and it signs nothing more')
-    return read
-  }
-
-  /**
-   * Whether a height may be started with a vote. It may not if the key has signed at it and the log is lost: others decide it then. A lone validator
-   * has no others. Throws for it.
-   */
-  function mayVoteAt(height: number): boolean {
-    const votes = mayVote(guard, height)
-    if (!votes && set.validators.length === 1)
-      throw new Error(`this key has signed at height ${height} and the write-ahead log of that height is lost: put it back`)
-    return votes
-  }
-
   function signAndSend(message: UnsignedMessage): void {
-    const verdict = checkSign(guard, message, set, params.chainId)
+    const verdict = checkSign(guard, message, state.set, chainId)
     if (!verdict.ok) {
       log.warn('the guard refuses a signature', { code: verdict.code, height: message.height, round: message.round })
       return
     }
     guard = verdict.guard
-    const isSeen = !isAlone || message.kind === 'precommit'
-    const signed = { ...message, signature: isSeen ? sign(key.secret, verdict.digest) : UNSIGNED } as Message
-    if (!isAlone) outbox.push(() => options.broadcast(signed))
-    enqueue({ kind: 'message', message: signed, receivedMs: nowMs() })
+    const take = (signature: Uint8Array) => {
+      if (message.height !== state.height) return // a signer that was slow: the height is over
+      const signed = { ...message, signature } as Message
+      if (!isAlone()) outbox.push(() => send(signed, { net, store: chain.store }))
+      enqueue({ kind: 'message', message: signed, receivedMs: nowMs() })
+    }
+    if (isAlone() && message.kind !== 'precommit') {
+      take(UNSIGNED)
+      return
+    }
+    signing = signing
+      .then(() => signer.sign(message))
+      .then(take)
+      .catch((error: unknown) =>
+        log.warn('no signature: this vote is not given', { ...errorFacts(error), kind: message.kind, height: message.height }),
+      )
   }
 
-  function startTimer({ timer, height, round, ms }: Extract<Effect, { kind: 'startTimer' }>): void {
-    const handle = setTimeout(() => {
-      timers.delete(handle)
-      enqueue({ kind: 'timeout', timer, height, round })
-    }, ms)
-    timers.add(handle)
-  }
-
-  async function build(height: number, round: number): Promise<void> {
-    const time = nowMs()
-    const current = getL1Info(createLedger(chain.store.reader.ledgerRecord))
-    const origin = options.nextOrigin(current, time)
-    const result = await chain.build({ timestampMs: time, feeRecipient: options.feeRecipient, origin, budgetMs: BUILD_BUDGET_MS })
-    if (!stopped) enqueue({ kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) })
-  }
-
-  async function check(height: number, blockHash: Hex): Promise<void> {
-    const block = chain.store.proposed(blockHash)
-    if (!block) return // no other source of blocks yet: the round passes
-    const result = await chain.check(block)
-    if (!result.ok) log.warn('a proposed block is invalid', { blockHash, code: result.code })
-    if (!stopped) enqueue({ kind: 'blockChecked', height, blockHash, valid: result.ok, timestampMs: timestampMs(block.header) })
+  function build({ height, round }: Extract<Effect, { kind: 'buildBlock' }>): Promise<void> {
+    const self = state.set.validators[state.self ?? -1]
+    assert(self, 'who builds is of the set')
+    return execution.build({ height, round, feeRecipient: self.feeRecipient })
   }
 
   async function decide({ height, blockHash, commit }: Extract<Effect, { kind: 'decide' }>): Promise<void> {
-    if (Number(chain.head().header.number) >= height) return scheduleNext() // told again after a restart
+    if (Number(chain.head().header.number) >= height) return pace.next() // told again after a restart
+    const finalAtMs = nowMs()
     const { block, transactions } = await chain.decide(blockHash, encodeMessage(commit))
     const { number, gasUsed } = block.header
-    log.debug('block final', { number, hash: blockHash, txs: transactions.length, gasUsed })
-    scheduleNext()
-  }
-
-  /** When the next height may start: the shortest interval if something waits, else the longest. */
-  function scheduleNext(): void {
-    clearTimeout(nextHeightTimer)
-    if (stopped) return
-    awake = chain.pool.size() > 0
-    const { minBlockIntervalMs, maxBlockIntervalMs } = chain.nextParams()
-    const intervalMs = awake ? minBlockIntervalMs : maxBlockIntervalMs
-    const at = timestampMs(chain.head().header) + intervalMs
-    nextHeightTimer = setTimeout(startHeight, Math.max(0, Math.min(at - nowMs(), maxBlockIntervalMs)))
+    log.debug('block final', {
+      ...{ number, hash: blockHash, txs: transactions.length, gasUsed, round: commit.round },
+      // From the proposal's time: to its being final here, of it building or checking it here, and to its being written here.
+      finalMs: finalAtMs - timestampMs(block.header),
+      executedMs: execution.tookMs(blockHash),
+      writtenMs: nowMs() - timestampMs(block.header),
+    })
+    execution.settle(number)
+    for (const resolve of adopting.splice(0)) resolve()
+    pace.next()
   }
 
   function startHeight(): void {
-    awake = false
     if (stopped || (state.step !== 'idle' && state.step !== 'decided')) return
     const height = Number(chain.head().header.number) + 1
     if (height <= state.height) return // the decided block is being written; `decide` comes back when it is
+    const set = knownSet(height)
     run(() => {
-      const votes = mayVoteAt(height)
+      const votes = mayVoteAt(guard, knownSet(height), height)
       journal.truncate(0)
-      journal.append(encodeWalHeader({ chainId: params.chainId, epoch: set.epoch, height, setHash: set.hash, votes }))
+      journal.append(encodeWalHeader({ chainId, epoch: set.epoch, height, setHash: set.hash, votes }))
       const stepped = step(state, { kind: 'startHeight', height, set, votes })
       state = stepped.state
       for (const effect of stepped.effects) perform(effect)
     })
+    intake.begun()
+  }
+
+  async function adopt({ number, hash, block, commit }: FinalBlock): Promise<void> {
+    const decoded = decodeMessage(commit)
+    assert(decoded.ok && decoded.value.kind === 'commit', 'a final block has a commit')
+    startHeight()
+    if (stopped || chain.head().header.number >= number || BigInt(state.height) !== number) return
+    execution.give(hash, block)
+    const isFinal = new Promise<void>((resolve) => adopting.push(resolve))
+    enqueue({ kind: 'message', message: decoded.value, receivedMs: nowMs() })
+    await isFinal
   }
 
   /** Replays the log of a height that was open when the last run ended. */
@@ -261,11 +309,12 @@ export function createValidator(options: ValidatorOptions): Validator {
       )
     journal.truncate(wal.bytes)
     if (!wal.header || wal.header.height <= state.height) return false
-    const replayed = replay(state, { header: wal.header, inputs: wal.inputs, set, chainId: params.chainId })
+    const set = knownSet(wal.header.height)
+    const replayed = replay(state, { header: wal.header, inputs: wal.inputs, set, chainId })
     if (!replayed.ok) throw new Error(`the write-ahead log is of another chain, height or set (${replayed.code})`)
     log.info('log replayed', { height: wal.header.height, inputs: wal.inputs.length })
     state = replayed.state
-    const covered = guardOf(guard, state, { set, chainId: params.chainId })
+    const covered = guardOf(guard, state, { set, chainId })
     if (!covered.ok) throw new Error(`log and guard contradict each other (${covered.code}): one of them is not of this key's last run`)
     guard = covered.guard
     run(() => {
@@ -276,19 +325,105 @@ export function createValidator(options: ValidatorOptions): Validator {
 
   return {
     start() {
-      guard = readGuard()
+      guard = readGuard(journal)
       if (recover()) return
-      mayVoteAt(state.height + 1)
-      scheduleNext()
+      mayVoteAt(guard, knownSet(state.height + 1), state.height + 1)
+      pace.next()
     },
-    wake: () => {
-      if (!awake && (state.step === 'idle' || state.step === 'decided')) scheduleNext()
+    wake() {
+      if (state.step === 'idle' || state.step === 'decided') pace.wake()
     },
+    takeMessage: intake.take,
+    takeBlock: execution.take,
+    adopt,
     async stop() {
       stopped = true
-      clearTimeout(nextHeightTimer)
-      for (const timer of timers) clearTimeout(timer)
+      execution.close()
+      for (const resolve of adopting.splice(0)) resolve()
+      pace.stop()
+      timers.stop()
       await Promise.all(underWay)
+    },
+  }
+}
+
+/** What a key signed last. Throws if the file is damaged: nothing may be signed until an operator has looked. */
+function readGuard(journal: Journal): Guard | undefined {
+  const bytes = journal.readGuard()
+  const read = bytes && decodeGuard(bytes)
+  if (bytes && !read) throw new Error('the guard file is damaged: what this key has signed is not known, and it signs nothing more')
+  return read
+}
+
+/**
+ * Whether a height may be started with a vote. It may not if the key has signed at it and the log is lost: others decide it then. A lone validator
+ * has no others. Throws for it.
+ */
+function mayVoteAt(guard: Guard | undefined, set: ValidatorSet, height: number): boolean {
+  const votes = mayVote(guard, height)
+  if (!votes && set.validators.length === 1)
+    throw new Error(`this key has signed at height ${height} and the write-ahead log of that height is lost: put it back`)
+  return votes
+}
+
+/** A fresh proposal goes out with its block: who has that need not ask. */
+function send(
+  message: Message,
+  { net, store }: { readonly net: ValidatorNet; readonly store: Pick<ChainState['store'], 'bytesOf'> },
+): void {
+  const bytes = message.kind === 'proposal' && message.validRound === -1 ? store.bytesOf(message.blockHash) : undefined
+  net.broadcast(encodeMessage(message))
+  if (bytes) net.broadcastBlock(bytes)
+}
+
+/** Timers of the open height. */
+function createTimers(onTimeout: (input: LoggedInput) => void) {
+  const running = new Set<NodeJS.Timeout>()
+  return {
+    start({ timer, height, round, ms }: Extract<Effect, { kind: 'startTimer' }>): void {
+      const handle = setTimeout(() => {
+        running.delete(handle)
+        onTimeout({ kind: 'timeout', timer, height, round })
+      }, ms)
+      running.add(handle)
+    },
+    stop(): void {
+      for (const handle of running) clearTimeout(handle)
+      running.clear()
+    },
+  }
+}
+
+/** When the next height may start: the shortest interval after the head if something waits, else the longest. */
+function createPace({ chain, nowMs, onDue }: { readonly chain: ChainState; nowMs(): number; onDue(): void }) {
+  let timer: NodeJS.Timeout | undefined
+  /** It waits for the shortest interval: to be woken again changes nothing. */
+  let awake = false
+  let stopped = false
+
+  function next(): void {
+    clearTimeout(timer)
+    if (stopped) return
+    awake = chain.pool.size() > 0
+    const { minBlockIntervalMs, maxBlockIntervalMs } = chain.nextParams()
+    const intervalMs = awake ? minBlockIntervalMs : maxBlockIntervalMs
+    const at = timestampMs(chain.head().header) + intervalMs
+    timer = setTimeout(due, Math.max(0, Math.min(at - nowMs(), maxBlockIntervalMs)))
+  }
+
+  function due(): void {
+    awake = false
+    onDue()
+  }
+
+  return {
+    next,
+    wake(): void {
+      if (!awake) next()
+    },
+    stop(): void {
+      stopped = true
+      clearTimeout(timer)
     },
   }
 }

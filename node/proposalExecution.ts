@@ -1,0 +1,109 @@
+/**
+ * What consensus asks of execution: a block to propose, and the verdict on a block that another one proposed. A verdict needs the block itself
+ * (node/proposals.ts), its execution on the head, and an L1 that says what the block says of it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Hex } from 'viem'
+import type { LoggedInput } from '../consensus/wal.ts'
+import { type Block, timestampMs } from '../execution/block.ts'
+import type { OriginStep } from '../execution/buildBlock.ts'
+import { createLedger } from '../execution/ledger/ledger.ts'
+import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
+import type { ChainState } from './chainState.ts'
+import type { Log } from './log.ts'
+import { originOf } from './origin.ts'
+import { createProposals, type Proposals } from './proposals.ts'
+
+/**
+ * Building stops after this time, so that what the pool holds cannot make a proposal late: with the longest transaction that gas allows (about 2 s of this EVM)
+ * the proposal still comes in while others hold its time for true (consensus/timing.ts, `isTimely`), and before the round's timer.
+ */
+const BUILD_BUDGET_MS = 500
+/** What is not known of L1 yet is asked for again so often. */
+const L1_AGAIN_MS = 100
+
+export type ExecutionOptions = {
+  readonly chain: ChainState
+  readonly net: { fetchBlock(hash: Hex): Promise<Uint8Array | undefined>; blame(peer: string, why: string): void }
+  /** The L1 origin for a block at this time, or undefined to stay. */
+  nextOrigin(current: L1Info, timestampMs: number): OriginStep | undefined
+  /** Whether L1 has this after `current`; undefined while that is not known. */
+  judgeOrigin(current: L1Info, step: OriginStep): boolean | undefined
+  /** Whether consensus still waits for a block of this height. */
+  isOpen(height: number): boolean
+  /** Takes what was asked for. */
+  done(input: LoggedInput): void
+  nowMs(): number
+  readonly log: Log
+}
+
+export type ProposalExecution = Pick<Proposals, 'take' | 'give' | 'settle' | 'close'> & {
+  /** Builds a block on the head; it is on disk when it is answered. */
+  build(request: { readonly height: number; readonly round: number; readonly feeRecipient: Hex }): Promise<void>
+  /** Answers once a block is executed and L1 confirms it; not at all while L1 does not, unless a quorum vouches for it. */
+  check(request: { readonly height: number; readonly blockHash: Hex; readonly isVouched: boolean }): Promise<void>
+  /** Milliseconds that building or checking a block of the open height took here. */
+  tookMs(blockHash: Hex): number
+}
+
+/** Over the chain as this process executes it. Nothing is under way. */
+export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }: ExecutionOptions): ProposalExecution {
+  const proposals = createProposals({ height: () => chain.head().header.number, fetch: net.fetchBlock, blame: net.blame })
+  /** Blocks that are being checked, and whether a quorum vouches for them. */
+  const checking = new Map<Hex, { isVouched: boolean }>()
+  const took = new Map<Hex, number>()
+
+  function originOfHead(): L1Info {
+    return getL1Info(createLedger(chain.store.reader.ledgerRecord))
+  }
+
+  /** Waits until L1 is known to have the block's origin and deposits, or `isMoot`. */
+  async function isOfL1(block: Block, isMoot: () => boolean): Promise<void> {
+    const step = originOf(block)
+    // Ends: with its height at the latest.
+    while (step && !isMoot() && l1.judgeOrigin(originOfHead(), step) !== true) await sleep(L1_AGAIN_MS)
+  }
+
+  async function checkNow(height: number, blockHash: Hex, entry: { readonly isVouched: boolean }): Promise<void> {
+    const block = chain.store.proposed(blockHash) ?? (await proposals.wait(BigInt(height), blockHash, entry.isVouched))
+    if (!block) return
+    // Without an answer the round passes with a vote for nil. Others may know more of L1 than we do: what a quorum vouches for is not for us to doubt.
+    await isOfL1(block, () => entry.isVouched || !isOpen(height))
+    if (!isOpen(height)) return
+    const began = performance.now()
+    const [result] = await Promise.all([chain.check(block), chain.store.writeProposed(block)])
+    took.set(blockHash, Math.round(performance.now() - began))
+    if (!result.ok) log.warn('a proposed block is invalid', { blockHash, code: result.code })
+    done({ kind: 'blockChecked', height, blockHash, valid: result.ok, timestampMs: timestampMs(block.header) })
+  }
+
+  return {
+    take: proposals.take,
+    give: proposals.give,
+    close: proposals.close,
+    tookMs: (blockHash) => took.get(blockHash) ?? 0,
+    settle(height) {
+      took.clear()
+      proposals.settle(height)
+    },
+    async build({ height, round, feeRecipient }) {
+      const time = nowMs()
+      const origin = l1.nextOrigin(originOfHead(), time)
+      const began = performance.now()
+      const result = await chain.build({ timestampMs: time, feeRecipient, origin, budgetMs: BUILD_BUDGET_MS })
+      took.set(result.hash, Math.round(performance.now() - began))
+      done({ kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) })
+    },
+    async check({ height, blockHash, isVouched }) {
+      const known = checking.get(blockHash)
+      if (known) {
+        known.isVouched ||= isVouched
+        if (isVouched) await proposals.wait(BigInt(height), blockHash, true)
+        return
+      }
+      const entry = { isVouched }
+      checking.set(blockHash, entry)
+      await checkNow(height, blockHash, entry).finally(() => checking.delete(blockHash))
+    },
+  }
+}
