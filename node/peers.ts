@@ -10,10 +10,10 @@ import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { encodeBlock, type Header } from '../execution/block.ts'
 import type { PoolTx } from '../execution/mempool.ts'
 import { transactionHash } from '../execution/native/native.ts'
-import { createDirect, type Direct, type DirectOptions } from '../p2p/direct.ts'
-import { createGossip, type Verdict } from '../p2p/gossip.ts'
-import { createHost } from '../p2p/host.ts'
-import { createSync, type Sync } from '../p2p/sync.ts'
+import type { Direct, DirectOptions } from '../p2p/direct.ts'
+import type { Verdict } from '../p2p/gossip.ts'
+import { type NetworkMetrics, openNetwork } from '../p2p/network.ts'
+import type { Sync } from '../p2p/sync.ts'
 import type { BlockNews, CertifiedBlock } from '../p2p/wire.ts'
 import { type ChainState, createQueue, type TxSource } from './chainState.ts'
 import { checkCommitment, checkFinal, type FinalBlock } from './follower.ts'
@@ -54,20 +54,15 @@ export type Peers = Pick<Sync, 'request' | 'blame'> & {
   readonly direct: Direct | undefined
   /** Peers that it is connected to. */
   count(): number
+  metrics(): NetworkMetrics
   close(): Promise<void>
 }
 
 /** Refusals of the pool that say nothing of who sent the transaction: another state, or a fuller pool, would have taken it. */
-const PASSING = new Set([
-  'alreadyKnown',
-  'nonceTooLow',
-  'nonceTooHigh',
-  'insufficientFunds',
-  'feeTooLow',
-  'replacementUnderpriced',
-  'senderFull',
-  'poolFull',
-])
+const PASSING = new Set(['nonceTooHigh', 'insufficientFunds', 'feeTooLow', 'replacementUnderpriced', 'senderFull', 'poolFull'])
+
+/** Refusals of what is here, or was. */
+const OLD = new Set(['alreadyKnown', 'nonceTooLow'])
 
 /** Transactions judged before the event loop gets a turn. */
 const TXS_PER_TURN = 32
@@ -79,24 +74,8 @@ const RESEND_TXS_MAX = 4_096
 export async function createPeers(options: PeersOptions): Promise<Peers> {
   const { dataDir, config, chain, set, isValidator, log } = options
   const { genesisHash, store, pool } = chain
-  const seed = loadKeyMaterial(join(dataDir, 'p2p.key'), { create: true })
-  const host = await createHost({
-    seed,
-    genesisHash,
-    listen: { host: config.host, port: config.port },
-    bootstrap: config.bootstrap,
-    log,
-  })
-  const sync = await createSync({ readBlock: (number) => readCertified(chain, number), onPeer: options.onPeer }, { host, genesisHash, log })
-  const direct = options.direct && (await createDirect(await options.direct(host.peerId), { host, genesisHash, log }))
-  try {
-    await host.start()
-  } catch (error) {
-    await host.close()
-    throw error
-  }
   const takeTransactions = createTransactionIntake(options)
-  const gossip = createGossip(
+  const network = await openNetwork(
     {
       checkTransactions: takeTransactions.check,
       checkBlock: async (news, from) => {
@@ -104,15 +83,24 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
         if (verdict === 'reject') log.debug('gossip of a block that is not final', { peer: from })
         return verdict
       },
+      readBlock: (number) => readCertified(chain, number),
+      onPeer: options.onPeer,
+      direct: options.direct,
     },
-    { host, genesisHash, log },
+    {
+      seed: loadKeyMaterial(join(dataDir, 'p2p.key'), { create: true }),
+      genesisHash,
+      listen: { host: config.host, port: config.port },
+      bootstrap: config.bootstrap,
+      log,
+    },
   )
 
   const own = new Set<Hex>()
   const isAlone = isValidator && set.validators.length === 1
   const send = ({ hash, raw }: PoolTx, source: TxSource) => {
     if (isAlone || source === 'peer') return
-    if (!gossip.sendTransaction(raw)) log.debug('too many transactions wait to be sent', { hash })
+    if (!network.sendTransaction(raw)) log.debug('too many transactions wait to be sent', { hash })
     if (own.size < RESEND_TXS_MAX) own.add(hash)
   }
   const stopSending = chain.onPending(send)
@@ -120,29 +108,27 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
   const resendTimer = setInterval(() => {
     for (const hash of own) {
       const tx = pool.get(hash)
-      if (!tx || !gossip.sendTransaction(tx.raw)) own.delete(hash)
+      if (!tx || !network.sendTransaction(tx.raw)) own.delete(hash)
     }
   }, RESEND_MS)
   const stopTelling = chain.onBlock(({ block }) => {
-    if (!options.isOwn(block.header) || host.peers().length === 0) return
+    if (!options.isOwn(block.header) || network.peers() === 0) return
     const commit = store.commit(block.header.number)
-    if (commit) gossip.sendBlock({ commit, block: encodeBlock(block) })
+    if (commit) network.sendBlock({ commit, block: encodeBlock(block) })
   })
 
   return {
-    addresses: host.addresses(),
-    direct,
-    count: () => host.peers().length,
-    request: sync.request,
-    blame: sync.blame,
+    addresses: network.addresses,
+    direct: network.direct,
+    count: network.peers,
+    metrics: network.metrics,
+    request: network.request,
+    blame: network.blame,
     async close() {
       clearInterval(resendTimer)
       stopSending()
       stopTelling()
-      gossip.close()
-      await direct?.close()
-      await sync.close()
-      await host.close()
+      await network.close()
     },
   }
 }
@@ -159,26 +145,31 @@ function createTransactionIntake({ chain, log, onTransactions }: PeersOptions) {
   const inTurn = createQueue()
 
   /** What became of one transaction. */
-  async function take(raw: Uint8Array): Promise<'taken' | 'passed' | 'worthless'> {
+  async function take(raw: Uint8Array): Promise<'taken' | 'known' | 'passed' | 'worthless'> {
     const hash = transactionHash(raw)
-    if (pool.get(hash) || store.transaction(hash)) return 'passed' // before its signature costs us time
+    if (pool.get(hash) || store.transaction(hash)) return 'known' // before its signature costs us time
     const result = await chain.submit(raw, 'peer')
     if (result.ok) return 'taken'
+    if (OLD.has(result.code)) return 'known'
     return PASSING.has(result.code) ? 'passed' : 'worthless'
   }
 
   async function takeAll(transactions: readonly Uint8Array[], from: string): Promise<Verdict> {
     let taken = 0
+    let known = 0
     let worthless = 0
     for (let at = 0; at < transactions.length && worthless === 0; at += TXS_PER_TURN) {
       if (at > 0) await nextTurn()
       const became = await Promise.all(transactions.slice(at, at + TXS_PER_TURN).map(take))
       taken += became.filter((one) => one === 'taken').length
+      known += became.filter((one) => one === 'known').length
       worthless += became.filter((one) => one === 'worthless').length
     }
     if (taken > 0) onTransactions()
     if (worthless > 0) log.debug('gossip of a transaction that can never be valid', { peer: from })
-    return worthless > 0 ? 'reject' : taken > 0 ? 'accept' : 'ignore'
+    if (worthless > 0) return 'reject'
+    if (taken > 0) return 'accept'
+    return known === transactions.length ? 'stale' : 'ignore'
   }
 
   return { check: (transactions: readonly Uint8Array[], from: string): Promise<Verdict> => inTurn(() => takeAll(transactions, from)) }
@@ -188,7 +179,7 @@ function createTransactionIntake({ chain, log, onTransactions }: PeersOptions) {
 function takeNews({ chain, set, hasBlock, onFinalBlock, onHeight }: PeersOptions, news: BlockNews): Verdict {
   const decoded = decodeMessage(news.commit)
   if (!decoded.ok || decoded.value.kind !== 'commit') return 'reject'
-  if (hasBlock(BigInt(decoded.value.height))) return 'ignore'
+  if (hasBlock(BigInt(decoded.value.height))) return 'stale'
   const { chainId } = chain.genesis.params
   if (news.kind === 'announcement') {
     const checked = checkCommitment(news.commit, set, chainId)

@@ -7,6 +7,8 @@ export type Budgets = {
   spend(peer: string, amount: number): boolean
   /** Takes so much, whatever there is. */
   charge(peer: string, amount: number): void
+  /** Milliseconds until the peer has something left. */
+  debtMs(peer: string): number
 }
 
 /** Peers whose budget is remembered; who spent nothing for longest is forgotten first. */
@@ -38,5 +40,6 @@ export function createBudgets({ perSec, burst }: BudgetLimits): Budgets {
     charge(peer, amount) {
       budgetOf(peer).left -= amount
     },
+    debtMs: (peer) => Math.max(0, (-budgetOf(peer).left * 1_000) / perSec),
   }
 }

@@ -6,23 +6,27 @@
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { createBudgets } from './budget.ts'
 import { createFrameReader, encodeFrameOf, type FrameKind, headerHashOf } from './frames.ts'
-import { type Host, type Network, P2pError, type P2pLog } from './host.ts'
+import { BAN_MS, type Host, type Network, type P2pLog } from './host.ts'
 import { createLane, type Lane, type Stream } from './lane.ts'
+import { P2pError } from './p2pError.ts'
 import { directProtocolsOf } from './wire.ts'
+
+/** The BLS key of a validator, or that the hello is a lie, or that no validator of this key is known here. */
+export type HelloVerdict = Hex | 'wrong' | undefined
 
 export type DirectOptions = {
   /** What proves which validator this node is: BLS key 48 ‖ signature over `helloDigest` of the own peer id 96. undefined: none; nobody opens streams to it. */
   readonly hello: Uint8Array | undefined
   /** The BLS key of the validator that a peer is; undefined: of none that is known here; 'wrong': it lies. Membership first, for a signature costs 1 ms. */
-  checkHello(peerId: string, hello: Uint8Array): Hex | 'wrong' | undefined
+  checkHello(peerId: string, hello: Uint8Array): HelloVerdict | Promise<HelloVerdict>
   /** One message of consensus, 1 to 1,024 bytes that nobody judged yet. */
   onMessage(message: Uint8Array, from: string): void
   /** A block that a proposer pushed, 1 byte to 32 MiB that nobody judged yet. */
   onBlock(block: Uint8Array, from: string): void
   /** The bytes of a proposed or final block by its hash. */
-  readBlock(hash: Hex): Uint8Array | undefined
+  readBlock(hash: Hex): Uint8Array | undefined | Promise<Uint8Array | undefined>
   /** Whether these bytes are the block of this hash. Without it only the header is compared. */
-  isBlock?(hash: Hex, block: Uint8Array): boolean
+  isBlock?(hash: Hex, block: Uint8Array): boolean | Promise<boolean>
   /** A validator's hello stands: from now on it is sent messages. */
   onValidator?(peerId: string, publicKey: Hex): void
 }
@@ -108,7 +112,6 @@ const EXCESS = { perSec: 100, burst: 8_192 }
 const FETCHES_MAX = 16
 /** Bytes of incomplete blocks, of all peers; above it the largest is refused. */
 const HELD_BYTES_MAX = 128 << 20
-const BAN_MS = 600_000
 
 type Kind = 'votes' | 'blocks'
 /** What may come on which stream after the hello. */
@@ -143,6 +146,8 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     return peer
   }
 
+  const onError = (error: unknown) => log.warn('direct streams', { error: String(error) })
+
   function blame(peerId: string, why: string): void {
     forget(peerId)
     host.ban(peerId, BAN_MS, why)
@@ -155,10 +160,11 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
   }
 
   /** Takes a hello. False: the stream is of no validator. */
-  function greet(peer: Peer, said: Uint8Array): boolean {
+  async function greet(peer: Peer, said: Uint8Array): Promise<boolean> {
     const { peerId } = peer
     if (peer.publicKey && peer.hello && sameBytes(peer.hello, said)) return true
-    const publicKey = options.checkHello(peerId, said)
+    const publicKey = await options.checkHello(peerId, said)
+    if (peers.get(peerId) !== peer) return false // gone meanwhile
     if (publicKey === 'wrong') blame(peerId, 'its hello is wrong')
     const others = [...peers.values()].filter((other) => other.publicKey === publicKey && other !== peer).length
     if (publicKey === undefined || publicKey === 'wrong' || others >= PEERS_PER_KEY_MAX) {
@@ -183,8 +189,8 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     blame,
   })
 
-  function serve({ peerId, lanes }: Peer, hash: Uint8Array, isInRate: boolean): void {
-    const block = isInRate ? options.readBlock(bytesToHex(hash)) : undefined
+  async function serve({ peerId, lanes }: Peer, hash: Uint8Array, isInRate: boolean): Promise<void> {
+    const block = isInRate ? await options.readBlock(bytesToHex(hash)) : undefined
     if (block && judge.serves(peerId, block.length)) {
       counts.asksServed++
       lanes?.blocks.send(encodeFrameOf('answer', hash, block))
@@ -203,11 +209,11 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     } else if (kind === 'block') {
       counts.blocksIn++
       options.onBlock(body, peerId)
-    } else if (kind === 'ask') serve(peer, body, judge.asks(peerId))
+    } else if (kind === 'ask') serve(peer, body, judge.asks(peerId)).catch(onError)
     else if (kind === 'none') fetches.none(bytesToHex(body), peerId)
     else if (kind === 'answer') {
       counts.blocksIn++
-      fetches.answer(bytesToHex(body.subarray(0, 32)), body.subarray(32), peerId)
+      fetches.answer(bytesToHex(body.subarray(0, 32)), body.subarray(32), peerId).catch(onError)
     }
   }
 
@@ -219,11 +225,27 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
       return
     }
     const peer = peerOf(peerId)
-    let isGreeted = false
+    /** What came with the hello, and waits for what it is worth. */
+    const early: [FrameKind, Uint8Array][] = []
+    let said: 'nothing' | 'hello' | 'greeted' = 'nothing'
     const helloTimer = setTimeout(() => refuse('no hello'), limits.helloMs)
+
+    /** The stream is read no further until the hello is judged. */
+    async function judgeHello(body: Uint8Array): Promise<void> {
+      said = 'hello'
+      stream.pause()
+      const stands = await greet(peer, body)
+      clearTimeout(helloTimer)
+      if (stream.status !== 'open') return
+      if (!stands) return refuse('no validator that is known here')
+      said = 'greeted'
+      for (const [frame, waited] of early.splice(0)) take(peer, frame, waited)
+      stream.resume()
+    }
+
     const reader = createFrameReader({
       begins(frame, bytes) {
-        if (!isGreeted) return frame === 'hello' ? 'take' : 'refuse'
+        if (said === 'nothing') return frame === 'hello' ? 'take' : 'refuse'
         if (!MAY_COME[kind].includes(frame)) return 'refuse'
         const verdict = judge.begins(peerId, frame, bytes)
         if (verdict === 'skip') counts.rateDrops++
@@ -231,12 +253,9 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
         return verdict === 'flood' ? 'refuse' : verdict
       },
       frame(frame, body) {
-        if (frame !== 'hello') take(peer, frame, body)
-        else {
-          clearTimeout(helloTimer)
-          isGreeted = greet(peer, body)
-          if (!isGreeted) refuse('no validator that is known here')
-        }
+        if (frame === 'hello') judgeHello(body).catch(onError)
+        else if (said === 'hello') early.push([frame, body])
+        else take(peer, frame, body)
         return stream.status === 'open'
       },
     })
@@ -298,6 +317,14 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     })
   }
 
+  async function recheck(peer: Peer): Promise<void> {
+    const said = peer.hello
+    peer.hello = undefined
+    if (!said || (await greet(peer, said))) return
+    peer.publicKey = undefined
+    for (const ear of Object.values(peer.ears)) ear.stream.abort(new P2pError('no validator any more'))
+  }
+
   function send(kind: Kind, frame: Uint8Array, to: Iterable<Peer | undefined>): number {
     let sent = 0
     for (const peer of to) {
@@ -321,13 +348,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     fetchBlock: fetches.fetch,
     validators: () => [...peers.values()].flatMap(({ peerId, publicKey }) => (publicKey ? [{ peerId, publicKey }] : [])),
     recheck() {
-      for (const peer of peers.values()) {
-        const said = peer.hello
-        peer.hello = undefined
-        if (!said || greet(peer, said)) continue
-        peer.publicKey = undefined
-        for (const ear of Object.values(peer.ears)) ear.stream.abort(new P2pError('no validator any more'))
-      }
+      for (const peer of peers.values()) recheck(peer).catch(onError)
     },
     blame,
     counts: () => ({ ...counts }),
@@ -373,7 +394,7 @@ type FetchPorts = {
   readonly limits: DirectLimits
   validators(): string[]
   ask(peerId: string, hash: Hex): void
-  isBlock(hash: Hex, block: Uint8Array): boolean
+  isBlock(hash: Hex, block: Uint8Array): boolean | Promise<boolean>
   blame(peerId: string, why: string): void
 }
 
@@ -423,10 +444,10 @@ function createFetches(ports: FetchPorts) {
       const fetch = fetches.get(hash)
       if (fetch?.open.delete(from)) fetch.next()
     },
-    answer(hash: Hex, block: Uint8Array, from: string): void {
+    async answer(hash: Hex, block: Uint8Array, from: string): Promise<void> {
       const fetch = fetches.get(hash)
       if (!fetch?.asked.has(from)) return // late, or never asked for: it counts against the peer's bytes
-      if (ports.isBlock(hash, block)) fetch.end(block)
+      if (await ports.isBlock(hash, block)) fetch.end(block)
       else {
         fetch.open.delete(from)
         ports.blame(from, 'its block is another')

@@ -5,8 +5,9 @@
 import { TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Hex } from 'viem'
 import { LIMIT } from '../genesis/params.ts'
-import type { Host, P2pLog } from './host.ts'
-import { SCORE_THRESHOLDS, scoreOf } from './pubsub.ts'
+import { createBudgets } from './budget.ts'
+import { BAN_MS, type Host, type P2pLog } from './host.ts'
+import { meshOf, SCORE_THRESHOLDS, scoreOf } from './pubsub.ts'
 import {
   BATCH_BYTES_MAX,
   type BlockNews,
@@ -22,8 +23,11 @@ import {
   topicsOf,
 } from './wire.ts'
 
-/** Accept: deliver and forward. Ignore: neither, and nobody is to blame. Reject: whoever sent it should have known that it is worthless. */
-export type Verdict = 'accept' | 'ignore' | 'reject'
+/**
+ * Accept: deliver and forward. Ignore: neither, and nobody is to blame. Stale: the same, but there was nothing new in it; a little of that is forgiven.
+ * Reject: whoever sent it should have known that it is worthless.
+ */
+export type Verdict = 'accept' | 'ignore' | 'stale' | 'reject'
 
 export type GossipPorts = {
   /** Judges a batch and takes in what is good of it. Reject only what can never be valid, whatever the state. */
@@ -47,11 +51,35 @@ export type Gossip = {
   sendBlock(certified: CertifiedBlock): void
   /** Messages by what became of them, since the start. */
   counts(): Readonly<Record<Verdict, number>>
+  metrics(): GossipMetrics
   /** Leaves the topics; nothing is judged afterwards. */
   close(): void
 }
 
-const RESULT = { accept: TopicValidatorResult.Accept, ignore: TopicValidatorResult.Ignore, reject: TopicValidatorResult.Reject } as const
+/** Numbers since the start, and of now. */
+export type GossipMetrics = {
+  readonly accepted: number
+  readonly ignored: number
+  readonly stale: number
+  readonly rejected: number
+  /** Bytes of messages that were judged. */
+  readonly bytesIn: number
+  readonly published: number
+  readonly bytesOut: number
+  /** Messages that were not judged because too many waited. */
+  readonly judgeDrops: number
+  /** Own transactions that were not taken because too many waited. */
+  readonly queueDrops: number
+  readonly queuedTxs: number
+  readonly peers: number
+  /** Peers whose score is below the last threshold: nothing of theirs is heard. */
+  readonly graylisted: number
+  readonly meshTransactions: number
+  readonly meshBlocks: number
+}
+
+const { Accept, Ignore, Reject } = TopicValidatorResult
+const RESULT = { accept: Accept, ignore: Ignore, stale: Ignore, reject: Reject } as const
 
 /** Bounds of what waits to be judged, and of one peer's part in it. */
 const JUDGED_BYTES_MAX = 16 * NEWS_BYTES_MAX
@@ -62,8 +90,8 @@ const QUEUE_BYTES_MAX = 8 << 20
 /** Longest that a transaction waits for company, and how often a queue without listeners is looked at. */
 const BATCH_WAIT_MS = 10
 const LISTENERS_WAIT_MS = 250
-/** Ban of a peer whose score fell below the last threshold. */
-const BAN_MS = 600_000
+/** Stale messages of one peer. Honest ones pass on what others have from elsewhere by then, but not without end. */
+const STALE = { perSec: 200, burst: 5_000 }
 /** Time that a connection has to open its gossip stream. */
 const MUTE_MS = 15_000
 
@@ -71,7 +99,9 @@ const MUTE_MS = 15_000
 export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteMs = MUTE_MS }: GossipOptions): Gossip {
   const { pubsub } = host.libp2p.services
   const topics = topicsOf(genesisHash)
-  const counts: Record<Verdict, number> = { accept: 0, ignore: 0, reject: 0 }
+  const counts: Record<Verdict, number> = { accept: 0, ignore: 0, stale: 0, reject: 0 }
+  const sums = { bytesIn: 0, published: 0, bytesOut: 0, judgeDrops: 0, queueDrops: 0 }
+  const stale = createBudgets(STALE)
   const judging = createBudget()
   const queue: Uint8Array[] = []
   let queueBytes = 0
@@ -82,6 +112,8 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
     pubsub.topicValidators.set(topic, async (peer, { data }) => {
       const verdict = await judge(peer.toString(), data, { bytesMax, decode, check })
       counts[verdict]++
+      sums.bytesIn += data.length
+      if (verdict === 'stale' && !stale.spend(peer.toString(), 1)) host.ban(peer.toString(), BAN_MS, 'its gossip is of no use')
       return RESULT[verdict]
     })
     pubsub.subscribe(topic)
@@ -90,7 +122,10 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
   async function judge<T>(peer: string, data: Uint8Array, { bytesMax, decode, check }: Judge<T>): Promise<Verdict> {
     if (closed) return 'ignore'
     if (data.length > bytesMax) return 'reject'
-    if (!judging.take(peer, data.length)) return 'ignore'
+    if (!judging.take(peer, data.length)) {
+      sums.judgeDrops++
+      return 'ignore'
+    }
     try {
       const decoded = decode(data)
       if (decoded.ok) return await check(decoded.value, peer)
@@ -119,6 +154,8 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
   }
 
   function publish(topic: string, data: Uint8Array): void {
+    sums.published++
+    sums.bytesOut += data.length
     pubsub.publish(topic, data).catch((error: unknown) => {
       if (!closed) log.warn('gossip not sent', { topic, bytes: data.length, error: String(error) })
     })
@@ -149,7 +186,10 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
   return {
     sendTransaction(raw) {
       if (closed || raw.length === 0 || raw.length > LIMIT.txBytes) return false
-      if (queue.length >= QUEUE_TXS_MAX || queueBytes + raw.length > QUEUE_BYTES_MAX) return false
+      if (queue.length >= QUEUE_TXS_MAX || queueBytes + raw.length > QUEUE_BYTES_MAX) {
+        sums.queueDrops++
+        return false
+      }
       queue.push(raw)
       queueBytes += raw.length
       sendLater(BATCH_WAIT_MS)
@@ -159,6 +199,21 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
       if (!closed) publish(topics.blocks, encodeNews(certified))
     },
     counts: () => ({ ...counts }),
+    metrics() {
+      const peers = pubsub.getPeers()
+      return {
+        accepted: counts.accept,
+        ignored: counts.ignore,
+        stale: counts.stale,
+        rejected: counts.reject,
+        ...sums,
+        queuedTxs: queue.length,
+        peers: peers.length,
+        graylisted: peers.filter((peer) => scoreOf(pubsub, peer.toString()) < SCORE_THRESHOLDS.graylistThreshold).length,
+        meshTransactions: meshOf(pubsub, topics.transactions).length,
+        meshBlocks: meshOf(pubsub, topics.blocks).length,
+      }
+    },
     close() {
       closed = true
       clearTimeout(timer)

@@ -15,17 +15,12 @@ import { yamux } from '@libp2p/yamux'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Hex } from 'viem'
+import { P2pError } from './p2pError.ts'
 import { createPubsub } from './pubsub.ts'
 import { topicsOf } from './wire.ts'
 
 /** Where the room tells what happens to it. Nothing that peers sent is in it but their ids. */
 export type P2pLog = { readonly [L in 'debug' | 'info' | 'warn']: (event: string, facts?: Readonly<Record<string, unknown>>) => void }
-
-/** The host cannot do what it was started for. */
-export class P2pError extends Error {
-  override readonly name = 'P2pError'
-  readonly retryable = false
-}
 
 /** Bounds that an operator or a test may set otherwise. */
 export type HostLimits = {
@@ -65,7 +60,19 @@ export type Host = {
   ban(peer: string, ms: number, why: string): void
   /** Closes the connections with a peer; it may come back. */
   disconnect(peer: string, why: string): void
+  counts(): HostCounts
   close(): Promise<void>
+}
+
+/** Numbers since the start, and of connections now. */
+export type HostCounts = {
+  readonly peers: number
+  readonly connections: number
+  readonly disconnects: number
+  /** Connections that were not taken: too many from their address, or of a banned peer. */
+  readonly refusals: number
+  readonly bans: number
+  readonly bansBy: Readonly<Record<string, number>>
 }
 
 const DEFAULT_LIMITS: HostLimits = { connectionsMax: 128, connectionsPerAddressMax: 16, dialMinMs: 500, dialMaxMs: 15_000 }
@@ -73,6 +80,10 @@ const DEFAULT_LIMITS: HostLimits = { connectionsMax: 128, connectionsPerAddressM
 const DIAL_TIMEOUT_MS = 10_000
 /** How often a connection with a bootstrap peer is looked after. */
 const LOOK_MS = 2_000
+/** What a peer may send ahead on one stream. */
+const STREAM_WINDOW_BYTES = 4 << 20
+/** Ban of a peer whose bytes are worthless. */
+export const BAN_MS = 600_000
 /** Banned peers that are remembered. */
 const BANS_MAX = 4_096
 
@@ -102,7 +113,13 @@ export async function createHost(options: HostOptions): Promise<Host> {
     return { address: multiaddr(text), peer }
   })
   const bans = createBans()
-  const libp2p = await makeLibp2p(options, { limits, isBanned: bans.has })
+  const counts = { disconnects: 0, refusals: 0, bans: 0, bansBy: {} as Record<string, number> }
+  const libp2p = await makeLibp2p(options, {
+    limits,
+    isBanned: bans.has,
+    onRefusal: () => counts.refusals++,
+    ban: (peer, why) => ban(peer, BAN_MS, why),
+  })
   const peerId = libp2p.peerId.toString()
   let stopDialling: (() => void)[] = []
 
@@ -115,9 +132,18 @@ export async function createHost(options: HostOptions): Promise<Host> {
 
   function disconnect(peer: string, why: string): void {
     log.debug('peer disconnected', { peer, why })
+    counts.disconnects++
     for (const connection of libp2p.getConnections()) {
       if (connection.remotePeer.toString() === peer) connection.abort(new P2pError(why))
     }
+  }
+
+  function ban(peer: string, ms: number, why: string): void {
+    bans.add(peer, ms)
+    counts.bans++
+    counts.bansBy[why] = (counts.bansBy[why] ?? 0) + 1
+    log.info('peer banned', { peer, why })
+    disconnect(peer, why)
   }
 
   const addresses = () => libp2p.getMultiaddrs().map((address) => address.toString())
@@ -135,12 +161,14 @@ export async function createHost(options: HostOptions): Promise<Host> {
       log.info('p2p listens', { addresses: addresses().join(' ') })
     },
     peers: () => libp2p.getPeers().map((peer) => peer.toString()),
-    ban(peer, ms, why) {
-      bans.add(peer, ms)
-      log.info('peer banned', { peer, why })
-      disconnect(peer, why)
-    },
+    ban,
     disconnect,
+    counts: () => ({
+      peers: libp2p.getPeers().length,
+      connections: libp2p.getConnections().length,
+      ...counts,
+      bansBy: { ...counts.bansBy },
+    }),
     async close() {
       for (const stop of stopDialling) stop()
       await libp2p.stop()
@@ -148,13 +176,21 @@ export async function createHost(options: HostOptions): Promise<Host> {
   }
 }
 
-async function makeLibp2p(
-  { seed, genesisHash, listen }: HostOptions,
-  { limits, isBanned }: { readonly limits: HostLimits; isBanned(peer: string): boolean },
-): Promise<Network> {
+type GateParts = {
+  readonly limits: HostLimits
+  isBanned(peer: string): boolean
+  onRefusal(): void
+  ban(peer: string, why: string): void
+}
+
+async function makeLibp2p({ seed, genesisHash, listen }: HostOptions, { limits, isBanned, onRefusal, ban }: GateParts): Promise<Network> {
   const isFull = (address: Multiaddr) => {
     const same = libp2p.getConnections().filter(({ remoteAddr }) => ipOf(remoteAddr) === ipOf(address))
     return same.length >= limits.connectionsPerAddressMax
+  }
+  const refuseIf = (refused: boolean) => {
+    if (refused) onRefusal()
+    return refused
   }
   const libp2p: Network = await createLibp2p({
     start: false,
@@ -162,15 +198,16 @@ async function makeLibp2p(
     addresses: { listen: [`/${isIPv6(listen.host) ? 'ip6' : 'ip4'}/${listen.host}/tcp/${listen.port}`] },
     transports: [tcp()],
     connectionEncrypters: [noise()],
-    streamMuxers: [yamux()],
+    // A paused stream is reset when more waits on it than the library holds: 4 MiB.
+    streamMuxers: [yamux({ streamOptions: { maxStreamWindowSize: STREAM_WINDOW_BYTES } })],
     connectionMonitor: { enabled: false },
     connectionManager: { maxConnections: limits.connectionsMax, dialTimeout: DIAL_TIMEOUT_MS },
     connectionGater: {
       denyDialPeer: (peer) => isBanned(peer.toString()),
-      denyInboundConnection: ({ remoteAddr }) => isFull(remoteAddr),
-      denyInboundEncryptedConnection: (peer) => isBanned(peer.toString()),
+      denyInboundConnection: ({ remoteAddr }) => refuseIf(isFull(remoteAddr)),
+      denyInboundEncryptedConnection: (peer) => refuseIf(isBanned(peer.toString())),
     },
-    services: { identify: identify(), pubsub: createPubsub(Object.values(topicsOf(genesisHash))) },
+    services: { identify: identify(), pubsub: createPubsub(Object.values(topicsOf(genesisHash)), ban) },
   })
   return libp2p
 }

@@ -4,7 +4,8 @@
  * between.
  */
 import { concatBytes } from 'viem'
-import { type Network, P2pError, type P2pLog } from './host.ts'
+import type { Network, P2pLog } from './host.ts'
+import { P2pError } from './p2pError.ts'
 
 export type Stream = Awaited<ReturnType<Network['dialProtocol']>>
 

@@ -5,6 +5,9 @@
 import { hash } from 'node:crypto'
 import { type GossipSub, gossipsub, StrictNoSign } from '@libp2p/gossipsub'
 import { createTopicScoreParams } from '@libp2p/gossipsub/score'
+import { createBudgets } from './budget.ts'
+import { createTurns, paced, RPC_BYTES_MAX, waitOf } from './gossipStream.ts'
+import type { Stream } from './lane.ts'
 import { NEWS_BYTES_MAX } from './wire.ts'
 
 /** Below this a peer is told nothing that it did not ask for, is sent nothing of ours, and is not listened to. */
@@ -30,9 +33,27 @@ const TOPIC_SCORE = createTopicScoreParams({
   invalidMessageDeliveriesDecay: 0.994,
 })
 
-/** The service, for messages of these topics and no others. */
-export function createPubsub(topics: readonly string[]): ReturnType<typeof gossipsub> {
-  return gossipsub({
+/** What a peer may send: RPCs and their entries, and one more for every 4 KiB; and how long it may have to wait for that, in all and by the second. */
+const UNITS = { perSec: 2_000, burst: 20_000 }
+const WAITS_MS = { perSec: 250, burst: 10_000 }
+
+/** Entries of an RPC, by what they are. An honest one has a few; who asks for many messages gets them in one. */
+const RPC_LIMITS = {
+  maxSubscriptions: 16,
+  maxMessages: 512,
+  maxIhaveMessageIDs: 2_048,
+  maxIwantMessageIDs: 2_048,
+  maxIdontwantMessageIDs: 512,
+  maxControlMessages: 64,
+  maxPeerInfos: 16,
+}
+
+type Service = ReturnType<typeof gossipsub>
+type Components = Parameters<Service>[0]
+
+/** The service, for messages of these topics and no others. `ban` is told of peers whose streams are worthless. */
+export function createPubsub(topics: readonly string[], ban: (peer: string, why: string) => void): Service {
+  const create = gossipsub({
     globalSignaturePolicy: StrictNoSign,
     // No cheaper id before it: a message whose weak id was made to collide with another's would silence that one.
     msgIdFn: ({ topic, data }) => messageId(topic, data),
@@ -41,8 +62,10 @@ export function createPubsub(topics: readonly string[]): ReturnType<typeof gossi
     allowPublishToZeroTopicPeers: true, // whoever publishes looks at the peers itself
     ignoreDuplicatePublishError: true,
     maxOutboundBufferSize: OUTBOUND_BYTES_MAX,
+    maxInboundDataLength: RPC_BYTES_MAX,
     maxInboundStreams: 4,
     maxOutboundStreams: 4,
+    decodeRpcLimits: RPC_LIMITS,
     // A peer under load is late with what it promised: that is no misbehaviour yet.
     gossipsubIWantFollowupMs: 12_000,
     scoreThresholds: SCORE_THRESHOLDS,
@@ -55,6 +78,45 @@ export function createPubsub(topics: readonly string[]): ReturnType<typeof gossi
       retainScore: 600_000,
     },
   })
+  return (components) => create(withPacedStreams(components, ban))
+}
+
+/** The same components, but for the streams that gossipsub is given: it reads them through `paced`. */
+function withPacedStreams(components: Components, ban: (peer: string, why: string) => void): Components {
+  const { privateKey, peerId, peerStore, registrar, connectionManager, logger } = components
+  const turn = createTurns()
+  const units = createBudgets(UNITS)
+  const waits = createBudgets(WAITS_MS)
+  const pacedRegistrar: Components['registrar'] = Object.create(registrar, {
+    handle: {
+      value: (...[protocol, handler, options]: Parameters<typeof registrar.handle>) =>
+        registrar.handle(
+          protocol,
+          (stream, connection) => {
+            const peer = connection.remotePeer.toString()
+            const source = paced(stream, {
+              turn,
+              spend: (amount) => waitOf(units, peer, amount),
+              forgive: (waitMs) => waits.spend(peer, waitMs),
+              ban: (why) => ban(peer, why),
+            })
+            return handler(readingFrom(stream, source), connection)
+          },
+          options,
+        ),
+    },
+  })
+  return { privateKey, peerId, peerStore, registrar: pacedRegistrar, connectionManager, logger }
+}
+
+/** As much of a stream as gossipsub uses of one that comes in: it iterates over it, and ends it. */
+function readingFrom(stream: Stream, source: AsyncGenerator<Uint8Array>): Stream {
+  const reading: Pick<Stream, 'close' | 'abort'> & { [Symbol.asyncIterator](): AsyncGenerator<Uint8Array> } = {
+    [Symbol.asyncIterator]: () => source,
+    close: (options) => stream.close(options),
+    abort: (error) => stream.abort(error),
+  }
+  return reading as unknown as Stream
 }
 
 /** Id of a message. The topic is in it: the same bytes published on another topic must not pass for this message, which would then be dropped. */
@@ -70,4 +132,9 @@ export function messageId(topic: string, data: Uint8Array): Uint8Array {
 export function scoreOf(pubsub: GossipSub, peer: string): number {
   // The interface hides what the service can.
   return (pubsub as GossipSub & { getScore(peer: string): number }).getScore(peer)
+}
+
+/** Peers with whom messages of a topic are exchanged as they come. */
+export function meshOf(pubsub: GossipSub, topic: string): readonly string[] {
+  return (pubsub as GossipSub & { getMeshPeers(topic: string): string[] }).getMeshPeers(topic)
 }

@@ -7,7 +7,8 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { lpStream } from '@libp2p/utils'
 import type { Hex } from 'viem'
 import { createBudgets } from './budget.ts'
-import { type Host, type Network, P2pError, type P2pLog } from './host.ts'
+import { BAN_MS, type Host, type Network, type P2pLog } from './host.ts'
+import { P2pError } from './p2pError.ts'
 import {
   ANSWER_BYTES_MAX,
   type BlocksRequest,
@@ -24,7 +25,7 @@ import {
 
 export type SyncPorts = {
   /** The final block of a height, with its certificate. Undefined: it is not here. */
-  readBlock(number: bigint): CertifiedBlock | undefined
+  readBlock(number: bigint): CertifiedBlock | undefined | Promise<CertifiedBlock | undefined>
   /** A peer that serves blocks has come. */
   onPeer(): void
 }
@@ -53,20 +54,38 @@ export type Sync = {
   blame(peer: string, why: string): void
   /** Peers that serve blocks. */
   peers(): number
+  counts(): SyncCounts
   close(): Promise<void>
+}
+
+/** Numbers since the start. */
+export type SyncCounts = {
+  asked: number
+  blocksIn: number
+  bytesIn: number
+  /** Requests without an answer. */
+  strikes: number
+  served: number
+  bytesOut: number
+  /** Requests that were answered with nothing, because their peer or all peers asked too much. */
+  overdrawn: number
+  /** Requests that were none, or whose answer was not taken. */
+  unserved: number
 }
 
 const DEFAULT_LIMITS: SyncLimits = { frameMs: 10_000, answerMs: 60_000, bytesPerSec: 16 << 20, bytesBurst: 64 << 20 }
 
 /** Least that a request costs of what a peer is served. */
 const REQUEST_COST_BYTES = 65_536
+/** Requests that are broken off; some are forgiven. */
+const REFUSALS = { perSec: 0.1, burst: 16 }
+/** Requests beyond what a peer is served; who is told of no blocks asks again, but not at once. */
+const OVERDRAFTS = { perSec: 10, burst: 500 }
 /** Streams of one connection, each way, and streams served at a time. */
 const STREAMS_PER_PEER_MAX = 2
 const SERVED_MAX = 64
 /** Silences in a row after which a peer is disconnected. */
 const STRIKES_MAX = 3
-/** Ban of a peer that lied. */
-const BAN_MS = 600_000
 /** What may lie read and unused: one frame, and what yamux lets the other side send ahead. */
 const BUFFER_BYTES_MAX = FRAME_BYTES_MAX + (16 << 20)
 
@@ -85,7 +104,14 @@ export async function createSync(ports: SyncPorts, { host, genesisHash, log, lim
   const { libp2p } = host
   const servers = new Map<string, Server>()
   const ended = new AbortController()
-  const serve = createServing(ports, limits, ended.signal)
+  const counts: SyncCounts = { asked: 0, blocksIn: 0, bytesIn: 0, strikes: 0, served: 0, bytesOut: 0, overdrawn: 0, unserved: 0 }
+  const refusals = createBudgets(REFUSALS)
+  const overdrafts = createBudgets(OVERDRAFTS)
+  const onOverdraft = (peer: string) => {
+    counts.overdrawn++
+    if (!overdrafts.spend(peer, 1)) blame(peer, 'it asks without end')
+  }
+  const serve = createServing(ports, limits, { ended: ended.signal, counts, onOverdraft })
   let asked = 0
   let isAsking = false
 
@@ -96,8 +122,12 @@ export async function createSync(ports: SyncPorts, { host, genesisHash, log, lim
         await serve(stream, remotePeer.toString())
         await stream.close({ signal: AbortSignal.timeout(limits.frameMs) })
       } catch (error) {
-        log.debug('blocks not served', { peer: remotePeer.toString(), error: String(error) })
+        const peer = remotePeer.toString()
+        counts.unserved++
+        log.debug('blocks not served', { peer, error: String(error) })
         stream.abort(new P2pError('blocks not served', { cause: error }))
+        if (isMalformed(error)) blame(peer, 'its request is no request')
+        else if (!refusals.spend(peer, 1)) blame(peer, 'it asks and does not take the answer')
       }
     },
     { maxInboundStreams: STREAMS_PER_PEER_MAX, maxOutboundStreams: STREAMS_PER_PEER_MAX },
@@ -154,10 +184,13 @@ export async function createSync(ports: SyncPorts, { host, genesisHash, log, lim
       if (!server || isAsking || ended.signal.aborted) return { ok: false, code: 'noPeer' }
       const peer = server.id.toString()
       server.askedAt = ++asked
+      counts.asked++
       isAsking = true
       try {
         const blocks = await ask(server, request)
         server.strikes = 0
+        counts.blocksIn += blocks.length
+        counts.bytesIn += blocks.reduce((sum, block) => sum + certifiedBlockBytes(block), 0)
         return { ok: true, peer, blocks }
       } catch (error) {
         // Whatever else went wrong between us and a peer (it is gone, slow, busy, or resets the stream), there is no answer.
@@ -166,6 +199,7 @@ export async function createSync(ports: SyncPorts, { host, genesisHash, log, lim
           return { ok: false, code: 'malformed' }
         }
         log.debug('no answer to a request for blocks', { peer, error: String(error) })
+        counts.strikes++
         if (++server.strikes >= STRIKES_MAX) {
           servers.delete(peer)
           host.disconnect(peer, 'it does not answer')
@@ -177,6 +211,7 @@ export async function createSync(ports: SyncPorts, { host, genesisHash, log, lim
     },
     blame,
     peers: () => servers.size,
+    counts: () => ({ ...counts }),
     async close() {
       ended.abort(new P2pError('sync is closed'))
       libp2p.unregister(topology)
@@ -188,7 +223,11 @@ export async function createSync(ports: SyncPorts, { host, genesisHash, log, lim
 type Stream = Parameters<typeof lpStream>[0]
 
 /** Serves one request on a stream, within what its peer may have. Throws where the peer is slow, gone, or asks nonsense. */
-function createServing(ports: SyncPorts, limits: SyncLimits, ended: AbortSignal): (stream: Stream, peer: string) => Promise<void> {
+function createServing(
+  ports: SyncPorts,
+  limits: SyncLimits,
+  { ended, counts, onOverdraft }: { readonly ended: AbortSignal; readonly counts: SyncCounts; onOverdraft(peer: string): void },
+): (stream: Stream, peer: string) => Promise<void> {
   const budgets = createBudgets({ perSec: limits.bytesPerSec, burst: limits.bytesBurst })
   let serving = 0
 
@@ -201,14 +240,18 @@ function createServing(ports: SyncPorts, limits: SyncLimits, ended: AbortSignal)
     const { from, count } = request.value
     let bytes = 0
     // A peer that asked too much, or a node that serves too many, has nothing to say for now.
-    if (budgets.spend(peer, REQUEST_COST_BYTES) && serving <= SERVED_MAX) {
+    const isServed = budgets.spend(peer, REQUEST_COST_BYTES) && serving <= SERVED_MAX
+    if (!isServed) onOverdraft(peer)
+    if (isServed) {
+      counts.served++
       for (let number = from; number < from + BigInt(count); number++) {
-        const certified = ports.readBlock(number)
+        const certified = await ports.readBlock(number)
         if (!certified) break
         bytes += certifiedBlockBytes(certified)
         if (number > from && bytes > ANSWER_BYTES_MAX) break
         await framed.write(encodeFrame(certified), inTime())
         budgets.charge(peer, certifiedBlockBytes(certified))
+        counts.bytesOut += certifiedBlockBytes(certified)
         await nextTurn() // reading blocks takes the time of whoever runs this node
       }
     }

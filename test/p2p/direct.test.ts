@@ -155,7 +155,7 @@ test('whoever leaves the set is not listened to from then on', async () => {
   await greeted(one, two)
   one.heard.known.delete(2)
   one.direct.recheck()
-  expect(one.direct.validators()).toEqual([])
+  await eventually(() => expect(one.direct.validators()).toEqual([]))
   two.direct.broadcast(bytesOf('late'))
   await eventually(() => expect(one.direct.counts().helloRefusals).toBeGreaterThan(1))
   expect(one.heard.messages).toEqual([])

@@ -80,7 +80,7 @@ test('what is ignored does not go on, and its sender is not blamed', async () =>
   await eventually(() => expect(atMiddle.txs).toEqual([2]))
   first.gossip.sendTransaction(tx(1))
   await eventually(() => expect(atLast.txs).toEqual([1])) // the later one is there, so the earlier is not on its way
-  expect(middle.gossip.counts()).toEqual({ accept: 1, ignore: 1, reject: 0 })
+  expect(middle.gossip.counts()).toEqual({ accept: 1, ignore: 1, stale: 0, reject: 0 })
   expect(middle.host.peers()).toContain(first.host.peerId)
 })
 
@@ -91,7 +91,7 @@ test('a batch ends before 64 KiB, and a transaction larger than that travels alo
   first.gossip.sendTransaction(tx(6, 100_000))
   await eventually(() => expect(atLast.txs).toHaveLength(many + 1))
   expect(atLast.txs.filter((name) => name === 6)).toHaveLength(1)
-  expect(middle.gossip.counts()).toEqual({ accept: 4, ignore: 0, reject: 0 })
+  expect(middle.gossip.counts()).toEqual({ accept: 4, ignore: 0, stale: 0, reject: 0 })
 })
 
 test('transactions wait for somebody who listens, up to a bound', async () => {
