@@ -10,10 +10,11 @@
 import type { Hex } from 'viem'
 import { concatBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { type BlsPublicKey, verifyAggregate, verifyAggregates } from './bls.ts'
 import { NIL, type Statement, statementDigest, TAG } from './digest.ts'
 import type { Vote } from './message.ts'
-import { isQuorum, isThird, VALIDATORS_MAX, type ValidatorSet, weightAt } from './validatorSet.ts'
+import { isQuorum, isThird, type ValidatorSet, weightAt } from './validatorSet.ts'
 import {
   fixedBytes,
   type Reader,

@@ -11,11 +11,12 @@
  */
 import { concatBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { verifySignature } from './bls.ts'
 import { readBlockHash, readVoted } from './certificate.ts'
 import { NIL, type Statement, statementDigest, TAG } from './digest.ts'
 import type { Proposal, Vote } from './message.ts'
-import { VALIDATORS_MAX, type ValidatorSet } from './validatorSet.ts'
+import type { ValidatorSet } from './validatorSet.ts'
 import {
   type Decoded,
   decodeExactly,

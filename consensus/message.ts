@@ -12,6 +12,7 @@
  */
 import { concatBytes, type Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { VALIDATORS_MAX } from '../genesis/params.ts'
 import {
   type Commit,
   encodeCommit,
@@ -28,7 +29,6 @@ import {
   readVoted,
 } from './certificate.ts'
 import { NIL, TAG } from './digest.ts'
-import { VALIDATORS_MAX } from './validatorSet.ts'
 import {
   type Decoded,
   decodeExactly,

@@ -8,11 +8,9 @@
 import { bytesToHex, concatBytes, type Hex, numberToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { keccak256 } from '../execution/keccak.ts'
+import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { type BlsPublicKey, parsePublicKey, uncompressedKey } from './bls.ts'
 import { fixedBytes, uintBytes } from './wire.ts'
-
-/** Most validators in a set: a bitmap is at most 16 bytes. */
-export const VALIDATORS_MAX = 128
 
 /** Highest weight of one validator: a stake in wei fits (genesis/params.ts, AMOUNT_MAX_WEI). */
 export const WEIGHT_MAX = 2n ** 96n - 1n

@@ -24,6 +24,7 @@ import { type DataPrice, dataPriceIn } from './fee.ts'
 import { toHex } from './hex.ts'
 import { paramsAt } from './ledger/governed.ts'
 import { getL1Info, type L1Info } from './ledger/tables.ts'
+import { isLastOfEpoch, nextSetRequestsHash } from './ledger/validators.ts'
 import { orderedRoot } from './mpt.ts'
 import { nativeRowBytes, operationRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
@@ -152,8 +153,9 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
       return outcome
     },
     finish(parent, given) {
+      const requestsHash = nextSetRequestsHash(state.ledger, env.number, params)
       const { roots, writes } = state.seal()
-      const header = fillHeader(parent, given, { evmRoot: roots.evmRoot, gasUsed, transactions, receipts, params })
+      const header = fillHeader(parent, given, { evmRoot: roots.evmRoot, requestsHash, gasUsed, transactions, receipts, params })
       const block = { header, transactions: transactions.map((tx) => tx.raw) }
       return { block, hash: hashHeader(header), transactions, receipts, roots, writes, operations }
     },
@@ -184,7 +186,8 @@ function checkHeader(parent: Header, header: Header, params: ChainParams): Rejec
     withdrawalsRoot: EMPTY_TRIE_ROOT,
     blobGasUsed: 0n,
     excessBlobGas: 0n,
-    requestsHash: EMPTY_REQUESTS_HASH,
+    // At the end of an epoch it names the next set, which the block may still change.
+    ...(!isLastOfEpoch(header.number, params) && { requestsHash: EMPTY_REQUESTS_HASH }),
   }
   for (const [field, want] of Object.entries(fixed)) {
     const got = header[field as keyof Header]
@@ -251,6 +254,7 @@ function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint): Receipt
 
 type Executed = {
   readonly evmRoot: Hex
+  readonly requestsHash: Hex
   readonly gasUsed: bigint
   readonly transactions: readonly Tx[]
   readonly receipts: readonly Receipt[]
@@ -260,7 +264,7 @@ type Executed = {
 function fillHeader(
   parent: Header,
   given: BlockEnv & Pick<Header, 'extraData'>,
-  { evmRoot, gasUsed, transactions, receipts, params }: Executed,
+  { evmRoot, requestsHash, gasUsed, transactions, receipts, params }: Executed,
 ): Header {
   return {
     parentHash: hashHeader(parent),
@@ -283,6 +287,6 @@ function fillHeader(
     blobGasUsed: 0n,
     excessBlobGas: 0n,
     parentBeaconBlockRoot: given.parentBeaconBlockRoot,
-    requestsHash: EMPTY_REQUESTS_HASH,
+    requestsHash,
   }
 }

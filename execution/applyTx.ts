@@ -100,8 +100,8 @@ function isEmptyCode(codeHash: Uint8Array): boolean {
 }
 
 /** Deposits never fail to be included: what L1 took, L2 gives. */
-async function applyDeposit({ state, vm, env }: TxContext, { deposit }: DepositTx): Promise<EvmOutcome> {
-  const onLedger = applyDepositToLedger(state.ledger, deposit)
+async function applyDeposit({ state, vm, params, env }: TxContext, { deposit }: DepositTx): Promise<EvmOutcome> {
+  const onLedger = applyDepositToLedger({ ledger: state.ledger, params, env }, deposit)
   if (onLedger.kind !== 'evm') return { succeeded: true, gasUsed: 0n, logs: onLedger.logs, contractAddress: undefined }
   mintEvm(state, deposit.from, deposit.mintWei)
   return vm.executeDeposit(deposit, env)

@@ -32,11 +32,13 @@ export type Deposit = {
 }
 
 export const depositedEvent = parseAbiItem('event Deposited(address indexed to, uint96 amount)')
+export const validatorChangedEvent = parseAbiItem('event ValidatorChanged(address indexed validator, uint96 weight, uint32 fromEpoch)')
 export const l1InfoEvent = parseAbiItem('event L1Info(uint64 indexed number, bytes32 hash)')
 
 const l1InfoAbi = parseAbi([
   'function setL1Info(uint64 number, bytes32 hash, uint64 timestampSec, uint128 baseFee, uint128 blobBaseFee, bytes32 prevRandao, uint64 depositCursor)',
 ])
+const validatorsAbi = parseAbi(['function setValidator(address validator, address feeRecipient, uint96 weight, bytes32[3] key)'])
 const ledgerDepositAbi = parseAbi(['function transfer(uint8 kind, address to, uint96 amount)'])
 
 /** A deposit's bytes. */
@@ -103,6 +105,23 @@ export function parseL1Info(deposit: Deposit): L1Info | undefined {
   return { number, hash, timestampSec, baseFee, blobBaseFee, prevRandao, depositCursor }
 }
 
+/** What the registry says of a validator: what it is to be from the next epoch on. Weight 0: none. */
+export type ValidatorChange = {
+  readonly validator: Hex
+  readonly feeRecipient: Hex
+  readonly weight: bigint
+  /** x ‖ y of the public key, in three words. L1 checked that the validator holds it. */
+  readonly key: readonly [Hex, Hex, Hex]
+}
+
+/** What a deposit to VALIDATORS says, which only the registry sends; undefined if it says nothing that is known here. */
+export function parseValidatorChange(deposit: Deposit): ValidatorChange | undefined {
+  const call = decodeCall(validatorsAbi, deposit.data)
+  if (!call) return undefined
+  const [validator, feeRecipient, weight, key] = call.args
+  return { validator: validator.toLowerCase() as Hex, feeRecipient: feeRecipient.toLowerCase() as Hex, weight, key }
+}
+
 /** Where a deposit to the LEDGER door goes: who gets it, and whether into the prepaid balance. Data that says nothing else: the depositor's balance. */
 export function ledgerDepositTarget(deposit: Deposit): { readonly to: Hex; readonly prepaid: boolean } {
   const call = decodeCall(ledgerDepositAbi, deposit.data)
@@ -113,7 +132,7 @@ export function ledgerDepositTarget(deposit: Deposit): { readonly to: Hex; reado
   return { to: deposit.from, prepaid: false }
 }
 
-function decodeCall<const A extends typeof l1InfoAbi | typeof ledgerDepositAbi>(abi: A, data: Hex) {
+function decodeCall<const A extends typeof l1InfoAbi | typeof ledgerDepositAbi | typeof validatorsAbi>(abi: A, data: Hex) {
   try {
     return decodeFunctionData({ abi, data })
   } catch {

@@ -3,8 +3,9 @@
  * Spec: docs/spec/block.md#genesis
  */
 import { Account } from '@ethereumjs/util'
+import { bls12_381 } from '@noble/curves/bls12-381.js'
 import { bytesToHex, type Hex, hexToBytes, numberToHex, stringToBytes } from 'viem'
-import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import { encodeGenesis, type Genesis, GenesisError, type GenesisValidator } from '../genesis/genesis.ts'
 import { RESERVED_FIRST, RESERVED_LAST } from '../genesis/params.ts'
 import { PREDEPLOYS } from '../genesis/predeploys.ts'
 import { type Block, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_TRIE_ROOT, encodeTimestamp, type Header, hashHeader } from './block.ts'
@@ -12,6 +13,7 @@ import { keccak256 } from './keccak.ts'
 import { putGenesisParams } from './ledger/governed.ts'
 import { addBalance, putCounters, putL1Info, putSupply } from './ledger/tables.ts'
 import { EMPTY } from './ledger/tree.ts'
+import { keyWords, putGenesisValidators, type Validator } from './ledger/validators.ts'
 import { createState, type StateReader, type StateRoots, type StateWrites } from './state.ts'
 
 export type GenesisBlock = { readonly block: Block; readonly hash: Hex; readonly roots: StateRoots; readonly writes: StateWrites }
@@ -53,9 +55,25 @@ export function createGenesisBlock(genesis: Genesis): GenesisBlock {
     deposited += evmWei + ledgerWei
   }
   putSupply(ledger, { deposited, withdrawn: 0n, evmSupply })
+  if (genesis.params.epochBlocks > 0) putGenesisValidators(ledger, genesis.validators.map(toMember))
   const { roots, writes } = state.seal()
   const header = genesisHeader(genesis, roots.evmRoot)
   return { block: { header, transactions: [] }, hash: hashHeader(header), roots, writes }
+}
+
+/** The validator as the ledger has it, with its whole key. Throws GenesisError if the key is none. */
+function toMember({ address, feeRecipient, weight, blsPublicKey }: GenesisValidator): Validator {
+  return { validator: address, feeRecipient, weight: BigInt(weight), ...keyWords(decompress(blsPublicKey)) }
+}
+
+function decompress(key: Hex): Uint8Array {
+  try {
+    const point = bls12_381.G1.Point.fromBytes(hexToBytes(key))
+    point.assertValidity()
+    return point.toBytes(false)
+  } catch {
+    throw new GenesisError(`genesis file: ${key} is no public key`) // noble throws for bytes that are no point of the group, and for nothing else
+  }
 }
 
 /** Its parent hash is the hash of the file, so that the chain's hashes commit to validators and contracts too. */

@@ -5,11 +5,20 @@
  */
 import type { Hex } from 'viem'
 import { activeFork } from '../genesis/forks.ts'
-import { type ChainParams, DOOR, TREASURY } from '../genesis/params.ts'
-import { type Deposit, depositedEvent, l1InfoEvent, ledgerDepositTarget, parseL1Info } from './deposit.ts'
+import { type ChainParams, DOOR, TREASURY, VALIDATORS } from '../genesis/params.ts'
+import {
+  type Deposit,
+  depositedEvent,
+  l1InfoEvent,
+  ledgerDepositTarget,
+  parseL1Info,
+  parseValidatorChange,
+  validatorChangedEvent,
+} from './deposit.ts'
 import { type BlockFees, type DataFee, type DataPrice, dataFeeWei } from './fee.ts'
 import type { JournaledLedger, Ledger } from './ledger/ledger.ts'
 import { addBalance, getAccount, getSupply, putAccount, putL1Info, putSupply } from './ledger/tables.ts'
+import { changeValidator, epochOf } from './ledger/validators.ts'
 import { nativeRowBytes, type SignedNative } from './native/native.ts'
 import {
   type Applied,
@@ -108,15 +117,19 @@ export function isActive({ byte }: Pick<NativeType, 'byte'>, { forks }: Pick<Cha
 }
 
 /** What a deposit is to the ledger: `evm` has raised deposited and evmSupply, and its call is the EVM's to run. */
-export type DepositOutcome = { readonly kind: 'l1Info' | 'ledger'; readonly logs: readonly Log[] } | { readonly kind: 'evm' }
+export type DepositOutcome = { readonly kind: 'l1Info' | 'ledger' | 'validators'; readonly logs: readonly Log[] } | { readonly kind: 'evm' }
 
-/** A deposit on the ledger. It cannot fail: what L1 took, L2 gives. */
-export function applyDepositToLedger(ledger: Ledger, deposit: Deposit): DepositOutcome {
+/** A deposit on the ledger, in a block of this number. It cannot fail: what L1 took, L2 gives. */
+export function applyDepositToLedger(
+  { ledger, params, env }: { readonly ledger: Ledger; readonly params: ChainParams; readonly env: Pick<BlockEnv, 'number'> },
+  deposit: Deposit,
+): DepositOutcome {
   const l1Info = parseL1Info(deposit)
   if (l1Info) {
     putL1Info(ledger, l1Info)
     return { kind: 'l1Info', logs: [doorLog(DOOR.ledger, l1InfoEvent, { number: l1Info.number, hash: l1Info.hash })] }
   }
+  if (deposit.to === VALIDATORS) return { kind: 'validators', logs: changeValidators(ledger, epochOf(env.number, params), deposit) }
   const supply = getSupply(ledger)
   const deposited = supply.deposited + deposit.mintWei
   if (deposit.to === DOOR.ledger) {
@@ -151,6 +164,14 @@ function payNativeFee(ledger: Ledger, { sender, fee, miner }: { sender: Hex; fee
   putAccount(ledger, sender, { ...account, nonce: account.nonce + 1n, balance: account.balance - totalWei(fee) })
   addBalance(ledger, TREASURY, gasWei / 2n + (data?.feeWei ?? 0n))
   addBalance(ledger, miner, gasWei - gasWei / 2n)
+}
+
+/** The registry's word counts from the next epoch on. */
+function changeValidators(ledger: Ledger, epoch: number, deposit: Deposit): Log[] {
+  const change = parseValidatorChange(deposit)
+  if (!change || !changeValidator(ledger, epoch, change)) return []
+  const { validator, weight } = change
+  return [doorLog(VALIDATORS, validatorChangedEvent, { validator, weight, fromEpoch: epoch + 1 })]
 }
 
 function creditLedger(ledger: Ledger, deposit: Deposit): Log {

@@ -30,6 +30,7 @@ export const DEVNET_PARAMS: ChainParams = {
   slashAttributionBps: 500,
   challengerBps: 5_000,
   originLagBlocks: 1,
+  epochBlocks: 0,
   forks: FIRST_FORK,
 }
 

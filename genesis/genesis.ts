@@ -6,7 +6,7 @@
 import type { Hex } from 'viem'
 import { forksToJson, readForks } from './forks.ts'
 import { checkGoverned } from './governed.ts'
-import { AMOUNT_MAX_WEI, type ChainParams } from './params.ts'
+import { AMOUNT_MAX_WEI, type ChainParams, VALIDATORS_MAX } from './params.ts'
 
 /** A validator as the network starts. L1's registry says who they are later. */
 export type GenesisValidator = {
@@ -27,6 +27,7 @@ export type GenesisL1 = {
   readonly portal: Hex
   readonly inbox: Hex
   readonly checkpointManager: Hex
+  readonly validatorRegistry: Hex
   readonly origin: {
     readonly number: bigint
     readonly hash: Hex
@@ -61,9 +62,9 @@ export function encodeGenesis({ params, timestampMs, l1, validators, accounts }:
 export function decodeGenesis(text: string): Genesis {
   const file = object(parseJson(text), 'file', ['params', 'forks', 'timestampMs', 'l1', 'validators', 'accounts'])
   const params = readParams(file.params, readSchedule(file.forks))
-  const l1 = object(file.l1, 'l1', ['chainId', 'openToken', 'portal', 'inbox', 'checkpointManager', 'origin'])
+  const l1 = object(file.l1, 'l1', ['chainId', 'openToken', 'portal', 'inbox', 'checkpointManager', 'validatorRegistry', 'origin'])
   const origin = object(l1.origin, 'l1.origin', ['number', 'hash', 'timestampSec', 'baseFeeWei', 'blobBaseFeeWei', 'prevRandao'])
-  const validators = list(file.validators, 'validators', 1, 191).map((item, i) => readValidator(item, `validators[${i}]`))
+  const validators = list(file.validators, 'validators', 1, VALIDATORS_MAX).map((item, i) => readValidator(item, `validators[${i}]`))
   const accounts = list(file.accounts, 'accounts', 0, 100_000).map((item, i) => readAccount(item, `accounts[${i}]`))
   const seen = new Set(accounts.map(({ address }) => address))
   if (seen.size !== accounts.length) fail('accounts', 'each address once')
@@ -76,6 +77,7 @@ export function decodeGenesis(text: string): Genesis {
       portal: hex(l1.portal, 'l1.portal', 20),
       inbox: hex(l1.inbox, 'l1.inbox', 20),
       checkpointManager: hex(l1.checkpointManager, 'l1.checkpointManager', 20),
+      validatorRegistry: hex(l1.validatorRegistry, 'l1.validatorRegistry', 20),
       origin: {
         number: big(origin.number, 'l1.origin.number'),
         hash: hex(origin.hash, 'l1.origin.hash', 32),
@@ -115,6 +117,7 @@ const PARAM_KINDS = {
   slashAttributionBps: 'integer',
   challengerBps: 'integer',
   originLagBlocks: 'integer',
+  epochBlocks: 'integer',
 } as const satisfies Record<Exclude<keyof ChainParams, 'forks'>, 'integer' | 'big'>
 
 function readParams(value: unknown, forks: ChainParams['forks']): ChainParams {

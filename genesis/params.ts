@@ -59,6 +59,9 @@ export const RESERVED_LAST = 0x0a1f
 /** Where the base fee of EVM transactions goes, on the EVM side. */
 export const FEE_VAULT: Hex = '0x0000000000000000000000000000000000000a1f'
 
+/** To whom a deposit is addressed by which the registry on L1 says who the validators are to be. */
+export const VALIDATORS: Hex = '0x0000000000000000000000000000000000000a1c'
+
 /** The account that may change governable parameters, by a call of the PARAMS door. Governance's contract will stand there; nobody has its key. */
 export const GOVERNOR: Hex = '0x0000000000000000000000000000000000000a1d'
 
@@ -118,6 +121,8 @@ export type ChainParams = {
   readonly challengerBps: number
   /** L1 blocks that an L2 block's origin stays behind the L1 head, so that a shallow reorg does not reach us. */
   readonly originLagBlocks: number
+  /** Blocks of an epoch of validators: block n belongs to epoch ⌊(n − 1) / epochBlocks⌋. 0: the genesis file's validators stay. */
+  readonly epochBlocks: number
   /** When which rules are in force. A member of its own in the genesis file. */
   readonly forks: readonly Fork[]
 }
@@ -162,6 +167,9 @@ export const LIMIT = {
   /** Bytes of one serialized transaction of any kind. Source: the usual mempool bound (geth txMaxSize). */
   txBytes: 131_072,
 } as const
+
+/** Most validators of a set: a bitmap of signers is at most 16 bytes. */
+export const VALIDATORS_MAX = 128
 
 /** Highest tier of a receipt that exists. docs/spec/receipts.md#verifiers */
 export const RECEIPT_TIER_MAX = 3

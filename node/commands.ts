@@ -200,8 +200,8 @@ function devnetText(devnet: Devnet): string {
 }
 
 function contractsOf({ genesis }: Devnet) {
-  const { openToken, portal, inbox, checkpointManager } = genesis.l1
-  return { openToken, portal, inbox, checkpointManager }
+  const { openToken, portal, inbox, checkpointManager, validatorRegistry } = genesis.l1
+  return { openToken, portal, inbox, checkpointManager, validatorRegistry }
 }
 
 function runGenesis([file]: readonly string[], { json }: ConfigOf<'genesis'>): number {

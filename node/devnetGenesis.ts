@@ -51,7 +51,7 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, log }: De
     challengeWindowSec: CHALLENGE_WINDOW_SEC,
     registry: {
       chainId: DEVNET_PARAMS.chainId,
-      epochBlocks: 0,
+      epochBlocks: DEVNET_PARAMS.epochBlocks,
       firstSet: bytesToHex(encodeSet(validatorSetOf({ validators }))),
       stakeMinWei: OPEN_WEI,
       evidenceAgeSec: EVIDENCE_AGE_SEC,
@@ -91,7 +91,7 @@ type GenesisParts = {
 
 async function makeGenesis({ client, chainId, deployment, validators, accounts }: GenesisParts): Promise<Genesis> {
   const origin = await client.getBlock()
-  const { openToken, portal, inbox, checkpointManager } = deployment
+  const { openToken, portal, inbox, checkpointManager, validatorRegistry } = deployment
   return {
     params: DEVNET_PARAMS,
     timestampMs: Math.max(Date.now(), Number(origin.timestamp) * 1000),
@@ -101,6 +101,7 @@ async function makeGenesis({ client, chainId, deployment, validators, accounts }
       portal,
       inbox,
       checkpointManager,
+      validatorRegistry,
       origin: {
         number: origin.number,
         hash: origin.hash,

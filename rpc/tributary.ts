@@ -33,10 +33,14 @@ type AnyTable = Pick<tables.Table<never, object>, 'number' | 'name' | 'id' | 're
 
 /** Everything that can be asked for by name: the tables, and the system's single records under their own names. */
 const TABLES: ReadonlyMap<string, AnyTable> = new Map(
-  [...Object.values(tables.TABLES), tables.supplyTable, tables.countersTable, tables.l1Table, tables.paramsTable].map((table) => [
-    table.name,
-    table as unknown as AnyTable,
-  ]),
+  [
+    ...Object.values(tables.TABLES),
+    tables.supplyTable,
+    tables.countersTable,
+    tables.l1Table,
+    tables.paramsTable,
+    tables.validatorsTable,
+  ].map((table) => [table.name, table as unknown as AnyTable]),
 )
 
 /** Ids of the system's single records in their table. */

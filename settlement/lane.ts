@@ -146,14 +146,14 @@ export function createLaneRun({ root, source, params, lookups, ruling }: LaneSta
     const context = { ledger, params: rulingParams, env, dataPrice: dataPriceIn(ledger, rulingParams) }
     if (row.kind === 'native') return applyNative(context, row.native, checked)
     if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
-    if (row.kind === 'deposit') return applyDeposit(lookups.deposit(row.index), 'unknownDeposit')
+    if (row.kind === 'deposit') return applyDeposit(context, lookups.deposit(row.index), 'unknownDeposit')
     const info = row.kind === 'l1Info' ? lookups.l1Info(row.number) : undefined
-    return row.kind === 'l1Info' ? applyDeposit(info && l1InfoDeposit(info), 'unknownOrigin') : undefined
+    return row.kind === 'l1Info' ? applyDeposit(context, info && l1InfoDeposit(info), 'unknownOrigin') : undefined
   }
 
-  function applyDeposit(deposit: Deposit | undefined, codeIfUnknown: string): Rejection | undefined {
+  function applyDeposit(context: LaneContext, deposit: Deposit | undefined, codeIfUnknown: string): Rejection | undefined {
     if (!deposit) return invalid(codeIfUnknown)
-    applyDepositToLedger(ledger, deposit)
+    applyDepositToLedger(context, deposit)
     return undefined
   }
 

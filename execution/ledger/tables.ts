@@ -180,6 +180,17 @@ export const paramsTable = table(0x0c, 'params', system, parseAbiParameters('uin
 export const retires = table(0x0d, 'retires', parseAbiParameters('uint32 datanetId, uint32 n'), parseAbiParameters('uint32 uploadIndex'))
 export const maturities = table(0x0e, 'maturities', parseAbiParameters('uint32 epoch'), parseAbiParameters('uint64 atSec'))
 
+const MEMBERS = '(address validator, address feeRecipient, uint96 weight, bytes32 key0, bytes32 key1, bytes32 key2)[] members'
+
+/** What the registry on L1 said last: rules read and write it through execution/ledger/validators.ts. */
+export const validatorsTable = table(0x0f, 'validators', system, parseAbiParameters(`uint32 newestEpoch, ${MEMBERS}`), {
+  members: 'Validator',
+})
+/** The validators of an epoch and of those after it, up to the next record. */
+export const epochs = table(0x10, 'epochs', parseAbiParameters('uint32 epoch'), parseAbiParameters(`uint32 before, ${MEMBERS}`), {
+  members: 'Validator',
+})
+
 /** Tables that hold many records, by name: what a reader may ask for. */
 export const TABLES = {
   accounts,
@@ -195,6 +206,7 @@ export const TABLES = {
   withdrawals,
   retires,
   maturities,
+  epochs,
 } as const
 
 const SUPPLY = { item: 1 }

@@ -1,15 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import {
-  createValidatorSet,
-  indexOfKey,
-  isQuorum,
-  isThird,
-  proposerIndex,
-  TURNS_MAX,
-  VALIDATORS_MAX,
-  WEIGHT_MAX,
-} from '../../consensus/validatorSet.ts'
+import { createValidatorSet, indexOfKey, isQuorum, isThird, proposerIndex, TURNS_MAX, WEIGHT_MAX } from '../../consensus/validatorSet.ts'
+import { VALIDATORS_MAX } from '../../genesis/params.ts'
 import { blockHash, setOf, validator } from './fixtures.ts'
 
 const REFUSED = [

@@ -270,7 +270,7 @@ export function createAuditor(genesis: Genesis, rightEntries: RightEntries = new
     check(tx.kind !== 'native' || receipt.succeeded === (receipt.failureCode === undefined), 'a status that is not its code', { receipt })
     checkVote(tx, receipt.succeeded, rules.env)
     if (tx.kind === 'native') applyNative(tx, receipt.failureCode, rules)
-    if (tx.kind === 'deposit') applyDepositToLedger(ledger, tx.deposit)
+    if (tx.kind === 'deposit') applyDepositToLedger({ ledger, ...rules }, tx.deposit)
     for (const operation of operations) {
       const { type, fields, caller } = operation
       const fees = { challenger: 0n, treasury: 0n, bond: 0n } // the EVM's side brought the bond

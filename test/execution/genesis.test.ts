@@ -70,7 +70,7 @@ test.each([
   ['an unknown member', edit('more', () => 1), 'file.more must be none of this name'],
   ['a number for an amount', edit('accounts.0.evmWei', () => 5), 'accounts[0].evmWei must be a decimal string'],
   ['a checksummed address', edit('l1.portal', (before) => String(before).toUpperCase()), 'l1.portal must be 20 bytes as lowercase hex'],
-  ['no validators', edit('validators', () => []), 'validators must be a list of 1 to 191'],
+  ['no validators', edit('validators', () => []), 'validators must be a list of 1 to 128'],
   ['an amount beyond 96 bits', edit('accounts.0.ledgerWei', () => String(2n ** 96n)), 'accounts[0] must be amounts below 2^96 wei'],
   [
     'an account twice',

@@ -21,7 +21,12 @@ import { type Content, contentOf, MISQUOTES } from './quotes.ts'
 const ACCOUNTS = testAccounts.map(addressOf)
 const GWEI = 10n ** 9n
 /** The network that is walked: the test chain's, on an L1 that wants something for bytes, where an uploader waits for a review no longer than a few blocks. */
-export const WALK_PARAMS: Partial<ChainParams> = { reviewDelaySec: 8, l1BaseFeeScalar: 10n ** 12n, l1BlobBaseFeeScalar: 10n ** 9n }
+export const WALK_PARAMS: Partial<ChainParams> = {
+  epochBlocks: 3,
+  reviewDelaySec: 8,
+  l1BaseFeeScalar: 10n ** 12n,
+  l1BlobBaseFeeScalar: 10n ** 9n,
+}
 
 const something = keccak256(toHex('something'))
 

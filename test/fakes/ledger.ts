@@ -48,6 +48,7 @@ export const TEST_PARAMS: ChainParams = {
   slashAttributionBps: 500,
   challengerBps: 5_000,
   originLagBlocks: 0,
+  epochBlocks: 0,
   forks: FIRST_FORK,
 }
 

@@ -23,6 +23,9 @@ export const addressOf = (account: PrivateKeyAccount): Hex => account.address.to
 /** Bytes cost nothing, so that a fee is gas times its price: what they cost has tests of its own. */
 const FREE_BYTES = { l1BaseFeeScalar: 0n, l1BlobBaseFeeScalar: 0n } as const satisfies Partial<ChainParams>
 
+/** A public key of which nobody asks for a signature: the group's generator. */
+const TEST_KEY: Hex = '0x97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb'
+
 export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
   const filler = (byte: string, bytes: number): Hex => `0x${byte.repeat(bytes)}`
   return {
@@ -34,6 +37,7 @@ export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
       portal: filler('a2', 20),
       inbox: filler('a3', 20),
       checkpointManager: filler('a4', 20),
+      validatorRegistry: filler('a5', 20),
       origin: {
         number: 10n,
         hash: filler('b1', 32),
@@ -43,7 +47,7 @@ export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
         prevRandao: filler('b2', 32),
       },
     },
-    validators: [{ address: filler('c1', 20), blsPublicKey: filler('c2', 48), weight: 1, feeRecipient: filler('c3', 20) }],
+    validators: [{ address: filler('c1', 20), blsPublicKey: TEST_KEY, weight: 1, feeRecipient: filler('c3', 20) }],
     accounts: testAccounts.map((account) => ({
       address: addressOf(account),
       evmWei: 1_000_000n * OPEN_WEI,
@@ -63,9 +67,9 @@ export type TestChain = {
 }
 
 export async function createTestChain(
-  options: { params?: Partial<ChainParams>; precompiles?: readonly Precompile[] } = {},
+  options: { params?: Partial<ChainParams>; precompiles?: readonly Precompile[]; validators?: Genesis['validators'] } = {},
 ): Promise<TestChain> {
-  const genesis = testGenesis(options.params)
+  const genesis = { ...testGenesis(options.params), ...(options.validators && { validators: options.validators }) }
   const first = createGenesisBlock(genesis)
   const hashes = new Map<bigint, Hex>([[0n, first.hash]])
   const make = async () => {

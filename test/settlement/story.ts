@@ -13,7 +13,9 @@ import {
   keccak256,
   numberToHex,
   padHex,
+  parseAbi,
   size,
+  sliceHex,
   toHex,
   zeroAddress,
   zeroHash,
@@ -31,7 +33,7 @@ import { codeBytes32, type FieldValues, type NativeType } from '../../execution/
 import { requestDigest } from '../../execution/receipt.ts'
 import type { Tx } from '../../execution/tx.ts'
 import { GOVERNED } from '../../genesis/governed.ts'
-import { type ChainParams, DOOR, ENTRY_WEI, GOVERNOR, OPEN_WEI } from '../../genesis/params.ts'
+import { type ChainParams, DOOR, ENTRY_WEI, GOVERNOR, OPEN_WEI, VALIDATORS } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { type Batch, type BatchParent, type Compression, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
 import type { DerivationHead, L1View, PostedBatch } from '../../settlement/derive.ts'
@@ -43,7 +45,7 @@ import { addressOf, createTestChain, signNative, type TestChain, testAccounts } 
 
 /** How an operation reaches the ledger. */
 const WAYS = ['native', 'native', 'native', 'door', 'contract', 'contractReverts'] as const
-const DEPOSITS = ['balance', 'prepaid', 'plain', 'evm', 'door', 'doorReverts', 'fails', 'create', 'vote', 'usurp'] as const
+const DEPOSITS = ['balance', 'prepaid', 'plain', 'evm', 'door', 'doorReverts', 'fails', 'create', 'vote', 'usurp', 'validator'] as const
 /** Deposits that use no nonce of the account that they name. */
 const WITHOUT_NONCE: readonly (typeof DEPOSITS)[number][] = ['balance', 'prepaid', 'plain', 'vote']
 
@@ -80,6 +82,7 @@ type World = { readonly chain: TestChain; readonly contract: Hex }
 
 const ACCOUNTS = testAccounts.map(addressOf)
 export const [OWNER, UPLOADER, WORKER, CLIENT] = ACCOUNTS as [Hex, Hex, Hex, Hex]
+const validatorsAbi = parseAbi(['function setValidator(address validator, address feeRecipient, uint96 weight, bytes32[3] key)'])
 const nameless = keccak256(toHex('something'))
 
 /** The contract that the prelude makes with the first transaction of the last account. */
@@ -104,8 +107,11 @@ export const arbitraryBlock: fc.Arbitrary<BlockMove> = fc.record({
 })
 
 /** A chain on which every operation has what it needs: a contract, a datanet with an accepted upload, a model, a worker, a client that prepaid. */
+/** Epochs that are short, so that a story has several. */
+const EPOCHS = { epochBlocks: 3 } as const
+
 export async function startStory(params: Partial<ChainParams> = {}): Promise<Story> {
-  const chain = await createTestChain({ params, precompiles: PRECOMPILES })
+  const chain = await createTestChain({ params: { ...EPOCHS, ...params }, precompiles: PRECOMPILES })
   const genesis = createGenesisBlock(chain.genesis)
   const l1 = createL1View(chain)
   const blocks: Built[] = []
@@ -426,11 +432,19 @@ function depositOf(world: World, sourceHash: Hex, { kind, who, a }: DepositMove)
   if (kind === 'plain') return { ...common, to: DOOR.ledger, valueWei: 0n, gas: 0n, data: '0x1234' }
   if (kind === 'evm') return { ...common, to: CLIENT, data: '0x' }
   const call = { ...common, to: DOOR.params, mintWei: 0n, valueWei: 0n }
+  if (kind === 'validator') return { ...call, to: VALIDATORS, gas: 0n, data: wordOf(from, a) }
   if (kind === 'vote') return { ...call, from: GOVERNOR, data: voteOf(world, a) }
   if (kind === 'usurp') return { ...call, data: voteOf(world, a) }
   if (kind === 'create') return { ...common, to: undefined, data: CALLER_INIT, valueWei: 0n }
   if (kind === 'fails') return { ...common, to: CLIENT, data: '0x', gas: 21_000n, valueWei: 9_000_000n * OPEN_WEI }
   return { ...common, to: contract, data: throughContract(DOOR.ledger, transfer(false), kind === 'doorReverts') }
+}
+
+/** What the registry on L1 may say of a validator: that it comes, weighs something else, or leaves; seldom nothing that it ever says. */
+function wordOf(validator: Hex, a: number): Hex {
+  const key = [keccak256(validator), toHex(a % 3, { size: 32 }), toHex(7, { size: 32 })] as const
+  const data = encodeFunctionData({ abi: validatorsAbi, args: [validator, validator, BigInt(a % 5), key] })
+  return a % 19 === 0 ? sliceHex(data, 0, size(data) - 1) : data
 }
 
 /** A call that changes a parameter: back to what genesis chose, up or down, too far, beyond every bound, or of a name that is none. */
