@@ -96,7 +96,8 @@ function acceptMessage(s: Draft, message: Message, receivedMs: number, law: Law)
       break
     case 'prevote':
     case 'precommit':
-      if (message.validator === s.self) s.own = { ...s.own, [message.kind]: message }
+      // Only forward: signatures may come out of order, and a second process with this key may say something else.
+      if (message.validator === s.self && message.round > (s.own[message.kind]?.round ?? -1)) s.own = { ...s.own, [message.kind]: message }
       countVote(s, message, law)
       break
     case 'polka':
@@ -119,7 +120,7 @@ function hearProposal(s: Draft, proposal: Proposal, receivedMs: number): void {
   if (heard.length === 2 || heard.some((other) => isSameProposal(other.proposal, proposal))) return
   const proposer = proposerIndex(s.set, s.height, round)
   s.proposals = new Map(s.proposals).set(round, [...heard, { proposal, receivedMs }])
-  if (proposer === s.self) s.own = { ...s.own, proposal }
+  if (proposer === s.self && round > (s.own.proposal?.round ?? -1)) s.own = { ...s.own, proposal }
   const [first] = heard
   if (first !== undefined) {
     const { votes, evidence } = reportOffence(s.votes, [evidenceOf('doubleVote', proposer, first.proposal, proposal)])

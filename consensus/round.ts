@@ -55,6 +55,7 @@ export function startRound(s: Draft, round: number, law: Law): void {
   const { votes, near } = advanceVotes(s.votes, round)
   s.votes = votes
   for (const vote of near) countVote(s, vote, law)
+  forgetBlocks(s)
   startTimer(s, 'propose')
   if (!isProposer(s)) return
   if (s.validBlock === undefined) s.effects.push({ kind: 'buildBlock', height: s.height, round })
@@ -257,6 +258,14 @@ export function addCommit(s: Draft, commit: NonNullable<Draft['commit']>): void 
   if (s.commit !== undefined) return
   s.commit = commit
   wantBlock(s, commit.blockHash, 'fetching')
+}
+
+/** Forgets blocks that no proposal, polka or commit names any more: a height of many rounds must not fill the memory. */
+function forgetBlocks(s: Draft): void {
+  const named = new Set<Hex | undefined>([s.lockedBlock, s.validBlock, s.commit?.blockHash])
+  for (const heard of s.proposals.values()) for (const { proposal } of heard) named.add(proposal.blockHash)
+  for (const polka of s.polkas.values()) named.add(polka.blockHash)
+  s.blocks = new Map([...s.blocks].filter(([blockHash]) => named.has(blockHash)))
 }
 
 /** Asks for the verdict on a block, once, and once more when a quorum vouches for it and it is still not here. */

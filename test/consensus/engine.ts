@@ -1,6 +1,6 @@
 /**
  * The smallest engine that keeps the promises of consensus/effect.ts and consensus/wal.ts: append, step, sync log and guard, let out. The network, the
- * clock, the builder and the disk are ports, so that one process can run a whole network, or die at any boundary of one node.
+ * clock, the builder, the signer and the disk are ports, so that one process can run a whole network, or die at any boundary of one node.
  */
 import { bytesToHex, type Hex } from 'viem'
 import { admit } from '../../consensus/admit.ts'
@@ -9,6 +9,7 @@ import { type Early, holdEarly, noEarly, releaseEarly } from '../../consensus/ea
 import type { Effect } from '../../consensus/effect.ts'
 import type { Evidence } from '../../consensus/evidence.ts'
 import { checkSign, decodeGuard, encodeGuard, type Guard, guardOf, mayVote } from '../../consensus/guard.ts'
+import type { Input } from '../../consensus/input.ts'
 import { LAW, step } from '../../consensus/machine.ts'
 import type { Message, UnsignedMessage } from '../../consensus/message.ts'
 import { replay } from '../../consensus/replay.ts'
@@ -37,12 +38,19 @@ export function crashDisk(disk: Disk, keptBytes: number): void {
   disk.syncedBytes = disk.wal.length
 }
 
+/** The disk takes nothing more: a validator that cannot log must not vote. Its process ends; with room on the disk it may begin again. */
+export class DiskFull extends Error {
+  override readonly name = 'DiskFull'
+  readonly retryable = true
+}
+
 export type EnginePorts = {
-  /** Called between any two things that reach the world; may throw to kill the node there. */
+  /** Called between any two things that reach the world or the disk; may throw to kill the node there. */
   boundary(what: string): void
   now(): number
-  sign(message: UnsignedMessage, digest: Uint8Array): Uint8Array
-  verify(message: Message): boolean
+  /** Signs at once, or later: the signature may come from elsewhere. */
+  sign(message: UnsignedMessage, digest: Uint8Array, done: (signature: Uint8Array) => void): void
+  verify(message: Message, state: State): boolean
   broadcast(message: Message): void
   startTimer(timer: Timer, height: number, round: number, ms: number): void
   buildBlock(height: number, round: number): void
@@ -52,34 +60,47 @@ export type EnginePorts = {
   onPastHeight(peer: string, height: number): void
   /** Called for `halt`; must not return. */
   onHalt(): never
-  onStep(before: State, after: State, effects: readonly Effect[]): void
+  onStep(input: Input, before: State, after: State, effects: readonly Effect[]): void
 }
+
+/** The parts of a validator that a test may replace by broken ones. */
+export type Machinery = {
+  readonly law: Law
+  readonly admit: typeof admit
+  readonly mayVote: typeof mayVote
+  /** What is kept on disk of log and guard. */
+  readonly durable: 'wal and guard' | 'guard' | 'nothing'
+  /** When signatures leave: behind log and guard, or at once. */
+  readonly leaves: 'synced' | 'at once'
+}
+
+/** All as it must be. */
+export const SOUND: Machinery = { law: LAW, admit, mayVote, durable: 'wal and guard', leaves: 'synced' }
 
 export type EngineOptions = {
   readonly context: Context
-  readonly set: ValidatorSet
+  readonly setAt: (height: number) => ValidatorSet
   readonly chainId: number
-  readonly law?: Law
-  /** false: nothing is logged or guarded, as a broken node would do. */
-  readonly durable?: 'wal and guard' | 'guard' | 'nothing'
-  /** false: every message of the height that verifies goes to the machine, admitted or not. */
-  readonly admits?: boolean
+  readonly machinery?: Machinery
 }
 
 export type Engine = {
-  /** Takes up the disk: replays the log of the open height. */
+  /** Takes up the disk: replays the log of the open height. A damaged log is thrown away: the guard tells if there may be a vote then. */
   recover(): void
   /** Begins the height after the last decided one. */
   startNext(): void
   input(input: LoggedInput): void
   receive(peer: string, message: Message): void
   state(): State
+  early(): Early
 }
 
 export function createEngine(options: EngineOptions, ports: EnginePorts, disk: Disk): Engine {
-  const { context, set, chainId, law = LAW, durable = 'wal and guard', admits = true } = options
-  let state: State = idleState(context, set, disk.decided.at(-1)?.height ?? 0)
-  let early: Early = noEarly(state.height + 1)
+  const { context, setAt, chainId, machinery = SOUND } = options
+  const { law, durable } = machinery
+  const last = disk.decided.at(-1)?.height ?? 0
+  let state: State = idleState(context, setAt(last + 1), last)
+  let early: Early = noEarly(last + 1)
   const waiting: LoggedInput[] = []
   /** What leaves the process once log and guard are on disk. */
   let outbox: Extract<Effect, { kind: 'broadcast' | 'decide' }>[] = []
@@ -94,12 +115,14 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
     longer.set(disk.wal)
     longer.set(bytes, disk.wal.length)
     disk.wal = longer
+    ports.boundary('appended')
   }
 
   function sync(): void {
     if (disk.syncedBytes === disk.wal.length) return
     ports.boundary('sync')
     disk.syncedBytes = disk.wal.length
+    ports.boundary('synced')
   }
 
   function run(first: () => void = () => {}): void {
@@ -109,7 +132,7 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
     do {
       for (let input = waiting.shift(); input !== undefined; input = waiting.shift()) {
         if (isLogged(input)) append(encodeWalInput(input))
-        take(step(state, input, law))
+        take(input)
       }
       letOut()
     } while (waiting.length > 0)
@@ -118,27 +141,28 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
 
   function letOut(): void {
     if (outbox.length === 0) return
-    sync()
+    if (machinery.leaves === 'synced') sync()
     const bytes = guard && encodeGuard(guard)
     if (bytes && bytesToHex(bytes) !== (disk.guard && bytesToHex(disk.guard))) {
-      ports.boundary('before the guard')
+      ports.boundary('guard')
       disk.guard = bytes
       ports.boundary('guarded')
     }
     const leaving = outbox
     outbox = []
     for (const effect of leaving) {
-      ports.boundary(`before ${effect.kind}`)
+      ports.boundary(`before ${effect.kind} leaves`)
       if (effect.kind === 'broadcast') ports.broadcast(effect.message)
       else store(effect)
-      ports.boundary(`after ${effect.kind}`)
+      ports.boundary(`after ${effect.kind} left`)
     }
   }
 
-  function take(stepped: { state: State; effects: Effect[] }): void {
+  function take(input: Input): void {
     const before = state
+    const stepped = step(state, input, law)
     state = stepped.state
-    ports.onStep(before, state, stepped.effects)
+    ports.onStep(input, before, state, stepped.effects)
     performAll(stepped.effects)
   }
 
@@ -195,28 +219,33 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
   /** The log was on disk before the guard: what it shows as signed, the guard holds before it is said again. */
   function guardLogged(): void {
     if (durable === 'nothing') return
-    const verdict = guardOf(guard, state, { set, chainId })
+    const verdict = guardOf(guard, state, { set: state.set, chainId })
     assert(verdict.ok, 'log and guard contradict each other')
     guard = verdict.guard
   }
 
   function signAndSend(message: UnsignedMessage): void {
-    const verdict = checkSign(guard, message, set, chainId)
+    const verdict = checkSign(guard, message, state.set, chainId)
     if (!verdict.ok) return
     if (durable !== 'nothing') guard = verdict.guard
-    const signed: Message = { ...message, signature: ports.sign(message, verdict.digest) }
-    ports.boundary('signed')
-    waiting.push({ kind: 'message', message: signed, receivedMs: ports.now() })
-    outbox.push({ kind: 'broadcast', message: signed })
+    ports.sign(message, verdict.digest, (signature) => {
+      const signed: Message = { ...message, signature }
+      ports.boundary('signed')
+      waiting.push({ kind: 'message', message: signed, receivedMs: ports.now() })
+      outbox.push({ kind: 'broadcast', message: signed })
+      if (machinery.leaves === 'at once') ports.broadcast(signed)
+      run()
+    })
   }
 
   return {
     recover() {
       const log = decodeWal(disk.wal)
-      assert(log.ok, 'log is damaged')
+      if (!log.ok) return
       disk.wal = disk.wal.slice(0, log.bytes)
       disk.syncedBytes = disk.wal.length
       if (log.header === undefined || log.header.height <= state.height) return
+      const set = setAt(log.header.height)
       const replayed = replay(state, { header: log.header, inputs: log.inputs, set, chainId }, law)
       assert(replayed.ok, 'log is not of this height')
       state = replayed.state
@@ -227,15 +256,17 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
     startNext() {
       if (state.step !== 'idle' && state.step !== 'decided') return
       const height = state.height + 1
+      const set = setAt(height)
       disk.wal = new Uint8Array()
       disk.syncedBytes = 0
-      const votes = mayVote(guard, height)
+      ports.boundary('begun anew')
+      const votes = machinery.mayVote(guard, height)
       append(encodeWalHeader({ chainId, epoch: set.epoch, height, setHash: set.hash, votes }))
-      run(() => take(step(state, { kind: 'startHeight', height, set, votes }, law)))
+      run(() => take({ kind: 'startHeight', height, set, votes }))
       const held = releaseEarly(early)
       early = noEarly(height + 1)
       for (const { message, receivedMs } of held) {
-        if (admit(state, message).ok && ports.verify(message)) waiting.push({ kind: 'message', message, receivedMs })
+        if (machinery.admit(state, message).ok && ports.verify(message, state)) waiting.push({ kind: 'message', message, receivedMs })
         run()
       }
     },
@@ -245,15 +276,15 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
     },
     receive(peer, message) {
       const receivedMs = ports.now()
-      const admission = admit(state, message)
-      const isOfHeight = message.height === state.height && state.step !== 'decided'
-      if (admission.ok || (!admits && isOfHeight)) {
-        if (!ports.verify(message)) return
+      const admission = machinery.admit(state, message)
+      if (admission.ok) {
+        if (!ports.verify(message, state)) return
         waiting.push({ kind: 'message', message, receivedMs })
         run()
       } else if (admission.code === 'earlyHeight') early = holdEarly(early, peer, { message, receivedMs })
       else if (admission.code === 'pastHeight') ports.onPastHeight(peer, message.height)
     },
     state: () => state,
+    early: () => early,
   }
 }

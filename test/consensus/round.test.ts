@@ -499,3 +499,23 @@ test('a block is in time from precision before its own to precision and delay af
   expect([9_499, 9_500, 12_500, 12_501].map((ms) => timely(ms))).toEqual([false, true, true, false])
   expect([12_700, 12_701].map((ms) => timely(ms, 1))).toEqual([true, false])
 })
+
+test('what a proposer of many rounds made is forgotten with the rounds: blocks do not add up', () => {
+  // Each round fails, and has two proposals with blocks that nobody vouches for.
+  const rounds = Array.from({ length: 100 }, (_, round) => [
+    proposal(round, blockHash(2 * round)),
+    proposal(round, blockHash(2 * round + 1)),
+    ...precommits(round, NIL, [0, 1, 2]),
+    timeout('precommit', round),
+  ])
+  const { state } = run([proposal(0, A), checked(A), ...prevotes(0, A, [0, 1]), ...rounds.flat()], 'nobody')
+  expect(state.round).toBe(100)
+  expect([...state.blocks.keys()], 'nothing is named any more').toEqual([])
+  expect(run([...lockAToRound1, ...rounds.slice(1).flat()]).state.blocks.get(A)?.kind, 'a locked block is kept').toBe('valid')
+})
+
+test('own messages only move forward, whatever order signatures come in, and whatever another process says with the key', () => {
+  const own = (round: number, hash: Hex) => prevoteOf(round, hash, 3)
+  const { state } = run([own(1, B), own(0, A), own(1, A)])
+  expect(state.own.prevote).toMatchObject({ round: 1, blockHash: B })
+})

@@ -49,7 +49,7 @@ function bootEngine(world: World): Engine {
       if (++world.boundaries === world.dieAt) throw new Killed()
     },
     now: () => 1_000,
-    sign: (_message: UnsignedMessage, digest) => sign(secretKey(0), digest),
+    sign: (_message, digest, done) => done(sign(secretKey(0), digest)),
     verify: (message) => verifyMessage(SET, message, CHAIN_ID).ok,
     broadcast(message) {
       expect(verifyMessage(SET, message, CHAIN_ID)).toEqual({ ok: true })
@@ -74,7 +74,7 @@ function bootEngine(world: World): Engine {
     onHalt: () => expect.unreachable('every block is valid'),
     onStep() {},
   }
-  const engine = createEngine({ context: contextOf(publicKeyOf(secretKey(0))), set: SET, chainId: CHAIN_ID }, ports, world.disk)
+  const engine = createEngine({ context: contextOf(publicKeyOf(secretKey(0))), setAt: () => SET, chainId: CHAIN_ID }, ports, world.disk)
   return engine
 }
 
