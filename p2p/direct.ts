@@ -88,10 +88,10 @@ const DEFAULT_LIMITS: DirectLimits = {
   askMs: 1_000,
   fetchMs: 20_000,
   stallMs: 60_000,
-  messagesPerSec: 1_000,
-  messagesBurst: 4_096,
-  blockBytesPerSec: 32 << 20,
-  blockBytesBurst: 128 << 20,
+  messagesPerSec: 500,
+  messagesBurst: 2_048,
+  blockBytesPerSec: 16 << 20,
+  blockBytesBurst: 64 << 20,
 }
 
 /** What waits for one peer: votes are worth nothing when they are old, and a proposed block not much more. */
@@ -105,9 +105,11 @@ const PEERS_PER_KEY_MAX = 2
 const OPENS = { perSec: 1, burst: 32 }
 /** Blocks that a peer may ask for, and their bytes. */
 const ASKS = { perSec: 8, burst: 64 }
+const ASKS_EXCESS = { perSec: 8, burst: 512 }
 const SERVED_BYTES = { perSec: 16 << 20, burst: 64 << 20 }
-/** Frames above a peer's rate that are forgiven. */
-const EXCESS = { perSec: 100, burst: 8_192 }
+/** Frames above a peer's rate that are forgiven; so many bytes of a block are one. */
+const EXCESS = { perSec: 50, burst: 2_048 }
+const BLOCK_BYTES_PER_EXCESS = 16_384
 /** Blocks that are asked for at a time. */
 const FETCHES_MAX = 16
 /** Bytes of incomplete blocks, of all peers; above it the largest is refused. */
@@ -136,7 +138,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
   const peers = new Map<string, Peer>()
   const counts = noCounts()
   const opens = createBudgets(OPENS)
-  const judge = createFrameJudge(limits)
+  const judge = createFrameJudge(limits, host.budgets)
 
   function peerOf(peerId: string): Peer {
     const known = peers.get(peerId)
@@ -189,8 +191,10 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     blame,
   })
 
-  async function serve({ peerId, lanes }: Peer, hash: Uint8Array, isInRate: boolean): Promise<void> {
-    const block = isInRate ? await options.readBlock(bytesToHex(hash)) : undefined
+  async function serve({ peerId, lanes }: Peer, hash: Uint8Array): Promise<void> {
+    const verdict = judge.asks(peerId)
+    if (verdict === 'flood') blame(peerId, 'it asks without end')
+    const block = verdict === 'answer' ? await options.readBlock(bytesToHex(hash)) : undefined
     if (block && judge.serves(peerId, block.length)) {
       counts.asksServed++
       lanes?.blocks.send(encodeFrameOf('answer', hash, block))
@@ -209,7 +213,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     } else if (kind === 'block') {
       counts.blocksIn++
       options.onBlock(body, peerId)
-    } else if (kind === 'ask') serve(peer, body, judge.asks(peerId)).catch(onError)
+    } else if (kind === 'ask') serve(peer, body).catch(onError)
     else if (kind === 'none') fetches.none(bytesToHex(body), peerId)
     else if (kind === 'answer') {
       counts.blocksIn++
@@ -363,19 +367,23 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
 }
 
 /** What a peer may send and be sent. */
-function createFrameJudge(limits: DirectLimits) {
-  const messages = createBudgets({ perSec: limits.messagesPerSec, burst: limits.messagesBurst })
-  const blockBytes = createBudgets({ perSec: limits.blockBytesPerSec, burst: limits.blockBytesBurst })
-  const asked = createBudgets(ASKS)
-  const served = createBudgets(SERVED_BYTES)
-  const excess = createBudgets(EXCESS)
+function createFrameJudge(limits: DirectLimits, budgets: Host['budgets']) {
+  const messages = budgets({ perSec: limits.messagesPerSec, burst: limits.messagesBurst })
+  const blockBytes = budgets({ perSec: limits.blockBytesPerSec, burst: limits.blockBytesBurst })
+  const asked = budgets(ASKS)
+  const served = budgets(SERVED_BYTES)
+  const excess = budgets(EXCESS)
+  const askedTooMuch = budgets(ASKS_EXCESS)
   return {
     begins(peerId: string, kind: FrameKind, bytes: number): 'take' | 'skip' | 'flood' {
       const isBlock = kind === 'block' || kind === 'answer'
       if (isBlock ? blockBytes.spend(peerId, bytes) : messages.spend(peerId, 1)) return 'take'
-      return excess.spend(peerId, 1) ? 'skip' : 'flood'
+      return excess.spend(peerId, isBlock ? Math.ceil(bytes / BLOCK_BYTES_PER_EXCESS) : 1) ? 'skip' : 'flood'
     },
-    asks: (peerId: string) => asked.spend(peerId, 1),
+    asks(peerId: string): 'answer' | 'refuse' | 'flood' {
+      if (asked.spend(peerId, 1)) return 'answer'
+      return askedTooMuch.spend(peerId, 1) ? 'refuse' : 'flood'
+    },
     serves: (peerId: string, bytes: number) => served.spend(peerId, bytes),
   }
 }

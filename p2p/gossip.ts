@@ -5,7 +5,6 @@
 import { TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Hex } from 'viem'
 import { LIMIT } from '../genesis/params.ts'
-import { createBudgets } from './budget.ts'
 import { BAN_MS, type Host, type P2pLog } from './host.ts'
 import { meshOf, SCORE_THRESHOLDS, scoreOf } from './pubsub.ts'
 import {
@@ -101,7 +100,7 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
   const topics = topicsOf(genesisHash)
   const counts: Record<Verdict, number> = { accept: 0, ignore: 0, stale: 0, reject: 0 }
   const sums = { bytesIn: 0, published: 0, bytesOut: 0, judgeDrops: 0, queueDrops: 0 }
-  const stale = createBudgets(STALE)
+  const stale = host.budgets(STALE)
   const judging = createBudget()
   const queue: Uint8Array[] = []
   let queueBytes = 0
@@ -163,10 +162,12 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
 
   /** Once a second: bans whom gossipsub no longer listens to, and reconnects with whom it can no longer speak. */
   function lookAfterPeers(): void {
-    for (const peerId of pubsub.getPeers()) {
-      const peer = peerId.toString()
+    // Of all peers: one that does not say that it speaks gossip is none of gossipsub's, but is listened to.
+    for (const peer of host.peers()) {
       if (scoreOf(pubsub, peer) < SCORE_THRESHOLDS.graylistThreshold) host.ban(peer, BAN_MS, 'its gossip is worthless')
-      else if (isMute(peer)) host.disconnect(peer, 'its gossip stream ended')
+    }
+    for (const peer of pubsub.getPeers()) {
+      if (isMute(peer.toString())) host.disconnect(peer.toString(), 'its gossip stream ended')
     }
   }
 

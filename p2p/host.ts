@@ -15,6 +15,7 @@ import { yamux } from '@libp2p/yamux'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Hex } from 'viem'
+import { type BudgetLimits, type Budgets, createBudgets } from './budget.ts'
 import { P2pError } from './p2pError.ts'
 import { createPubsub } from './pubsub.ts'
 import { topicsOf } from './wire.ts'
@@ -30,6 +31,8 @@ export type HostLimits = {
   /** Shortest and longest wait between two dials of a peer. */
   readonly dialMinMs: number
   readonly dialMaxMs: number
+  /** Part of the usual rates that peers are given: 1, but in tests that have no time for floods. */
+  readonly rateShare: number
 }
 
 export type HostOptions = {
@@ -60,6 +63,8 @@ export type Host = {
   ban(peer: string, ms: number, why: string): void
   /** Closes the connections with a peer; it may come back. */
   disconnect(peer: string, why: string): void
+  /** Budgets of peers, at the part of these rates that they are given here. */
+  budgets(limits: BudgetLimits): Budgets
   counts(): HostCounts
   close(): Promise<void>
 }
@@ -75,7 +80,7 @@ export type HostCounts = {
   readonly bansBy: Readonly<Record<string, number>>
 }
 
-const DEFAULT_LIMITS: HostLimits = { connectionsMax: 128, connectionsPerAddressMax: 16, dialMinMs: 500, dialMaxMs: 15_000 }
+const DEFAULT_LIMITS: HostLimits = { connectionsMax: 128, connectionsPerAddressMax: 16, dialMinMs: 500, dialMaxMs: 15_000, rateShare: 1 }
 
 const DIAL_TIMEOUT_MS = 10_000
 /** How often a connection with a bootstrap peer is looked after. */
@@ -139,10 +144,13 @@ export async function createHost(options: HostOptions): Promise<Host> {
   }
 
   function ban(peer: string, ms: number, why: string): void {
+    const isNew = !bans.has(peer)
     bans.add(peer, ms)
-    counts.bans++
-    counts.bansBy[why] = (counts.bansBy[why] ?? 0) + 1
-    log.info('peer banned', { peer, why })
+    if (isNew) {
+      counts.bans++
+      counts.bansBy[why] = (counts.bansBy[why] ?? 0) + 1
+      log.info('peer banned', { peer, why })
+    }
     disconnect(peer, why)
   }
 
@@ -163,6 +171,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
     peers: () => libp2p.getPeers().map((peer) => peer.toString()),
     ban,
     disconnect,
+    budgets: (of) => shared(of, limits.rateShare),
     counts: () => ({
       peers: libp2p.getPeers().length,
       connections: libp2p.getConnections().length,
@@ -207,7 +216,10 @@ async function makeLibp2p({ seed, genesisHash, listen }: HostOptions, { limits, 
       denyInboundConnection: ({ remoteAddr }) => refuseIf(isFull(remoteAddr)),
       denyInboundEncryptedConnection: (peer) => refuseIf(isBanned(peer.toString())),
     },
-    services: { identify: identify(), pubsub: createPubsub(Object.values(topicsOf(genesisHash)), ban) },
+    services: {
+      identify: identify(),
+      pubsub: createPubsub(Object.values(topicsOf(genesisHash)), { ban, budgets: (of) => shared(of, limits.rateShare) }),
+    },
   })
   return libp2p
 }
@@ -244,6 +256,10 @@ function keepDialled(
     ended.abort()
     clearTimeout(timer)
   }
+}
+
+function shared({ perSec, burst }: BudgetLimits, share: number): Budgets {
+  return createBudgets({ perSec: perSec * share, burst: burst * share })
 }
 
 /** Who is banned until when; the oldest bans make room for new ones. */

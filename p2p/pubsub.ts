@@ -5,7 +5,7 @@
 import { hash } from 'node:crypto'
 import { type GossipSub, gossipsub, StrictNoSign } from '@libp2p/gossipsub'
 import { createTopicScoreParams } from '@libp2p/gossipsub/score'
-import { createBudgets } from './budget.ts'
+import type { BudgetLimits, Budgets } from './budget.ts'
 import { createTurns, paced, RPC_BYTES_MAX, waitOf } from './gossipStream.ts'
 import type { Stream } from './lane.ts'
 import { NEWS_BYTES_MAX } from './wire.ts'
@@ -34,8 +34,8 @@ const TOPIC_SCORE = createTopicScoreParams({
 })
 
 /** What a peer may send: RPCs and their entries, and one more for every 4 KiB; and how long it may have to wait for that, in all and by the second. */
-const UNITS = { perSec: 2_000, burst: 20_000 }
-const WAITS_MS = { perSec: 250, burst: 10_000 }
+const UNITS = { perSec: 3_000, burst: 12_000 }
+const WAITS_MS = { perSec: 200, burst: 3_000 }
 
 /** Entries of an RPC, by what they are. An honest one has a few; who asks for many messages gets them in one. */
 const RPC_LIMITS = {
@@ -48,11 +48,13 @@ const RPC_LIMITS = {
   maxPeerInfos: 16,
 }
 
+export type PubsubPorts = { ban(peer: string, why: string): void; budgets(limits: BudgetLimits): Budgets }
+
 type Service = ReturnType<typeof gossipsub>
 type Components = Parameters<Service>[0]
 
-/** The service, for messages of these topics and no others. `ban` is told of peers whose streams are worthless. */
-export function createPubsub(topics: readonly string[], ban: (peer: string, why: string) => void): Service {
+/** The service, for messages of these topics and no others. It says which peers' streams are worthless. */
+export function createPubsub(topics: readonly string[], ports: PubsubPorts): Service {
   const create = gossipsub({
     globalSignaturePolicy: StrictNoSign,
     // No cheaper id before it: a message whose weak id was made to collide with another's would silence that one.
@@ -78,15 +80,15 @@ export function createPubsub(topics: readonly string[], ban: (peer: string, why:
       retainScore: 600_000,
     },
   })
-  return (components) => create(withPacedStreams(components, ban))
+  return (components) => create(withPacedStreams(components, ports))
 }
 
 /** The same components, but for the streams that gossipsub is given: it reads them through `paced`. */
-function withPacedStreams(components: Components, ban: (peer: string, why: string) => void): Components {
+function withPacedStreams(components: Components, { ban, budgets }: PubsubPorts): Components {
   const { privateKey, peerId, peerStore, registrar, connectionManager, logger } = components
   const turn = createTurns()
-  const units = createBudgets(UNITS)
-  const waits = createBudgets(WAITS_MS)
+  const units = budgets(UNITS)
+  const waits = budgets(WAITS_MS)
   const pacedRegistrar: Components['registrar'] = Object.create(registrar, {
     handle: {
       value: (...[protocol, handler, options]: Parameters<typeof registrar.handle>) =>

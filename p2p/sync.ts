@@ -6,7 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { lpStream } from '@libp2p/utils'
 import type { Hex } from 'viem'
-import { createBudgets } from './budget.ts'
+import type { Budgets } from './budget.ts'
 import { BAN_MS, type Host, type Network, type P2pLog } from './host.ts'
 import { P2pError } from './p2pError.ts'
 import {
@@ -79,8 +79,8 @@ const DEFAULT_LIMITS: SyncLimits = { frameMs: 10_000, answerMs: 60_000, bytesPer
 const REQUEST_COST_BYTES = 65_536
 /** Requests that are broken off; some are forgiven. */
 const REFUSALS = { perSec: 0.1, burst: 16 }
-/** Requests beyond what a peer is served; who is told of no blocks asks again, but not at once. */
-const OVERDRAFTS = { perSec: 10, burst: 500 }
+/** Requests that are answered with no blocks: there are none, or the peer had too many. Who is told so asks again, but not at once. */
+const EMPTY = { perSec: 5, burst: 256 }
 /** Streams of one connection, each way, and streams served at a time. */
 const STREAMS_PER_PEER_MAX = 2
 const SERVED_MAX = 64
@@ -105,13 +105,13 @@ export async function createSync(ports: SyncPorts, { host, genesisHash, log, lim
   const servers = new Map<string, Server>()
   const ended = new AbortController()
   const counts: SyncCounts = { asked: 0, blocksIn: 0, bytesIn: 0, strikes: 0, served: 0, bytesOut: 0, overdrawn: 0, unserved: 0 }
-  const refusals = createBudgets(REFUSALS)
-  const overdrafts = createBudgets(OVERDRAFTS)
-  const onOverdraft = (peer: string) => {
-    counts.overdrawn++
-    if (!overdrafts.spend(peer, 1)) blame(peer, 'it asks without end')
+  const refusals = host.budgets(REFUSALS)
+  const budgets = host.budgets({ perSec: limits.bytesPerSec, burst: limits.bytesBurst })
+  const empty = host.budgets(EMPTY)
+  const onEmpty = (peer: string) => {
+    if (!empty.spend(peer, 1)) blame(peer, 'it asks without end')
   }
-  const serve = createServing(ports, limits, { ended: ended.signal, counts, onOverdraft })
+  const serve = createServing(ports, limits, { ended: ended.signal, counts, budgets, onEmpty })
   let asked = 0
   let isAsking = false
 
@@ -226,9 +226,13 @@ type Stream = Parameters<typeof lpStream>[0]
 function createServing(
   ports: SyncPorts,
   limits: SyncLimits,
-  { ended, counts, onOverdraft }: { readonly ended: AbortSignal; readonly counts: SyncCounts; onOverdraft(peer: string): void },
+  {
+    ended,
+    counts,
+    budgets,
+    onEmpty,
+  }: { readonly ended: AbortSignal; readonly counts: SyncCounts; readonly budgets: Budgets; onEmpty(peer: string): void },
 ): (stream: Stream, peer: string) => Promise<void> {
-  const budgets = createBudgets({ perSec: limits.bytesPerSec, burst: limits.bytesBurst })
   let serving = 0
 
   async function answer(stream: Stream, peer: string): Promise<void> {
@@ -241,7 +245,7 @@ function createServing(
     let bytes = 0
     // A peer that asked too much, or a node that serves too many, has nothing to say for now.
     const isServed = budgets.spend(peer, REQUEST_COST_BYTES) && serving <= SERVED_MAX
-    if (!isServed) onOverdraft(peer)
+    if (!isServed) counts.overdrawn++
     if (isServed) {
       counts.served++
       for (let number = from; number < from + BigInt(count); number++) {
@@ -255,6 +259,7 @@ function createServing(
         await nextTurn() // reading blocks takes the time of whoever runs this node
       }
     }
+    if (bytes === 0) onEmpty(peer)
     await framed.write(encodeFrame(), inTime())
   }
 

@@ -1,0 +1,148 @@
+/**
+ * The attackers: libp2p peers in one process, each with one way to do harm, again and again under a new name until the time is over. It says at the
+ * end how often each was cut off.
+ */
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import process from 'node:process'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { generateKeyPair } from '@libp2p/crypto/keys'
+import { identify } from '@libp2p/identify'
+import { noise } from '@libp2p/noise'
+import { tcp } from '@libp2p/tcp'
+import { yamux } from '@libp2p/yamux'
+import { multiaddr } from '@multiformats/multiaddr'
+import { createLibp2p, type Libp2p } from 'libp2p'
+import { ATTACKS, type AttackStage, UNPUNISHED } from './attacks.ts'
+
+const DIAL_MS = 5_000
+/** Longest life of one name, so that attacks that nobody is cut off for are seen at their beginning too. */
+const LIFE_MS = 60_000
+const REST_MS = 300
+/** Attacks at a time, and for how long at most. */
+const WAVE_ATTACKS = 9
+const WAVE_MS = 20_000
+/** The same, if each is to be cut off once: at most, and for all together. */
+const ONCE_MAX_MS = 60_000
+const ALL_ONCE_MS = 5_000
+
+/** What became of an attack: lives under one name, and how many ended with being cut off. */
+export type AttackResult = { lives: number; cutOff: number; refused: number }
+
+type Results = Record<string, AttackResult>
+
+/**
+ * Attacks with what has these words in its name, for so many seconds; zero: until each that breaks a rule was cut off once. A line of JSON at the end:
+ * results by attack.
+ */
+export async function runAttacks(address: string, seconds: number, only = ''): Promise<void> {
+  process.stdin.resume().on('end', () => process.exit(0))
+  // Whatever is reset on us in the middle of a word is no news.
+  process.on('uncaughtException', (error) => process.stderr.write(`${String(error)}\n`))
+  const chosen = Object.keys(ATTACKS).filter((name) => name.includes(only))
+  const results: Results = Object.fromEntries(chosen.map((name) => [name, { lives: 0, cutOff: 0, refused: 0 }]))
+  // A few at a time have more force than all together; all together have their time too.
+  const waves = Math.ceil(chosen.length / WAVE_ATTACKS)
+  const groups = [...Array.from({ length: waves }, (_, wave) => chosen.filter((_, i) => i % waves === wave)), chosen]
+  const until = Date.now() + seconds * 1_000
+  do {
+    for (const group of groups) {
+      if (seconds > 0 && Date.now() >= until) break
+      const waveMs = seconds > 0 ? Math.min(WAVE_MS, until - Date.now()) : group === chosen ? ALL_ONCE_MS : ONCE_MAX_MS
+      await attackTogether(address, group, { results, endMs: Date.now() + waveMs, isOnce: seconds === 0 })
+    }
+  } while (Date.now() < until)
+  process.stdout.write(`${JSON.stringify(results)}\n`)
+}
+
+type Wave = { readonly results: Results; endMs: number; readonly isOnce: boolean }
+
+/** Runs some attacks at a time. */
+async function attackTogether(address: string, names: readonly string[], wave: Wave): Promise<void> {
+  const isDone = () =>
+    names.every((name) => {
+      const { lives = 0, cutOff = 0 } = wave.results[name] ?? {}
+      return UNPUNISHED.has(name) ? lives > 0 : cutOff > 0
+    })
+  const running = names.map(async (name, i) => {
+    await sleep(i * 200) // the victim takes five connections a second from one address
+    while (Date.now() < wave.endMs) {
+      await live(address, name, wave)
+      if (wave.isOnce && isDone()) wave.endMs = Math.min(wave.endMs, Date.now() + REST_MS)
+      await sleep(REST_MS)
+    }
+  })
+  await Promise.all(running)
+}
+
+/** One attack under one name. */
+async function live(address: string, name: string, wave: Wave): Promise<void> {
+  const [attack, result] = [ATTACKS[name], wave.results[name]]
+  if (!attack || !result) return
+  const libp2p = await startPeer()
+  try {
+    const connection = await libp2p.dial(multiaddr(address), { signal: AbortSignal.timeout(DIAL_MS) })
+    result.lives++
+    const startMs = Date.now()
+    const goesOn = () => connection.status === 'open' && Date.now() < Math.min(wave.endMs, startMs + LIFE_MS)
+    await attack(stageOf(libp2p, connection, { address, goesOn })).catch(() => {}) // it was stopped in the middle
+    while (goesOn()) await sleep(50)
+    if (connection.status !== 'open') {
+      result.cutOff++
+      if (await isRefused(libp2p, address)) result.refused++
+    }
+  } catch {
+    // not connected this time
+  } finally {
+    await Promise.race([libp2p.stop(), sleep(2_000)])
+  }
+}
+
+async function startPeer(): Promise<Libp2p> {
+  return createLibp2p({
+    privateKey: await generateKeyPair('Ed25519'),
+    transports: [tcp()],
+    connectionEncrypters: [noise()],
+    streamMuxers: [yamux()],
+    connectionMonitor: { enabled: false },
+    services: { identify: identify() },
+  })
+}
+
+/** Whether a connection under the same name does not last. */
+async function isRefused(libp2p: Libp2p, address: string): Promise<boolean> {
+  const connection = await libp2p.dial(multiaddr(address), { signal: AbortSignal.timeout(DIAL_MS) }).catch(() => undefined)
+  for (let i = 0; i < 20 && connection?.status === 'open'; i++) await sleep(50)
+  return connection?.status !== 'open'
+}
+
+type StageParts = { readonly address: string; goesOn(): boolean }
+
+function stageOf(libp2p: Libp2p, connection: AttackStage['connection'], { address, goesOn }: StageParts): AttackStage {
+  return {
+    libp2p,
+    connection,
+    address,
+    goesOn,
+    open: (protocol) => connection.newStream(protocol, { maxOutboundStreams: 10_000, signal: AbortSignal.timeout(DIAL_MS) }),
+    async flood(stream, next) {
+      for (let sent = 0; goesOn() && stream.status === 'open'; sent++) {
+        if (stream.writableNeedsDrain) {
+          const waited = AbortSignal.timeout(1_000)
+          await once(stream, 'drain', { signal: waited }).catch(() => {})
+        } else stream.send(next(sent))
+        if (sent % 32 === 0) await nextTurn()
+      }
+    },
+    async raw(bytes) {
+      const parts = multiaddr(address).getComponents()
+      const partOf = (code: string) => parts.find(({ name }) => name === code)?.value ?? ''
+      const socket = connect(Number(partOf('tcp')), partOf('ip4'))
+      socket.on('error', () => {})
+      if (bytes > 0) socket.write(randomBytes(bytes))
+      await sleep(20)
+      return () => socket.destroy()
+    },
+  }
+}

@@ -1,0 +1,56 @@
+/** What the garbage test must show. */
+import { UNPUNISHED } from './attacks.ts'
+import type { GarbageResult } from './run.ts'
+
+/** Longest that the victim's event loop may stand still, in processor time of its thread. */
+const STALL_MAX_MS = 1_000
+/** Most memory of the victim, and how much more of it may be in use after the attack than before. */
+const RSS_MAX_BYTES = 640 << 20
+const KEPT_MAX_BYTES = 96 << 20
+
+export type GarbageFacts = {
+  readonly stallMaxMs: number
+  readonly delayMaxMs: number
+  readonly rssMaxBytes: number
+  readonly keptBytes: number
+  readonly bans: number
+  readonly bansBy: Readonly<Record<string, number>>
+  readonly votes: number
+  readonly echoes: number
+  readonly echoMaxMs: number
+}
+
+/** The bounds that did not hold, as sentences, and the figures. */
+export function judgeGarbage({ reports, attacks, ...honest }: GarbageResult): {
+  readonly faults: readonly string[]
+  readonly facts: GarbageFacts
+} {
+  const faults: string[] = []
+  const last = reports.at(-1)
+  const keptBytes = lowest(reports.slice(-4)) - lowest(reports.slice(0, 8))
+  const facts: GarbageFacts = {
+    stallMaxMs: Math.max(...reports.map(({ stallMs }) => stallMs)),
+    delayMaxMs: Math.max(...reports.map(({ delayMs }) => delayMs)),
+    rssMaxBytes: Math.max(...reports.map(({ rssBytes }) => rssBytes)),
+    keptBytes,
+    bans: last?.metrics.host.bans ?? 0,
+    bansBy: last?.metrics.host.bansBy ?? {},
+    votes: honest.votes,
+    echoes: honest.echoes,
+    echoMaxMs: honest.echoMaxMs,
+  }
+  if (facts.stallMaxMs > STALL_MAX_MS) faults.push(`the event loop stood still for ${facts.stallMaxMs} ms`)
+  if (facts.rssMaxBytes > RSS_MAX_BYTES) faults.push(`${facts.rssMaxBytes >> 20} MiB of memory`)
+  if (keptBytes > KEPT_MAX_BYTES) faults.push(`${keptBytes >> 20} MiB more memory is in use after the attack`)
+  if (honest.echoes < honest.votes) faults.push(`${honest.votes - honest.echoes} votes of an honest validator were lost`)
+  if ((last?.metrics.gossip.accepted ?? 0) === 0) faults.push('no transaction of an honest peer was taken')
+  for (const [name, { lives, cutOff }] of Object.entries(attacks)) {
+    if (lives === 0) faults.push(`${name}: never connected`)
+    else if (cutOff === 0 && !UNPUNISHED.has(name)) faults.push(`${name}: not cut off`)
+  }
+  return { faults, facts }
+}
+
+function lowest(reports: readonly { readonly heapBytes: number }[]): number {
+  return Math.min(...reports.map(({ heapBytes }) => heapBytes))
+}

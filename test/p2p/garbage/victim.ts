@@ -1,0 +1,96 @@
+/**
+ * The node under attack: the whole network part in a process of its own, judging as a node does but without a chain. It says every half second how
+ * long its event loop stood still, what memory it has, and what it counted.
+ */
+import { monitorEventLoopDelay } from 'node:perf_hooks'
+import process from 'node:process'
+import { type NetworkMetrics, openNetwork, type PeerNetwork } from '../../../p2p/network.ts'
+import { blockOf, createHelloCheck, GENESIS_HASH, HEAD, helloOf, silentLog, VALIDATOR } from './ground.ts'
+
+const REPORT_MS = 500
+const TICK_MS = 10
+
+/** Of the time since the report before. */
+export type VictimReport = {
+  /** Longest that the event loop did not turn, by the clock; and the processor time that the thread used in the longest of such gaps. */
+  readonly delayMs: number
+  readonly stallMs: number
+  readonly rssBytes: number
+  readonly heapBytes: number
+  readonly metrics: NetworkMetrics
+}
+
+export type VictimReady = { readonly address: string }
+
+/** Runs with this part of the usual rates until the parent's end of the pipe is closed. A line of JSON each: VictimReady, then VictimReport. */
+export async function runVictim(rateShare: number): Promise<void> {
+  process.stdin.resume().on('end', () => process.exit(0))
+  const say = (line: VictimReady | VictimReport) => process.stdout.write(`${JSON.stringify(line)}\n`)
+  const network = await openVictim(rateShare)
+  const readDelays = measureLoop()
+  say({ address: network.addresses[0] ?? '' })
+  setInterval(() => {
+    const { rss, heapUsed, external } = process.memoryUsage()
+    say({ ...readDelays(), rssBytes: rss, heapBytes: heapUsed + external, metrics: network.metrics() })
+  }, REPORT_MS)
+}
+
+async function openVictim(rateShare: number): Promise<PeerNetwork> {
+  const checkHello = createHelloCheck()
+  const network: PeerNetwork = await openNetwork(
+    {
+      checkTransactions: async (transactions) => {
+        if (transactions.some(([kind]) => kind !== 1 && kind !== 2)) return 'reject'
+        return transactions.every(([kind]) => kind === 2) ? 'stale' : 'accept'
+      },
+      checkBlock: async ({ commit }) => {
+        if (commit[0] !== 6) return 'reject'
+        return (commit[1] ?? 0) <= HEAD ? 'stale' : 'accept'
+      },
+      readBlock: (number) => (number <= HEAD ? { commit: Uint8Array.of(6, Number(number)), block: blockOf(Number(number)) } : undefined),
+      onPeer() {},
+      direct: async (peerId) => ({
+        hello: helloOf(VALIDATOR.victim, peerId),
+        checkHello,
+        onMessage: (message, from) => {
+          if (message[0] === 1) network.direct?.sendTo(from, message) // only the honest one expects an answer
+        },
+        onBlock() {},
+        readBlock: () => undefined,
+      }),
+    },
+    {
+      seed: new Uint8Array(32).fill(1),
+      genesisHash: GENESIS_HASH,
+      listen: { host: '127.0.0.1', port: 0 },
+      bootstrap: [],
+      // All attackers have one address here; the attack with connections fills what is left.
+      limits: { connectionsPerAddressMax: 40, rateShare },
+      log: silentLog,
+    },
+  )
+  return network
+}
+
+/** Longest gaps between turns of the event loop since the last reading. */
+function measureLoop(): () => { readonly delayMs: number; readonly stallMs: number } {
+  const delays = monitorEventLoopDelay({ resolution: TICK_MS })
+  delays.enable()
+  const cpuMs = () => {
+    const { user, system } = process.threadCpuUsage()
+    return (user + system) / 1_000
+  }
+  let last = cpuMs()
+  let stallMs = 0
+  setInterval(() => {
+    const now = cpuMs()
+    stallMs = Math.max(stallMs, now - last)
+    last = now
+  }, TICK_MS)
+  return () => {
+    const read = { delayMs: Math.round(delays.max / 1e6), stallMs: Math.round(stallMs) }
+    delays.reset()
+    stallMs = 0
+    return read
+  }
+}
