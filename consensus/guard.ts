@@ -11,8 +11,7 @@
 import { bytesToHex, concatBytes, type Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { crc32c } from './crc32c.ts'
-import { statementDigest, TAG } from './digest.ts'
-import type { UnsignedMessage } from './message.ts'
+import { type Domain, type Statement, statementDigest, TAG } from './digest.ts'
 import type { State } from './state.ts'
 import type { ValidatorSet } from './validatorSet.ts'
 import { decodeExactly, fixedBytes, readHex, readRound, readUint, refuse, uintBytes } from './wire.ts'
@@ -25,7 +24,7 @@ export type Guard = {
   readonly chainId: number
   readonly height: number
   readonly round: number
-  readonly kind: UnsignedMessage['kind']
+  readonly kind: Statement['kind']
   readonly digest: Hex
 }
 
@@ -37,8 +36,8 @@ export type SignVerdict =
  * May this message be signed after what the guard remembers (undefined: nothing was ever signed)? Yes if its slot is higher, or the same
  * with the same digest. On yes: the guard to store and the digest to sign.
  */
-export function checkSign(guard: Guard | undefined, message: UnsignedMessage, set: ValidatorSet, chainId: number): SignVerdict {
-  const digest = statementDigest({ chainId, epoch: set.epoch }, message)
+export function checkSign(guard: Guard | undefined, message: Statement, { epoch }: Pick<Domain, 'epoch'>, chainId: number): SignVerdict {
+  const digest = statementDigest({ chainId, epoch }, message)
   const next: Guard = { chainId, height: message.height, round: message.round, kind: message.kind, digest: bytesToHex(digest) }
   if (guard === undefined) return { ok: true, guard: next, digest }
   if (guard.chainId !== chainId) return { ok: false, code: 'otherChain', guard }

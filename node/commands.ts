@@ -72,6 +72,16 @@ async function run(command: CommandName, args: readonly string[], environment: E
       const { runKeys } = await import('./keysCommand.ts')
       return runKeys(rest, config, print)
     }
+    case 'signer': {
+      const { config } = parseConfig('signer', args, environment)
+      const log = openLog(config)
+      const { startSigner } = await import('./signerCommand.ts')
+      return untilStopped(
+        config.json,
+        (onFatal) => startSigner({ config, log, onFatal }),
+        ({ close, ...facts }) => ({ ready: { ready: true, ...facts }, close }),
+      )
+    }
     case 'verify': {
       const { config } = parseConfig('verify', args, environment)
       const { runVerify } = await import('./verify.ts')
@@ -121,7 +131,7 @@ async function runDevnet(config: ConfigOf<'devnet'>): Promise<number> {
   )
 }
 
-type Running = { readonly ready: object; status(): NodeStatus; close(): Promise<void> }
+type Running = { readonly ready: object; readonly status?: () => NodeStatus; close(): Promise<void> }
 
 /** Starts something, shows how it goes, and takes it down on a signal or when it cannot go on. */
 async function untilStopped<T>(
@@ -146,7 +156,7 @@ async function untilStopped<T>(
   // After it, because the next start takes no code that was compiled under other flags than its own.
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
   if (json) print(`${JSON.stringify(running.ready)}\n`)
-  const endStatus = showStatus(running, json)
+  const endStatus = running.status ? showStatus(running.status, json) : () => {}
   const code = await stopped
   endStatus()
   const timer = setTimeout(() => process.exit(1), CLOSE_MAX_MS)
@@ -156,7 +166,7 @@ async function untilStopped<T>(
 }
 
 /** One live line in a terminal, a line a change elsewhere. */
-function showStatus({ status }: Running, json: boolean): () => void {
+function showStatus(status: () => NodeStatus, json: boolean): () => void {
   const live = process.stdout.isTTY === true && !json
   let last = ''
   const timer = setInterval(() => {

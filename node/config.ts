@@ -98,6 +98,8 @@ export const COMMANDS = {
       'poster-key': { kind: 'string', help: 'file with the key of the account that posts batches; without it none are posted' },
       'submitter-key': { kind: 'string', help: 'file with the key of the account that submits checkpoints' },
       ...KEYSTORE,
+      signer: { kind: 'string', help: 'the signer that holds the key: http://127.0.0.1:9700, unix:/path/of/socket or https://HOST' },
+      'signer-token-file': { kind: 'string', help: 'file with the token that the signer wants' },
       bootstrap: {
         kind: 'string',
         help: 'multiaddrs of peers, separated by commas: whom a follower asks for blocks, and the other validators',
@@ -118,6 +120,24 @@ export const COMMANDS = {
       owner: { kind: 'string', help: 'address that registers the key on L1: possession is proved for it' },
       'chain-id': { kind: 'integer', help: 'chain for which possession is proved; default: of genesis.json in the data folder' },
       kdf: { kind: 'string', default: 'scrypt', help: 'how guessing the password is made dear: scrypt or pbkdf2' },
+      ...KEYSTORE,
+      ...COMMON,
+    },
+  },
+  signer: {
+    summary: "holds a validator's key and signs for nodes what its own guard allows",
+    options: {
+      'data-dir': { kind: 'string', help: "where the validator's key and the signer's guard lie (required)" },
+      'chain-id': { kind: 'integer', help: 'chain for which it signs; default: of genesis.json in the data folder' },
+      listen: { kind: 'string', default: 'http://127.0.0.1:9700', help: 'where nodes ask: http on this machine, or unix:/path/of/socket' },
+      'token-file': {
+        kind: 'string',
+        help: 'file with the token that nodes must know; default: signer.token in the data folder, made if missing',
+      },
+      'above-height': {
+        kind: 'integer',
+        help: 'for a key that has signed elsewhere: sign nothing up to this height; once, at the first start',
+      },
       ...KEYSTORE,
       ...COMMON,
     },

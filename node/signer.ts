@@ -26,11 +26,11 @@ export type ValidatorSigner = {
 export type SigningDomain = { readonly chainId: number; epochOf(height: number): number }
 
 /**
- * Why there is no signature. `refused`: the signer's guard has signed something else there or later, and asking again changes nothing. `unreachable`
- * and `deadline`: it did not answer in time. `passed`: a message of a later round was asked for meanwhile. `badAnswer`: what it answered is no
+ * Why there is no signature. `refused`: the signer's guard has signed something else there or later, and asking again changes nothing. `deadline`: it
+ * did not answer in time. `passed`: a message of a later round was asked for meanwhile. `badAnswer`: what it answered is no
  * signature of its key. `closed`: this end was closed.
  */
-export type SignerCode = 'unreachable' | 'deadline' | 'passed' | 'refused' | 'badAnswer' | 'closed'
+export type SignerCode = 'deadline' | 'passed' | 'refused' | 'badAnswer' | 'closed'
 
 /** A signer gave no signature. The vote is missing; the validator goes on. */
 export class SignerError extends Error {
@@ -41,7 +41,7 @@ export class SignerError extends Error {
   constructor(code: SignerCode, message: string, options: { readonly cause?: unknown } = {}) {
     super(message, options)
     this.code = code
-    this.retryable = code === 'unreachable' || code === 'deadline'
+    this.retryable = code === 'deadline'
   }
 }
 

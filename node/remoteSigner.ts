@@ -1,0 +1,219 @@
+/**
+ * A signer in another process, asked over HTTP. One that is away costs votes and never the node: a question is asked again until the round it is of would
+ * be over, and given up for one of a later round. What comes back is checked before it is believed. Spec: docs/spec/signer.md#the-remote-signer
+ */
+import { Agent as HttpAgent, type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Hex, hexToBytes, isHex } from 'viem'
+import { type BlsPublicKey, parsePublicKey, verifySignature } from '../consensus/bls.ts'
+import { helloDigest, statementDigest } from '../consensus/digest.ts'
+import type { UnsignedMessage } from '../consensus/message.ts'
+import { type Timing, timeoutMs } from '../consensus/timing.ts'
+import type { Log } from './log.ts'
+import { SignerError, type SigningDomain, type ValidatorSigner } from './signer.ts'
+import { encodeHelloQuestion, encodeSignQuestion, parseMembers, SIGNER_BODY_BYTES_MAX, type SignerAddress } from './signerWire.ts'
+
+/** One attempt. A signature and a wait for the disk take a few milliseconds. */
+const ATTEMPT_MS = 1_000
+const PAUSE_MIN_MS = 50
+const PAUSE_MAX_MS = 1_000
+/** Questions that wait for the one before. A round has three. */
+const WAITING_MAX = 16
+const HELLO_MS = 10_000
+
+export type RemoteSignerOptions = {
+  readonly address: SignerAddress
+  readonly token: string
+  readonly domain: SigningDomain
+  /** What bounds the wait for a signature: a round's timers together. */
+  readonly timing: Timing
+  /** How long the signer may be away when the node starts. */
+  readonly startMs: number
+  readonly log: Log
+}
+
+type Slot = Pick<UnsignedMessage, 'height' | 'round'>
+type Question = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body: string }
+type Answer = { readonly status: number; readonly members: Readonly<Record<string, unknown>> }
+
+/** Asks the signer for its key. Rejects with SignerError if it is not there in time, or signs for another chain. */
+export async function openRemoteSigner(options: RemoteSignerOptions): Promise<ValidatorSigner> {
+  const { domain, timing, startMs } = options
+  const http = createHttp(options)
+  const ask = createRetries(http.ask, options.log)
+  const row = createRow()
+  const { publicKey, key } = await row
+    .runAlone((stop) => askKey(ask, { chainId: domain.chainId, deadlineMs: Date.now() + startMs, stop }))
+    .catch((error) => {
+      http.close()
+      throw error
+    })
+
+  async function askSignature(question: Question, digest: Uint8Array, limits: Limits): Promise<Uint8Array> {
+    const { signature } = await ask(question, limits)
+    const bytes = isHex(signature) && signature.length === 194 ? hexToBytes(signature) : undefined
+    if (!bytes || !verifySignature(key, digest, bytes))
+      throw new SignerError('badAnswer', 'the signer answered with no signature of its key')
+    return bytes
+  }
+
+  return {
+    publicKey,
+    sign(message) {
+      const domainOf = { chainId: domain.chainId, epoch: domain.epochOf(message.height) }
+      const question: Question = { method: 'POST', path: '/sign', body: encodeSignQuestion({ statement: message, domain: domainOf }) }
+      const deadlineMs = Date.now() + roundMs(timing, message.round)
+      return row.run(message, (stop) => askSignature(question, statementDigest(domainOf, message), { deadlineMs, stop }))
+    },
+    signHello(genesisHash, peerId) {
+      const question: Question = { method: 'POST', path: '/hello', body: encodeHelloQuestion({ genesisHash, peerId }) }
+      const deadlineMs = Date.now() + HELLO_MS
+      return row.runAlone((stop) => askSignature(question, helloDigest(genesisHash, peerId), { deadlineMs, stop }))
+    },
+    async close() {
+      row.close()
+      http.close()
+    },
+  }
+}
+
+/** How long a round lasts that nobody decides: a vote that comes later is of no use. */
+function roundMs(timing: Timing, round: number): number {
+  return timeoutMs(timing, 'propose', round) + timeoutMs(timing, 'prevote', round) + timeoutMs(timing, 'precommit', round)
+}
+
+/** The signer's key. */
+async function askKey(
+  ask: (question: Question, limits: Limits) => Promise<Answer['members']>,
+  { chainId, ...limits }: Limits & { readonly chainId: number },
+): Promise<{ readonly publicKey: Hex; readonly key: BlsPublicKey }> {
+  const { publicKey, chainId: theirs } = await ask({ method: 'GET', path: '/key', body: '' }, limits)
+  const key = isHex(publicKey) && publicKey.length === 98 ? parsePublicKey(publicKey) : undefined
+  if (!isHex(publicKey) || !key) throw new SignerError('badAnswer', 'the signer answered with no BLS public key')
+  if (theirs !== chainId) throw new SignerError('refused', `the signer signs for chain ${theirs}, not ${chainId}`)
+  return { publicKey, key }
+}
+
+type Row = {
+  /** In its turn; given up for a question of a later round. */
+  run(slot: Slot, work: (stop: AbortSignal) => Promise<Uint8Array>): Promise<Uint8Array>
+  /** At once. */
+  runAlone<T>(work: (stop: AbortSignal) => Promise<T>): Promise<T>
+  close(): void
+}
+
+/** One question after another, as they came: a precommit may not overtake its prevote, which the signer's guard would refuse then. */
+function createRow(): Row {
+  type Place = { readonly slot: Slot | undefined; readonly stop: AbortController }
+  const places = new Set<Place>()
+  let last: Promise<unknown> = Promise.resolve()
+  let closed = false
+
+  async function runAt<T>(slot: Slot | undefined, work: (stop: AbortSignal) => Promise<T>): Promise<T> {
+    if (closed) throw new SignerError('closed', 'the signer is closed')
+    if (places.size >= WAITING_MAX) throw new SignerError('passed', 'too many signatures are waited for')
+    const place: Place = { slot, stop: new AbortController() }
+    places.add(place)
+    try {
+      return await work(place.stop.signal)
+    } finally {
+      places.delete(place)
+    }
+  }
+
+  return {
+    run(slot, work) {
+      for (const { slot: earlier, stop } of places)
+        if (earlier && isBefore(earlier, slot))
+          stop.abort(new SignerError('passed', `height ${slot.height}, round ${slot.round} has begun`))
+      const before = last
+      const done = runAt(slot, async (stop) => {
+        await before.catch(() => {}) // its own asker is told
+        return work(stop)
+      })
+      last = done
+      return done
+    },
+    runAlone: (work) => runAt(undefined, work),
+    close() {
+      closed = true
+      for (const { stop } of places) stop.abort(new SignerError('closed', 'the signer is closed'))
+    },
+  }
+}
+
+function isBefore(a: Slot, b: Slot): boolean {
+  return a.height < b.height || (a.height === b.height && a.round < b.round)
+}
+
+type Limits = { readonly deadlineMs: number; readonly stop: AbortSignal }
+
+/** Asks until there is an answer, the deadline is over or `stop` says why not. */
+function createRetries(askOnce: (question: Question, signal: AbortSignal) => Promise<Answer>, log: Log) {
+  let isAway = false
+  const tell = (away: boolean, facts: Readonly<Record<string, unknown>>) => {
+    if (away === isAway) return
+    isAway = away
+    if (away) log.warn('the signer does not answer', facts)
+    else log.info('the signer answers', facts)
+  }
+  return async (question: Question, { deadlineMs, stop }: Limits): Promise<Answer['members']> => {
+    let pauseMs = PAUSE_MIN_MS
+    let cause: unknown
+    for (;;) {
+      // Ends: each turn takes time, and the deadline is looked at in each.
+      stop.throwIfAborted()
+      const leftMs = deadlineMs - Date.now()
+      if (leftMs <= 0) throw new SignerError('deadline', 'the signer did not answer in time', { cause })
+      try {
+        const answer = await askOnce(question, AbortSignal.any([stop, AbortSignal.timeout(Math.min(ATTEMPT_MS, leftMs))]))
+        if (answer.status < 500) tell(false, {})
+        if (answer.status === 200) return answer.members
+        if (answer.status < 500) throw new SignerError('refused', `the signer refuses: ${String(answer.members.code ?? answer.status)}`)
+        tell(true, { status: answer.status, code: answer.members.code })
+      } catch (error) {
+        stop.throwIfAborted()
+        if (error instanceof SignerError) throw error
+        cause = error
+        tell(true, { error: error instanceof Error ? error.message : String(error) })
+      }
+      await sleep(Math.max(0, Math.min(pauseMs, deadlineMs - Date.now())), undefined, { signal: stop }).catch(() => {}) // the next turn throws its reason
+      pauseMs = Math.min(2 * pauseMs, PAUSE_MAX_MS)
+    }
+  }
+}
+
+/** HTTP to one signer over connections that stay open. `ask` rejects if there is no answer. */
+function createHttp({ address, token }: RemoteSignerOptions) {
+  const sockets = { keepAlive: true, maxSockets: 4, maxFreeSockets: 2 }
+  const agent = address.kind === 'https' ? new HttpsAgent(sockets) : new HttpAgent(sockets)
+  const place: RequestOptions = address.kind === 'socket' ? { socketPath: address.path } : { host: address.host, port: address.port }
+  return {
+    ask: ({ method, path, body }: Question, signal: AbortSignal): Promise<Answer> =>
+      new Promise((resolve, reject) => {
+        const bytes = Buffer.from(body)
+        const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json', 'content-length': bytes.length }
+        const options: RequestOptions = { ...place, method, path, headers, agent, signal }
+        const request = (address.kind === 'https' ? requestHttps : requestHttp)(options, (response) => {
+          readAnswer(response).then((members) => resolve({ status: response.statusCode ?? 0, members }), reject)
+        })
+        request.once('error', reject)
+        request.end(bytes)
+      }),
+    close: () => agent.destroy(),
+  }
+}
+
+/** The members of an answer; none if it is no JSON object. Rejects if it is too long or ends before its end. */
+async function readAnswer(response: IncomingMessage): Promise<Answer['members']> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of response) {
+    const bytes: Buffer = chunk
+    size += bytes.length
+    if (size > SIGNER_BODY_BYTES_MAX) throw new Error('the answer is too long')
+    chunks.push(bytes)
+  }
+  return parseMembers(Buffer.concat(chunks).toString()) ?? {}
+}
