@@ -77,7 +77,7 @@ async function run(command: CommandName, args: readonly string[], environment: E
       const log = openLog(config)
       const { startSigner } = await import('./signerCommand.ts')
       return untilStopped(
-        config.json,
+        config,
         (onFatal) => startSigner({ config, log, onFatal }),
         ({ close, ...facts }) => ({ ready: { ready: true, ...facts }, close }),
       )

@@ -15,6 +15,7 @@ import type { DevnetValidator } from './devnetValidators.ts'
 import { addressOfKey, loadValidatorKey, signerOf } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
+import { localKey } from './signer.ts'
 
 /** L1 slots in an epoch: finality after a minute and a bit instead of a quarter of an hour. */
 const L1_SLOTS_IN_AN_EPOCH = 16
@@ -68,7 +69,7 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
     const node = await startNode({
       dataDir,
       genesis,
-      key,
+      key: localKey(key),
       l1: { url: l1Url, beaconUrls: [l1Url], pollMs: 250, publicUrl: l1Url },
       rpc: rpcOptions(config),
       p2p: {

@@ -20,7 +20,7 @@ import type { NodeOptions } from './node.ts'
 import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
 import type { NetworkView } from './rpcChain.ts'
-import { createLocalSigner, type ValidatorSigner } from './signer.ts'
+import type { ValidatorSigner } from './signer.ts'
 import { createValidator, type Validator } from './validator.ts'
 
 /** What moves the head, a validator or a follower, with its peers; and what is known of L1. */
@@ -79,7 +79,7 @@ type MoverParts = Pick<EngineParts, 'chain' | 'set' | 'closers'> & { readonly fo
 
 async function openMover(options: NodeOptions, { chain, set, follower, closers }: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
   const { key, dataDir, log, onFatal, genesis } = options
-  const signer = key && createLocalSigner(key, { chainId: genesis.params.chainId, epochOf: () => set.epoch })
+  const signer = key?.createSigner({ chainId: genesis.params.chainId, epochOf: () => set.epoch })
   const observer: Follower = createFollower({
     chain,
     set,

@@ -13,13 +13,14 @@ import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
 import type { rpcOptions } from './config.ts'
 import type { Engine } from './engine.ts'
-import { KeyError, type ValidatorKey } from './keys.ts'
+import { KeyError } from './keys.ts'
 import type { L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
 import type { PeersConfig } from './peers.ts'
 import { openPoolJournal, type PoolJournal } from './poolJournal.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { createRpcChain, type SettlementView } from './rpcChain.ts'
+import type { SigningKey } from './signer.ts'
 import { createSimulator } from './simulator.ts'
 import { openStore } from './store.ts'
 
@@ -30,7 +31,7 @@ export type NodeOptions = {
   readonly dataDir: string
   readonly genesis: Genesis
   /** Of a validator of this network; undefined: the node follows and signs nothing. */
-  readonly key: ValidatorKey | undefined
+  readonly key: SigningKey | undefined
   readonly p2p: PeersConfig
   readonly l1: {
     readonly url: string
@@ -93,7 +94,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
   try {
     const set = validatorSetOf(genesis)
     if (options.key && indexOfKey(set, options.key.publicKey) === undefined)
-      throw new KeyError(`the key in ${dataDir} is of no validator of this network`)
+      throw new KeyError(`the key ${options.key.publicKey} is of no validator of this network`)
     const store = await openStore(join(dataDir, 'chain'))
     closers.push(() => store.close())
     const recoverPool = createRecoverPool({ log })

@@ -1,13 +1,11 @@
 /** The key of an operator's validator: under a password, open as in a devnet, or in another process. */
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Timing } from '../consensus/timing.ts'
 import { type ConfigOf, UsageError } from './config.ts'
 import { KeyError, loadKeystoreKey, loadValidatorKey, VALIDATOR_KEY_FILE, VALIDATOR_KEYSTORE_FILE, type ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
 import { obtainPassword, type PasswordOptions } from './password.ts'
-import { openRemoteSigner } from './remoteSigner.ts'
-import { createLocalSigner, type SigningDomain, type ValidatorSigner } from './signer.ts'
+import { localKey, type SigningKey } from './signer.ts'
 import { loadToken, parseSignerAddress } from './signerWire.ts'
 
 /** How long a remote signer may be away when a node starts. */
@@ -21,31 +19,25 @@ export async function openValidatorKey(dataDir: string, options: PasswordOptions
   return existsSync(open) ? loadValidatorKey(dataDir, { create: false }) : undefined
 }
 
-export type OpenSignerOptions = {
-  readonly dataDir: string
-  readonly domain: SigningDomain
-  readonly timing: Timing
-  readonly log: Log
-}
-
 /**
- * Who signs for a node, by its options: the signer that --signer names, or the key in the data folder; undefined: nobody, and the node follows. Throws what
- * opening a key throws, and SignerError where a remote signer is not there.
+ * The key that a node signs with, by its options: in the data folder, or held by the signer that --signer names; undefined: there is none, and the node
+ * follows. `chainId` is asked for where a signer is. Throws what opening a key throws, and SignerError where the signer is not there.
  */
-export async function openValidatorSigner(
+export async function openSigningKey(
   config: Pick<ConfigOf<'node'>, 'signer' | 'signer-token-file' | 'password-file' | 'password'>,
-  { dataDir, domain, timing, log }: OpenSignerOptions,
-): Promise<ValidatorSigner | undefined> {
+  { dataDir, chainId, log }: { readonly dataDir: string; readonly chainId: () => Promise<number>; readonly log: Log },
+): Promise<SigningKey | undefined> {
   const tokenFile = config['signer-token-file']
   if ((config.signer === undefined) !== (tokenFile === undefined)) throw new UsageError('--signer and --signer-token-file go together')
   if (config.signer === undefined || tokenFile === undefined) {
     const key = await openValidatorKey(dataDir, config)
-    return key && createLocalSigner(key, domain)
+    return key && localKey(key)
   }
+  const address = parseSignerAddress(config.signer, '--signer')
   for (const file of [VALIDATOR_KEY_FILE, VALIDATOR_KEYSTORE_FILE])
     if (existsSync(join(dataDir, file)))
       throw new KeyError(`${dataDir} has a ${file}, and --signer names another holder: a key is in one place`)
-  const address = parseSignerAddress(config.signer, '--signer')
   const token = loadToken(tokenFile, { create: false })
-  return openRemoteSigner({ address, token, domain, timing, startMs: SIGNER_START_MS, log })
+  const { openRemoteKey } = await import('./remoteSigner.ts')
+  return openRemoteKey({ address, token, chainId: await chainId(), startMs: SIGNER_START_MS, log })
 }

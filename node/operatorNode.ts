@@ -1,6 +1,6 @@
 /**
- * `tributary node`: a node of a network whose genesis file is on L1. With a validator's key in its folder it validates, without one it follows the
- * peers that --bootstrap names.
+ * `tributary node`: a node of a network whose genesis file is on L1. With a validator's key in its folder, or a signer that
+ * holds it, it validates; without one it follows the peers that --bootstrap names.
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,7 +10,7 @@ import { type ConfigOf, postingOptions, rpcOptions, UsageError } from './config.
 import { loadKeyMaterial, signerOf } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
-import { openValidatorKey } from './openKey.ts'
+import { openSigningKey } from './openKey.ts'
 
 /** L1 is asked this often. */
 const L1_POLL_MS = 1_000
@@ -29,15 +29,18 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
   const dataDir = config['data-dir']
   if (l1 === undefined) throw new UsageError('--l1 URL is required')
   if (dataDir === undefined) throw new UsageError('--data-dir DIR is required')
-  const key = await openValidatorKey(dataDir, config)
+  const genesisOf = once(() => {
+    mkdirSync(dataDir, { recursive: true })
+    return loadGenesis(join(dataDir, 'genesis.json'), { l1, inbox: inboxOption(config.inbox) })
+  })
+  const chainId = async () => (await genesisOf()).params.chainId
+  const key = await openSigningKey(config, { dataDir, chainId, log: log.child('signer') })
   const bootstrap = await bootstrapOption(config.bootstrap)
   if (!key && bootstrap.length === 0)
     throw new UsageError(`there is no validator's key in ${dataDir}: to follow the network instead, name a peer with --bootstrap MULTIADDR`)
-  mkdirSync(dataDir, { recursive: true })
-  const genesis = await loadGenesis(join(dataDir, 'genesis.json'), { l1, inbox: inboxOption(config.inbox) })
   return startNode({
     dataDir,
-    genesis,
+    genesis: await genesisOf(),
     key,
     l1: { url: l1, beaconUrls: [config.beacon ?? l1], pollMs: L1_POLL_MS, publicUrl: undefined },
     rpc: rpcOptions(config),
@@ -49,6 +52,12 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
     log,
     onFatal,
   })
+}
+
+/** Computes at the first call, and gives that again. */
+function once<T>(compute: () => Promise<T>): () => Promise<T> {
+  let computed: Promise<T> | undefined
+  return () => (computed ??= compute())
 }
 
 /** An address given on the command line, lowercase. */

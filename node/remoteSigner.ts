@@ -1,6 +1,6 @@
 /**
- * A signer in another process, asked over HTTP. One that is away costs votes and never the node: a question is asked again until the round it is of would
- * be over, and given up for one of a later round. What comes back is checked before it is believed. Spec: docs/spec/signer.md#the-remote-signer
+ * A signer in another process, asked over HTTP. One that is away costs votes and never the node: a question is asked again while nothing of a later round
+ * is asked for, since a round may wait for just this vote. What comes back is checked before it is believed. Spec: docs/spec/signer.md#the-remote-signer
  */
 import { Agent as HttpAgent, type IncomingMessage, type RequestOptions, request as requestHttp } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
@@ -9,15 +9,14 @@ import { type Hex, hexToBytes, isHex } from 'viem'
 import { type BlsPublicKey, parsePublicKey, verifySignature } from '../consensus/bls.ts'
 import { helloDigest, statementDigest } from '../consensus/digest.ts'
 import type { UnsignedMessage } from '../consensus/message.ts'
-import { type Timing, timeoutMs } from '../consensus/timing.ts'
 import type { Log } from './log.ts'
-import { SignerError, type SigningDomain, type ValidatorSigner } from './signer.ts'
+import { SignerError, type SigningDomain, type SigningKey, type ValidatorSigner } from './signer.ts'
 import { encodeHelloQuestion, encodeSignQuestion, parseMembers, SIGNER_BODY_BYTES_MAX, type SignerAddress } from './signerWire.ts'
 
 /** One attempt. A signature and a wait for the disk take a few milliseconds. */
 const ATTEMPT_MS = 1_000
 const PAUSE_MIN_MS = 50
-const PAUSE_MAX_MS = 1_000
+const PAUSE_MAX_MS = 500
 /** Questions that wait for the one before. A round has three. */
 const WAITING_MAX = 16
 const HELLO_MS = 10_000
@@ -25,9 +24,7 @@ const HELLO_MS = 10_000
 export type RemoteSignerOptions = {
   readonly address: SignerAddress
   readonly token: string
-  readonly domain: SigningDomain
-  /** What bounds the wait for a signature: a round's timers together. */
-  readonly timing: Timing
+  readonly chainId: number
   /** How long the signer may be away when the node starts. */
   readonly startMs: number
   readonly log: Log
@@ -38,13 +35,12 @@ type Question = { readonly method: 'GET' | 'POST'; readonly path: string; readon
 type Answer = { readonly status: number; readonly members: Readonly<Record<string, unknown>> }
 
 /** Asks the signer for its key. Rejects with SignerError if it is not there in time, or signs for another chain. */
-export async function openRemoteSigner(options: RemoteSignerOptions): Promise<ValidatorSigner> {
-  const { domain, timing, startMs } = options
+export async function openRemoteKey(options: RemoteSignerOptions): Promise<SigningKey> {
   const http = createHttp(options)
   const ask = createRetries(http.ask, options.log)
   const row = createRow()
   const { publicKey, key } = await row
-    .runAlone((stop) => askKey(ask, { chainId: domain.chainId, deadlineMs: Date.now() + startMs, stop }))
+    .runAlone((stop) => askKey(ask, { chainId: options.chainId, deadlineMs: Date.now() + options.startMs, stop }))
     .catch((error) => {
       http.close()
       throw error
@@ -58,13 +54,15 @@ export async function openRemoteSigner(options: RemoteSignerOptions): Promise<Va
     return bytes
   }
 
-  return {
+  const createSigner = (domain: SigningDomain): ValidatorSigner => ({
     publicKey,
+    remembers: true,
     sign(message) {
       const domainOf = { chainId: domain.chainId, epoch: domain.epochOf(message.height) }
       const question: Question = { method: 'POST', path: '/sign', body: encodeSignQuestion({ statement: message, domain: domainOf }) }
-      const deadlineMs = Date.now() + roundMs(timing, message.round)
-      return row.run(message, (stop) => askSignature(question, statementDigest(domainOf, message), { deadlineMs, stop }))
+      return row.run(message, (stop) =>
+        askSignature(question, statementDigest(domainOf, message), { deadlineMs: Number.POSITIVE_INFINITY, stop }),
+      )
     },
     signHello(genesisHash, peerId) {
       const question: Question = { method: 'POST', path: '/hello', body: encodeHelloQuestion({ genesisHash, peerId }) }
@@ -75,12 +73,8 @@ export async function openRemoteSigner(options: RemoteSignerOptions): Promise<Va
       row.close()
       http.close()
     },
-  }
-}
-
-/** How long a round lasts that nobody decides: a vote that comes later is of no use. */
-function roundMs(timing: Timing, round: number): number {
-  return timeoutMs(timing, 'propose', round) + timeoutMs(timing, 'prevote', round) + timeoutMs(timing, 'precommit', round)
+  })
+  return { publicKey, createSigner }
 }
 
 /** The signer's key. */
@@ -162,7 +156,7 @@ function createRetries(askOnce: (question: Question, signal: AbortSignal) => Pro
     let pauseMs = PAUSE_MIN_MS
     let cause: unknown
     for (;;) {
-      // Ends: each turn takes time, and the deadline is looked at in each.
+      // Ends: with the deadline, or with the next round, which stops it; a turn that fails takes its pause.
       stop.throwIfAborted()
       const leftMs = deadlineMs - Date.now()
       if (leftMs <= 0) throw new SignerError('deadline', 'the signer did not answer in time', { cause })

@@ -14,7 +14,12 @@ import type { ValidatorKey } from './keys.ts'
  */
 export type ValidatorSigner = {
   readonly publicKey: Hex
-  /** Signature of a consensus message, 96 bytes. Rejects with SignerError where the signer cannot be reached or refuses. */
+  /** Whether it has a guard of its own: then it is asked only for what follows from a log that is on disk, lest a replay ask for something else. */
+  readonly remembers: boolean
+  /**
+   * Signature of a consensus message, 96 bytes. Those of one round are made in the order in which they are asked for, without waiting for each other's
+   * answer. Waits for a signer that is away until a later round asks. Rejects with SignerError.
+   */
   sign(message: UnsignedMessage): Promise<Uint8Array>
   /** Signature over helloDigest for direct streams. Rejects as `sign`. */
   signHello(genesisHash: Hex, peerId: string): Promise<Uint8Array>
@@ -26,9 +31,9 @@ export type ValidatorSigner = {
 export type SigningDomain = { readonly chainId: number; epochOf(height: number): number }
 
 /**
- * Why there is no signature. `refused`: the signer's guard has signed something else there or later, and asking again changes nothing. `deadline`: it
- * did not answer in time. `passed`: a message of a later round was asked for meanwhile. `badAnswer`: what it answered is no
- * signature of its key. `closed`: this end was closed.
+ * Why there is no signature. `refused`: the signer's guard has signed something else there or later, and asking again changes nothing. `passed`: it did
+ * not answer before a message of a later round was asked for. `deadline`: it did not answer to another question in time. `badAnswer`: what it answered
+ * is no signature of its key. `closed`: this end was closed.
  */
 export type SignerCode = 'deadline' | 'passed' | 'refused' | 'badAnswer' | 'closed'
 
@@ -45,6 +50,17 @@ export class SignerError extends Error {
   }
 }
 
+/** A validator's key, wherever it is: who it is, and a signer with it. */
+export type SigningKey = {
+  readonly publicKey: Hex
+  createSigner(domain: SigningDomain): ValidatorSigner
+}
+
+/** A key in this process. */
+export function localKey(key: ValidatorKey): SigningKey {
+  return { publicKey: key.publicKey, createSigner: (domain) => createLocalSigner(key, domain) }
+}
+
 /** A signer with the key in this process. Its promises are settled when they are given. */
 export function createLocalSigner(key: ValidatorKey, domain: SigningDomain): ValidatorSigner {
   let closed = false
@@ -54,6 +70,7 @@ export function createLocalSigner(key: ValidatorKey, domain: SigningDomain): Val
   }
   return {
     publicKey: key.publicKey,
+    remembers: false,
     sign: (message) => signDigest(() => statementDigest({ chainId: domain.chainId, epoch: domain.epochOf(message.height) }, message)),
     signHello: (genesisHash, peerId) => signDigest(() => helloDigest(genesisHash, peerId)),
     async close() {

@@ -28,7 +28,7 @@ import type { Journal } from './journal.ts'
 import type { Log } from './log.ts'
 import { errorFacts } from './log.ts'
 import { createExecution, type ExecutionOptions } from './proposalExecution.ts'
-import type { ValidatorSigner } from './signer.ts'
+import { SignerError, type ValidatorSigner } from './signer.ts'
 
 const TIMING = { ...DEFAULT_TIMING, proposeMs: 3_000 }
 /** In place of a signature that nobody will ever see. */
@@ -242,12 +242,23 @@ export function createValidator(options: ValidatorOptions): Validator {
       take(UNSIGNED)
       return
     }
-    signing = signing
-      .then(() => signer.sign(message))
-      .then(take)
-      .catch((error: unknown) =>
-        log.warn('no signature: this vote is not given', { ...errorFacts(error), kind: message.kind, height: message.height }),
-      )
+    const ask = () => {
+      const signature = signer.sign(message)
+      signature.catch(() => {}) // told below, in its turn
+      signing = signing
+        .then(() => signature)
+        .then(take)
+        .catch((error: unknown) => {
+          const isLate = error instanceof SignerError && error.code === 'passed'
+          log[isLate ? 'debug' : 'warn']('no signature: this vote is not given', {
+            ...errorFacts(error),
+            kind: message.kind,
+            height: message.height,
+          })
+        })
+    }
+    if (signer.remembers) outbox.push(ask)
+    else ask()
   }
 
   function build({ height, round }: Extract<Effect, { kind: 'buildBlock' }>): Promise<void> {

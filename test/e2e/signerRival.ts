@@ -5,9 +5,8 @@
 import { bytesToHex, toHex } from 'viem'
 import { NIL } from '../../consensus/digest.ts'
 import type { Vote } from '../../consensus/message.ts'
-import { DEFAULT_TIMING } from '../../consensus/timing.ts'
 import { createLog } from '../../node/log.ts'
-import { openRemoteSigner } from '../../node/remoteSigner.ts'
+import { openRemoteKey } from '../../node/remoteSigner.ts'
 import { SignerError } from '../../node/signer.ts'
 import { loadToken, parseSignerAddress } from '../../node/signerWire.ts'
 
@@ -22,14 +21,14 @@ export type RivalAnswer = {
 const ROUNDS = 3
 
 const [url = '', tokenFile = '', chainId = '', number = ''] = process.argv.slice(2)
-const signer = await openRemoteSigner({
+const key = await openRemoteKey({
   address: parseSignerAddress(url, '--signer'),
   token: loadToken(tokenFile, { create: false }),
-  domain: { chainId: Number(chainId), epochOf: () => 0 },
-  timing: DEFAULT_TIMING,
+  chainId: Number(chainId),
   startMs: 30_000,
   log: createLog({ level: 'warn', json: true, write: (line) => process.stderr.write(line) }),
 })
+const signer = key.createSigner({ chainId: Number(chainId), epochOf: () => 0 })
 
 async function ask(vote: RivalAnswer['vote']): Promise<RivalAnswer> {
   try {
