@@ -2,7 +2,7 @@
  * A key in a process of its own: `tributary keys` and `tributary signer` as people run them, two processes that were given the one signer by mistake, and
  * kill -9 of the signer in between. Whatever they ask, what they are given together is no evidence against the key.
  */
-import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,10 +13,10 @@ import { parsePublicKey, verifySignature } from '../../consensus/bls.ts'
 import { statementDigest } from '../../consensus/digest.ts'
 import { isAmnesia, isDoubleVote } from '../../consensus/evidence.ts'
 import { assert } from '../../execution/assert.ts'
+import { createChildren, end } from './child.ts'
 import { jsonLines, runCommand } from './devnet.ts'
 import type { RivalAnswer } from './signerRival.ts'
 
-const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url))
 const RIVAL = fileURLToPath(new URL('./signerRival.ts', import.meta.url))
 const CHAIN_ID = 7_001
 const COMMAND_MAX_MS = 60_000
@@ -28,7 +28,7 @@ const folder = mkdtempSync(join(tmpdir(), 'tributary-signer-e2e-'))
 const dataDir = join(folder, 'signer')
 const passwordFile = join(folder, 'password')
 const url = `unix:${join(folder, 'socket')}`
-const children = new Set<ChildProcess>()
+const children = createChildren()
 let publicKey: Hex
 let signer: ChildProcess
 
@@ -44,54 +44,15 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
-  for (const child of children) {
-    const exited = new Promise((resolve) => child.once('exit', resolve))
-    child.kill('SIGKILL')
-    await exited
-  }
+  await children.close()
   rmSync(folder, { recursive: true, force: true })
 })
 
-function watch(child: ChildProcess): ChildProcess {
-  children.add(child)
-  child.once('exit', () => children.delete(child))
-  child.stderr?.resume()
-  return child
-}
-
-/** Starts the signer; the promise settles when it is ready. */
 async function startSigner(): Promise<ChildProcess> {
-  const words = [
-    'signer',
-    '--json',
-    '--data-dir',
-    dataDir,
-    '--chain-id',
-    String(CHAIN_ID),
-    '--listen',
-    url,
-    '--password-file',
-    passwordFile,
-  ]
-  const child = watch(spawn(process.execPath, [MAIN, ...words], { stdio: ['ignore', 'pipe', 'pipe'] }))
-  await new Promise<void>((resolve, reject) => {
-    let printed = ''
-    child.stdout?.on('data', (chunk) => {
-      printed += chunk
-      const [ready] = jsonLines(printed)
-      if (ready === undefined) return
-      expect(ready).toEqual({ ready: true, url, tokenFile: join(dataDir, 'signer.token'), publicKey, chainId: CHAIN_ID })
-      resolve()
-    })
-    child.once('exit', (code) => reject(new Error(`the signer ended with ${code}`)))
-  })
+  const words = ['--data-dir', dataDir, '--chain-id', String(CHAIN_ID), '--listen', url, '--password-file', passwordFile]
+  const { child, ready } = await children.start(['signer', ...words])
+  expect(ready).toEqual({ ready: true, url, tokenFile: join(dataDir, 'signer.token'), publicKey, chainId: CHAIN_ID })
   return child
-}
-
-async function kill(child: ChildProcess): Promise<void> {
-  const exited = new Promise((resolve) => child.once('exit', resolve))
-  child.kill('SIGKILL')
-  await exited
 }
 
 /** The next thing that a rival tells. */
@@ -109,7 +70,7 @@ function told<T>(rival: ChildProcess): Promise<T> {
 test('two processes with one signer, which is killed twice: what they are given is no evidence', async () => {
   const rivals = [0, 1].map((number) => {
     const words = [url, join(dataDir, 'signer.token'), String(CHAIN_ID), String(number)]
-    return watch(fork(RIVAL, words, { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] }))
+    return children.watch(fork(RIVAL, words, { stdio: ['ignore', 'ignore', 'ignore', 'ipc'] }))
   })
   await Promise.all(rivals.map(told))
   const answers: RivalAnswer[] = []
@@ -117,7 +78,7 @@ test('two processes with one signer, which is killed twice: what they are given 
     const voted = Promise.all(rivals.map((rival) => told<RivalAnswer[]>(rival)))
     for (const rival of rivals) rival.send(height)
     if (KILLED_AT.includes(height)) {
-      await kill(signer)
+      await end(signer, 'SIGKILL')
       signer = await startSigner()
     }
     answers.push(...(await voted).flat())
@@ -155,9 +116,7 @@ test('its files are for their owner alone, and a second signer does not start be
 })
 
 test('SIGTERM ends it in order, and takes the socket away', async () => {
-  const exited = new Promise<number | null>((resolve) => signer.once('exit', resolve))
-  signer.kill('SIGTERM')
-  expect(await exited).toBe(0)
+  expect(await end(signer, 'SIGTERM')).toBe(0)
   expect(existsSync(join(folder, 'socket'))).toBe(false)
 })
 
