@@ -250,7 +250,9 @@ export function createJudge(scenario: Scenario, blocks: ReadonlyMap<Hex, Block>,
       const log = decodeWal(node.disk.wal)
       if (state.step === 'idle' || !log.ok || log.header === undefined) return
       const start: Input = { kind: 'startHeight', height: state.height, set: state.set, votes: log.header.votes }
-      asked.set(node.name, { height: state.height, ...walk(idleState(state.context, state.set, state.height - 1), start, log.inputs) })
+      const walked = walk(idleState(state.context, state.set, state.height - 1), start, log.inputs)
+      asked.set(node.name, { height: state.height, effects: walked.effects })
+      if (node.isCorrect && canonical(rest(walked.state)) !== canonical(rest(state))) violate(`9: node ${node.name} came back as another`)
     },
     /** The network is calm from now on, and this correct node stands in this round. */
     calm({ height, round }: Pick<State, 'height' | 'round'>): void {

@@ -89,8 +89,15 @@ export type Scenario = {
   readonly speedSpread: number
   readonly slow: ReadonlySet<number>
   readonly signMaxMs: number
-  /** One death, exact: at which boundary of whom, and how much of what was not synced it leaves. */
-  readonly death: { readonly who: number; readonly boundary: number; readonly keeps: 'nothing' | 'half' | 'all' } | undefined
+  /** Deaths of one validator at exact boundaries, counted in each of its lives, and how much of what was not synced they leave. `everyone`: all die with it. */
+  readonly death:
+    | {
+        readonly who: number
+        readonly boundaries: readonly number[]
+        readonly keeps: 'nothing' | 'half' | 'all'
+        readonly everyone: boolean
+      }
+    | undefined
   readonly machinery: Machinery
   /** What the machines are told of a set; the judge knows the true one. */
   readonly seenSet: (set: ValidatorSet) => ValidatorSet

@@ -57,6 +57,8 @@ type Node = {
   losesLog: boolean
   readonly clockSkewMs: number
   readonly timerSpeed: number
+  /** Boundaries of this life, at whom exact deaths are asked for. */
+  passed: number
   /** Signed in this life and still in the process: nobody ever has it if the node dies now and its log did not keep it. */
   unsent: Statement[]
   /** Own state after the last decided block. */
@@ -121,6 +123,7 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
     node.engine = undefined
     node.life++
     node.dieIn = 0
+    node.passed = 0
     const { disk } = node
     const unsynced = disk.wal.length - disk.syncedBytes
     // A process that ends by itself leaves to the kernel what it wrote; a machine that stops may lose it, or a part of it.
@@ -142,12 +145,14 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
     node.unsent = []
     schedule.add(nowMs + random() * (node.isFull ? 1_000 : 400), () => boot(node))
     node.isFull = false
+    if (death?.everyone && death.who === node.who)
+      for (const other of nodes) if (other !== node && other.engine !== undefined) bury(other, how)
   }
 
   function boot(node: Node): void {
     const { durable } = node.isCorrect ? machinery : { durable: 'wal and guard' as const }
     if (durable !== 'wal and guard') node.disk.wal = new Uint8Array()
-    const context = { publicKey: validator(node.who, 1n).publicKey, timing, aggregate: isSigned ? aggregateSignatures : fakeAggregate }
+    const context = { publicKey: publicKeyAt(node.who), timing, aggregate: isSigned ? aggregateSignatures : fakeAggregate }
     const parts = node.isCorrect ? machinery : { ...machinery, durable, law: node.liar === 'amnesiac' ? AMNESIAC_LAW : machinery.law }
     const law = watch(parts.law, node)
     const seenAt = (height: number) => scenario.seenSet(setAt(height))
@@ -254,9 +259,9 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
   }
 
   function atBoundary(node: Node, what: string): void {
-    if (death?.who === node.who && crashes === 0) {
-      boundaries.push(what)
-      if (boundaries.length === death.boundary) throw new Killed()
+    if (death?.who === node.who) {
+      if (node.life === 0) boundaries.push(what)
+      if (++node.passed === death.boundaries[node.life]) throw new Killed()
     }
     if (node.dieIn === 0) return
     if (node.isFull) {
@@ -372,6 +377,14 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
   return judge.outcome(crashes, boundaries)
 }
 
+const publicKeys: Hex[] = []
+
+function publicKeyAt(who: number): Hex {
+  const known = publicKeys[who] ?? validator(who, 1n).publicKey
+  publicKeys[who] = known
+  return known
+}
+
 const NOTHING_EARLY = { height: 0, byPeer: new Map() }
 
 /** The processes of the validators: two of twins, none of who is silent. */
@@ -396,6 +409,7 @@ function createNodes({ validatorCount, liars, loser, skewMaxMs, speedSpread }: S
     losesLog: loser === who,
     clockSkewMs: Math.floor((random() - 0.5) * 2 * skewMaxMs),
     timerSpeed: 1 - speedSpread + random() * 2 * speedSpread,
+    passed: 0,
     unsent: [],
     root: 0,
   }))
