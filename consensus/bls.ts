@@ -58,6 +58,12 @@ export function uncompressedKey(key: BlsPublicKey): Uint8Array {
   return key.toBytes(false)
 }
 
+/** The 48 bytes of a key of which the coordinates are given, as `parsePublicKey` takes them; undefined if they are no key. */
+export function compressedKey(coordinates: Uint8Array): Hex | undefined {
+  const key = attemptBlst(() => PublicKey.fromBytes(coordinates, true))
+  return key && bytesToHex(key.toBytes())
+}
+
 /**
  * Coordinates x.c1 ‖ x.c0 ‖ y.c1 ‖ y.c0 of a signature, 48 bytes each, or undefined if the bytes are no point of the curve. Whether it is in the group,
  * and whose it is, is for L1 to say.

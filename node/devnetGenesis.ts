@@ -18,9 +18,9 @@ import {
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { OPEN_WEI } from '../genesis/params.ts'
 import { batchInboxAbi, openTokenAbi } from '../settlement/abi.ts'
+import { validatorSetOf } from './epochs.ts'
 import { addressOfKey, type ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
-import { validatorSetOf } from './node.ts'
 
 /** Seconds from a checkpoint's submission until it is mature, on a devnet. */
 const CHALLENGE_WINDOW_SEC = 30

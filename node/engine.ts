@@ -2,10 +2,11 @@
  * The part of a node that is loaded behind its JSON-RPC: L1, peers, consensus and the poster, joined. Whoever asks is answered from the store meanwhile.
  */
 import { join } from 'node:path'
-import { bytesToHex, concatBytes, hexToBytes } from 'viem'
+import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
 import { verifySignature } from '../consensus/bls.ts'
 import { helloDigest } from '../consensus/digest.ts'
-import { indexOfKey, type ValidatorSet } from '../consensus/validatorSet.ts'
+import { indexOfKey } from '../consensus/validatorSet.ts'
+import type { Header } from '../execution/block.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
 import type { DirectOptions } from '../p2p/direct.ts'
@@ -13,6 +14,7 @@ import { createKzg, type Kzg } from '../settlement/kzg.ts'
 import { createL1, type L1 } from '../settlement/l1.ts'
 import { createBatchThread } from './batchThread.ts'
 import type { ChainState } from './chainState.ts'
+import type { EpochSets } from './epochs.ts'
 import { createFollower, type Follower } from './follower.ts'
 import { openJournal } from './journal.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
@@ -35,7 +37,7 @@ export type Engine = {
 
 export type EngineParts = {
   readonly chain: ChainState
-  readonly set: ValidatorSet
+  readonly sets: EpochSets
   /** Takes, in order of their opening, what ends the parts. */
   readonly closers: (() => Promise<void> | void)[]
   onL1(status: L1Status): void
@@ -43,7 +45,7 @@ export type EngineParts = {
 
 /** Opens L1, peers, consensus and the poster on a chain that is open. Throws what they throw, at once if L1 is another than the genesis file's. */
 export async function openEngine(options: NodeOptions, parts: EngineParts): Promise<Engine> {
-  const { chain, set, closers } = parts
+  const { chain, sets, closers } = parts
   const { genesis, dataDir, log, onFatal } = options
   const l1 = openL1(options, createKzg())
   await l1.check()
@@ -56,7 +58,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
     onFatal,
   })
   closers.push(() => follower.stop())
-  const mover = await openMover(options, { chain, set, follower, closers })
+  const mover = await openMover(options, { chain, sets, follower, closers })
   if (options.posting) {
     const poster = createPoster({
       chain,
@@ -66,7 +68,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
       log: log.child('poster'),
       poster: options.poster,
       submitter: options.submitter,
-      validatorSetHash: set.hash,
+      sets,
       ...options.posting,
       onFatal,
     })
@@ -75,14 +77,16 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   return { ...mover, l1Status: follower.status }
 }
 
-type MoverParts = Pick<EngineParts, 'chain' | 'set' | 'closers'> & { readonly follower: L1Follower }
+type MoverParts = Pick<EngineParts, 'chain' | 'sets' | 'closers'> & { readonly follower: L1Follower }
 
-async function openMover(options: NodeOptions, { chain, set, follower, closers }: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
+async function openMover(options: NodeOptions, { chain, sets, follower, closers }: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
   const { key, dataDir, log, onFatal, genesis } = options
-  const signer = key?.createSigner({ chainId: genesis.params.chainId, epochOf: () => set.epoch })
+  const signer = key?.createSigner({ chainId: genesis.params.chainId, epochOf: sets.epochOf })
+  /** Whether others have or may get a vote. */
+  const isShared = () => sets.areMany || sets.next().validators.length > 1
   const observer: Follower = createFollower({
     chain,
-    set,
+    setAt: sets.setAt,
     ...(key && { adopt: async (final) => validator?.adopt(final) }),
     request: (request) => peers.request(request),
     blame: (peer, why) => peers.blame(peer, why),
@@ -92,17 +96,15 @@ async function openMover(options: NodeOptions, { chain, set, follower, closers }
   })
   closers.push(observer.stop)
   const validator =
-    signer && openValidator(options, { chain, set, signer, follower, closers, peers: () => peers, onAhead: observer.askNow })
+    signer && openValidator(options, { chain, sets, signer, follower, closers, peers: () => peers, onAhead: observer.askNow })
   const peers = await createPeers({
     dataDir,
     config: options.p2p,
     chain,
-    set,
+    sets,
     isValidator: key !== undefined,
-    isOwn: ({ miner }) => miner === set.validators[(key && indexOfKey(set, key.publicKey)) ?? -1]?.feeRecipient,
-    direct:
-      validator && signer && set.validators.length > 1 ? (peerId) => directOptions(peerId, { chain, set, signer, validator }) : undefined,
-
+    isOwn: (header) => isProposerOf(sets, key?.publicKey, header),
+    direct: validator && signer && isShared() ? (peerId) => directOptions(peerId, { chain, sets, signer, validator }) : undefined,
     log: log.child('p2p'),
     onTransactions: () => validator?.wake(),
     hasBlock: observer.has,
@@ -116,7 +118,7 @@ async function openMover(options: NodeOptions, { chain, set, follower, closers }
     addresses: peers.addresses,
     start() {
       validator?.start()
-      if (!validator || set.validators.length > 1) observer.start()
+      if (!validator || isShared()) observer.start()
     },
     wake: () => validator?.wake(),
     network() {
@@ -126,15 +128,21 @@ async function openMover(options: NodeOptions, { chain, set, follower, closers }
   }
 }
 
+/** Whether the block pays its fees to the validator with this key: it made it, and is the first to tell of it. */
+function isProposerOf({ setAt }: EpochSets, publicKey: Hex | undefined, { miner, number }: Header): boolean {
+  const set = publicKey === undefined ? undefined : setAt(Number(number))
+  return set?.validators.some((one) => one.publicKey === publicKey && one.feeRecipient === miner) ?? false
+}
+
 /** What this validator says and hears on direct streams. */
 async function directOptions(
   peerId: string,
   {
     chain,
-    set,
+    sets,
     signer,
     validator,
-  }: Pick<MoverParts, 'chain' | 'set'> & { readonly signer: ValidatorSigner; readonly validator: Validator },
+  }: Pick<MoverParts, 'chain' | 'sets'> & { readonly signer: ValidatorSigner; readonly validator: Validator },
 ): Promise<DirectOptions> {
   const { genesisHash, store } = chain
   const key = hexToBytes(signer.publicKey)
@@ -142,6 +150,7 @@ async function directOptions(
     hello: concatBytes([key, await signer.signHello(genesisHash, peerId)]),
     checkHello(from, hello) {
       const publicKey = bytesToHex(hello.subarray(0, 48))
+      const set = sets.next()
       const index = indexOfKey(set, publicKey)
       const known = index === undefined ? undefined : set.keys[index]
       if (!known) return undefined
@@ -156,13 +165,13 @@ async function directOptions(
 type ValidatorParts = MoverParts & { readonly signer: ValidatorSigner; peers(): Peers; onAhead(): void }
 
 function openValidator({ dataDir, genesis, log, onFatal }: NodeOptions, parts: ValidatorParts): Validator {
-  const { chain, set, signer, follower, closers, peers } = parts
+  const { chain, sets, signer, follower, closers, peers } = parts
   const journal = openJournal(join(dataDir, 'consensus'))
   closers.push(journal.close, signer.close)
   const { originLagBlocks } = genesis.params
   const validator = createValidator({
     chain,
-    setAt: () => set,
+    setAt: sets.setAt,
     signer,
     net: {
       broadcast: (message) => peers().direct?.broadcast(message),

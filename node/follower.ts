@@ -6,13 +6,13 @@
 import { bytesToHex, type Hex } from 'viem'
 import { type Commit, verifyCommit } from '../consensus/certificate.ts'
 import { decodeMessage } from '../consensus/message.ts'
-import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { assert } from '../execution/assert.ts'
 import { type Block, decodeBlock, hashHeader } from '../execution/block.ts'
 import { orderedRoot } from '../execution/mpt.ts'
 import type { BlocksAnswer } from '../p2p/sync.ts'
 import { ANSWER_BLOCKS_MAX, type BlocksRequest, type CertifiedBlock } from '../p2p/wire.ts'
 import type { ChainState } from './chainState.ts'
+import type { EpochSets } from './epochs.ts'
 import type { Log } from './log.ts'
 
 /** A block that a quorum made final, with all its bytes; not executed yet. */
@@ -25,10 +25,10 @@ export type FinalBlock = {
   readonly bytes: number
 }
 
-/** Why something is no final block: whoever sent it could have known. */
+/** Why something is no final block: whoever sent it could have known, but for `unknownEpoch`. */
 export type NotFinal = {
   readonly ok: false
-  readonly code: 'badCommit' | 'notSigned' | 'badBlock' | 'otherBlock' | 'otherHeight' | 'otherTransactions'
+  readonly code: 'badCommit' | 'notSigned' | 'unknownEpoch' | 'badBlock' | 'otherBlock' | 'otherHeight' | 'otherTransactions'
 }
 
 /** A block that a quorum made final is invalid here: more than a third of the validators, or this node's execution, is faulty. */
@@ -39,7 +39,7 @@ export class FollowError extends Error {
 
 export type FollowerOptions = {
   readonly chain: ChainState
-  readonly set: ValidatorSet
+  readonly setAt: EpochSets['setAt']
   /** Takes a final block instead of executing it and making it the head here. Resolves when it is the head. */
   adopt?(final: FinalBlock): Promise<void>
   /** Asks some peer for blocks. */
@@ -78,27 +78,29 @@ const RETRY_MS = 250
 /** Least silence after which peers are asked whether there is something new. */
 const SILENCE_MIN_MS = 2_000
 
-/** The commit that the bytes are if a quorum of the set signed it. */
+/** The commit that the bytes are if a quorum of its height's set signed it. `unknownEpoch`: nobody can say here yet, and it is not its sender's fault. */
 export function checkCommitment(
   commit: Uint8Array,
-  set: ValidatorSet,
+  setAt: EpochSets['setAt'],
   chainId: number,
 ): { readonly ok: true; readonly commit: Commit } | NotFinal {
   const decoded = decodeMessage(commit)
   if (!decoded.ok || decoded.value.kind !== 'commit') return { ok: false, code: 'badCommit' }
+  const set = setAt(decoded.value.height)
+  if (!set) return { ok: false, code: 'unknownEpoch' }
   return verifyCommit(set, decoded.value, chainId).ok ? { ok: true, commit: decoded.value } : { ok: false, code: 'notSigned' }
 }
 
 /** The block that the bytes are if a quorum made it final, down to its transactions. What follows from them is for execution to say. */
 export function checkFinal(
   certified: CertifiedBlock,
-  set: ValidatorSet,
+  setAt: EpochSets['setAt'],
   chainId: number,
 ): { readonly ok: true; readonly final: FinalBlock } | NotFinal {
   const block = decodeBlock(certified.block)
   if (!block) return { ok: false, code: 'badBlock' }
   const hash = hashHeader(block.header)
-  const checked = checkCommitment(certified.commit, set, chainId)
+  const checked = checkCommitment(certified.commit, setAt, chainId)
   if (!checked.ok) return checked
   if (checked.commit.blockHash !== hash) return { ok: false, code: 'otherBlock' }
   if (BigInt(checked.commit.height) !== block.header.number) return { ok: false, code: 'otherHeight' }
@@ -109,7 +111,7 @@ export function checkFinal(
 
 /** A follower that does nothing until it is started. */
 export function createFollower(options: FollowerOptions): Follower {
-  const { chain, set, log, nowMs, onFatal } = options
+  const { chain, setAt, log, nowMs, onFatal } = options
   const { params } = chain.genesis
   const silenceMs = Math.max(SILENCE_MIN_MS, 2 * chain.nextParams().maxBlockIntervalMs)
   const waiting = new Map<bigint, FinalBlock>()
@@ -149,7 +151,7 @@ export function createFollower(options: FollowerOptions): Follower {
     if (!answer.ok) return false
     for (const [i, certified] of answer.blocks.entries()) {
       if (stopped) return true
-      const checked = checkFinal(certified, set, params.chainId)
+      const checked = checkFinal(certified, setAt, params.chainId)
       const isNext = checked.ok && checked.final.number === from + BigInt(i)
       if (!isNext) {
         log.warn('a peer sent a block that is not final', { peer: answer.peer, code: checked.ok ? 'otherHeight' : checked.code })

@@ -5,7 +5,7 @@
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hex } from 'viem'
-import { createValidatorSet, indexOfKey, type ValidatorSet } from '../consensus/validatorSet.ts'
+import { indexOfKey } from '../consensus/validatorSet.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import { createRpcServer } from '../rpc/server.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
@@ -13,6 +13,7 @@ import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
 import type { rpcOptions } from './config.ts'
 import type { Engine } from './engine.ts'
+import { createEpochSets, validatorSetOf } from './epochs.ts'
 import { KeyError } from './keys.ts'
 import type { L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
@@ -92,8 +93,8 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     closers.length = 0
   }
   try {
-    const set = validatorSetOf(genesis)
-    if (options.key && indexOfKey(set, options.key.publicKey) === undefined)
+    const first = validatorSetOf(genesis)
+    if (options.key && genesis.params.epochBlocks === 0 && indexOfKey(first, options.key.publicKey) === undefined)
       throw new KeyError(`the key ${options.key.publicKey} is of no validator of this network`)
     const store = await openStore(join(dataDir, 'chain'))
     closers.push(() => store.close())
@@ -120,7 +121,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const server = await createRpcServer({ chain: rpcChain, ...options.rpc, log: log.child('rpc') })
     closers.push(() => server.close())
     const { openEngine } = await loadEngine()
-    const opened = await openEngine(options, { chain, set, closers, onL1: settlement.update })
+    const opened = await openEngine(options, { chain, sets: createEpochSets(chain), closers, onL1: settlement.update })
     engine = opened
     opened.start()
     restorePool(poolJournal, { log, wake }).catch(onFatal)
@@ -156,19 +157,6 @@ async function restorePool(journal: PoolJournal, { log, wake }: { readonly log: 
   const restored = await journal.restore()
   log.info('pool restored', restored)
   wake()
-}
-
-/** The validators of the genesis file, as consensus takes them. Throws KeyError if they are no set. */
-export function validatorSetOf(genesis: Pick<Genesis, 'validators'>): ValidatorSet {
-  const validators = genesis.validators.map(({ address, blsPublicKey, weight, feeRecipient }) => ({
-    address,
-    publicKey: blsPublicKey,
-    weight: BigInt(weight),
-    feeRecipient,
-  }))
-  const made = createValidatorSet(0, validators)
-  if (!made.ok) throw new KeyError(`the validators of the genesis file are no set: ${made.code}`)
-  return made.set
 }
 
 type SettlementOptions = {

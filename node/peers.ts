@@ -6,7 +6,6 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import { decodeMessage } from '../consensus/message.ts'
-import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { encodeBlock, type Header } from '../execution/block.ts'
 import type { PoolTx } from '../execution/mempool.ts'
 import { transactionHash } from '../execution/native/native.ts'
@@ -16,6 +15,7 @@ import { type NetworkMetrics, openNetwork } from '../p2p/network.ts'
 import type { Sync } from '../p2p/sync.ts'
 import type { BlockNews, CertifiedBlock } from '../p2p/wire.ts'
 import { type ChainState, createQueue, type TxSource } from './chainState.ts'
+import type { EpochSets } from './epochs.ts'
 import { checkCommitment, checkFinal, type FinalBlock } from './follower.ts'
 import { loadKeyMaterial } from './keys.ts'
 import type { Log } from './log.ts'
@@ -27,7 +27,7 @@ export type PeersOptions = {
   readonly dataDir: string
   readonly config: PeersConfig
   readonly chain: ChainState
-  readonly set: ValidatorSet
+  readonly sets: EpochSets
   /** Whether this node makes blocks: it tells others of them, and need not send transactions to others if it is the only one. */
   readonly isValidator: boolean
   /** Whether this node proposed the block: who did tells followers of it. Others' certificates have other signers, and would go round beside it. */
@@ -72,7 +72,7 @@ const RESEND_TXS_MAX = 4_096
 
 /** Opens the node to others. Throws P2pError if it cannot listen. */
 export async function createPeers(options: PeersOptions): Promise<Peers> {
-  const { dataDir, config, chain, set, isValidator, log } = options
+  const { dataDir, config, chain, sets, isValidator, log } = options
   const { genesisHash, store, pool } = chain
   const takeTransactions = createTransactionIntake(options)
   const network = await openNetwork(
@@ -97,9 +97,9 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
   )
 
   const own = new Set<Hex>()
-  const isAlone = isValidator && set.validators.length === 1
+  const isAlone = () => isValidator && sets.next().validators.length === 1
   const send = ({ hash, raw }: PoolTx, source: TxSource) => {
-    if (isAlone || source === 'peer') return
+    if (isAlone() || source === 'peer') return
     if (!network.sendTransaction(raw)) log.debug('too many transactions wait to be sent', { hash })
     if (own.size < RESEND_TXS_MAX) own.add(hash)
   }
@@ -176,19 +176,19 @@ function createTransactionIntake({ chain, log, onTransactions }: PeersOptions) {
 }
 
 /** Judges news of a block and hands it on. */
-function takeNews({ chain, set, hasBlock, onFinalBlock, onHeight }: PeersOptions, news: BlockNews): Verdict {
+function takeNews({ chain, sets, hasBlock, onFinalBlock, onHeight }: PeersOptions, news: BlockNews): Verdict {
   const decoded = decodeMessage(news.commit)
   if (!decoded.ok || decoded.value.kind !== 'commit') return 'reject'
   if (hasBlock(BigInt(decoded.value.height))) return 'stale'
   const { chainId } = chain.genesis.params
   if (news.kind === 'announcement') {
-    const checked = checkCommitment(news.commit, set, chainId)
-    if (!checked.ok) return 'reject'
+    const checked = checkCommitment(news.commit, sets.setAt, chainId)
+    if (!checked.ok) return checked.code === 'unknownEpoch' ? 'ignore' : 'reject'
     onHeight(BigInt(checked.commit.height))
     return 'accept'
   }
-  const checked = checkFinal(news, set, chainId)
-  if (!checked.ok) return 'reject'
+  const checked = checkFinal(news, sets.setAt, chainId)
+  if (!checked.ok) return checked.code === 'unknownEpoch' ? 'ignore' : 'reject'
   onFinalBlock(checked.final)
   return 'accept'
 }

@@ -2,7 +2,7 @@
  * Posts batches to L1, and a checkpoint after each. What is next is read from the inbox contract, which takes each block once and in order, so a
  * restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent (settlement/txManager.ts).
  */
-import { concatBytes, type Hex, hexToBytes } from 'viem'
+import { concatBytes, hexToBytes } from 'viem'
 import { BATCH_PAYLOAD_BYTES_MAX } from '../settlement/blob.ts'
 import { encodeSubmit } from '../settlement/checkpoint.ts'
 import { type BatchHeader, encodePostBatch } from '../settlement/inbox.ts'
@@ -15,6 +15,7 @@ import { type BatchThread, BatchThreadError } from './batchThread.ts'
 import type { BlockRange } from './batchWork.ts'
 import { l1InfoAfter } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
+import type { EpochSets } from './epochs.ts'
 import type { L1Follower } from './l1Follower.ts'
 import { errorFacts, type Facts, type Log } from './log.ts'
 import { createPendingTxStore } from './pendingTxStore.ts'
@@ -45,7 +46,7 @@ export type PosterOptions = {
   readonly submitter: L1Signer | undefined
   readonly da: 'blob' | 'calldata'
   readonly batchSec: number
-  readonly validatorSetHash: Hex
+  readonly sets: EpochSets
   onFatal(error: unknown): void
 }
 
@@ -171,7 +172,8 @@ export function createPoster(options: PosterOptions): Poster {
     if (!lastBatch || lastBatch.header.lastBlock <= checkpointed) return
     const { lastBlock, lastBlockHash } = lastBatch.header
     const stored = chain.store.block(lastBlock)
-    if (stored?.hash !== lastBlockHash) return
+    const nextValidatorSetHash = options.sets.setAt(Number(lastBlock) + 1)?.hash
+    if (stored?.hash !== lastBlockHash || nextValidatorSetHash === undefined) return
     const checkpoint = {
       lastBlock,
       blockHash: stored.hash,
@@ -180,7 +182,7 @@ export function createPoster(options: PosterOptions): Poster {
       batchIndex: lastBatch.index,
       batchAccumulator: lastBatch.accumulator,
       depositCursor: l1InfoAfter(chain.store, lastBlock).depositCursor,
-      nextValidatorSetHash: options.validatorSetHash,
+      nextValidatorSetHash,
     }
     const outcome = await sender.send({ to: chain.genesis.l1.checkpointManager, data: encodeSubmit(checkpoint) })
     report(log, 'checkpoint', outcome, { lastBlock })

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPublicClient, type Hex, http } from 'viem'
 import { verifyCommit } from '../consensus/certificate.ts'
-import type { ValidatorSet } from '../consensus/validatorSet.ts'
+import { assert } from '../execution/assert.ts'
 import { timestampMs } from '../execution/block.ts'
 import { type Built, buildBlock } from '../execution/buildBlock.ts'
 import { transactionHash } from '../execution/native/native.ts'
@@ -31,8 +31,8 @@ import { l1InfoAfter } from './blocks.ts'
 import { brotli } from './brotli.ts'
 import { type ChainState, openChainState } from './chainState.ts'
 import { type ConfigOf, UsageError } from './config.ts'
+import { createEpochSets, type EpochSets } from './epochs.ts'
 import { createLog } from './log.ts'
-import { validatorSetOf } from './node.ts'
 import { inboxOption } from './operatorNode.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { openStore, type StoredBlock } from './store.ts'
@@ -78,7 +78,7 @@ type Walk = {
   readonly chain: ChainState
   readonly genesis: Genesis
   readonly l1: L1
-  readonly set: ValidatorSet
+  readonly sets: EpochSets
   readonly live: ReturnType<typeof createLive> | undefined
   readonly counts: { transactions: number; payloadBytes: number; compared: number; checkpoints: number }
 }
@@ -117,7 +117,7 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
       chain,
       genesis,
       l1,
-      set: validatorSetOf(genesis),
+      sets: createEpochSets(chain),
       live: rpcUrl === undefined ? undefined : createLive(rpcUrl),
       counts,
     }
@@ -142,7 +142,7 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
 
 /** Derives, executes and compares one batch. The blocks stay in the store. */
 async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Promise<VerifyDifference | undefined> {
-  const { chain, genesis, l1, set, counts } = walk
+  const { chain, genesis, l1, sets, counts } = walk
   const { params } = genesis
   const { store, executor } = chain
   const misplaced = checkBatchHeader(head, posted)
@@ -160,9 +160,16 @@ async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Pr
   const view = await viewL1(l1, decoded.origins, before.number)
   const requests = toBlockRequests(decoded, { header: posted.header, origin: before, l1: view })
   if (!requests.ok) return toDifference(requests)
-  const unsigned = checkCommit(decoded.batch, posted.header, ({ height, blockHash, round, bitmap, signature }) => {
-    return verifyCommit(set, { height: Number(height), round, blockHash, bitmap, signature }, params.chainId).ok
-  })
+  const lastSet = () => sets.setAt(Number(posted.header.lastBlock))
+  const checkSigned = () =>
+    checkCommit(decoded.batch, posted.header, ({ height, blockHash, round, bitmap, signature }) => {
+      const set = lastSet()
+      assert(set, 'the validators of a block whose parent is known are not')
+      return verifyCommit(set, { height: Number(height), round, blockHash, bitmap, signature }, params.chainId).ok
+    })
+  // A batch that goes over the end of an epoch says itself who made its last block final.
+  const isSetKnown = lastSet() !== undefined
+  const unsigned = isSetKnown ? checkSigned() : undefined
   if (unsigned) return toDifference(unsigned)
   const root = store.roots(parent.number).ledgerRoot
   const results: Built[] = []
@@ -177,6 +184,8 @@ async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Pr
     counts.transactions += built.transactions.length
     results.push(built)
   }
+  const unsignedLast = isSetKnown ? undefined : checkSigned()
+  if (unsignedLast) return toDifference(unsignedLast)
   const wrong = checkExecuted(decoded.batch, results, {
     lastBlockHash: posted.header.lastBlockHash,
     ledger: { root, source: store.reader, params },
@@ -203,7 +212,7 @@ async function viewL1(l1: L1, origins: readonly bigint[], after: bigint): Promis
 }
 
 function compareCheckpoints(
-  { chain, set, counts }: Walk,
+  { chain, sets, counts }: Walk,
   checkpoints: readonly L1Checkpoint[],
   { index, accumulator }: L1Batch,
 ): VerifyDifference | undefined {
@@ -216,7 +225,7 @@ function compareCheckpoints(
       ledgerRoot: stored?.ledgerRoot,
       batchAccumulator: accumulator,
       depositCursor: l1InfoAfter(chain.store, checkpoint.lastBlock).depositCursor,
-      nextValidatorSetHash: set.hash,
+      nextValidatorSetHash: sets.setAt(Number(checkpoint.lastBlock) + 1)?.hash,
     }
     for (const [field, value] of Object.entries(want)) {
       const got = checkpoint[field as keyof typeof want]

@@ -8,8 +8,8 @@ import { encodeMessage, type Vote } from '../../consensus/message.ts'
 import { type Block, encodeBlock, hashHeader } from '../../execution/block.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import type { ChainState } from '../../node/chainState.ts'
+import { validatorSetOf } from '../../node/epochs.ts'
 import { checkFinal, createFollower, type FinalBlock, FollowError, type Follower, type FollowerOptions } from '../../node/follower.ts'
-import { validatorSetOf } from '../../node/node.ts'
 import type { BlocksAnswer } from '../../p2p/sync.ts'
 import type { CertifiedBlock } from '../../p2p/wire.ts'
 import { quietLog as log, openDiskChain } from '../fakes/diskChain.ts'
@@ -84,7 +84,7 @@ async function follow(answer: (from: bigint) => readonly CertifiedBlock[], nowMs
   const [asked, blamed, fatal]: [bigint[], string[], unknown[]] = [[], [], []]
   const follower = createFollower({
     chain,
-    set,
+    setAt: () => set,
     request: async ({ from }): Promise<BlocksAnswer> => {
       asked.push(from)
       return { ok: true, peer: 'peer', blocks: answer(from) }
@@ -99,7 +99,7 @@ async function follow(answer: (from: bigint) => readonly CertifiedBlock[], nowMs
 }
 
 function finalOf(certified: CertifiedBlock | undefined): FinalBlock {
-  const checked = certified && checkFinal(certified, set, chainId)
+  const checked = certified && checkFinal(certified, () => set, chainId)
   if (!checked?.ok) throw new Error('not final')
   return checked.final
 }
@@ -167,7 +167,7 @@ test('what is not signed by a quorum, not of its certificate, or not whole, is n
   if (!first || !second) throw new Error('no blocks')
   const { block } = finalOf(first)
   const verdictOf = (certified: CertifiedBlock) => {
-    const checked = checkFinal(certified, set, chainId)
+    const checked = checkFinal(certified, () => set, chainId)
     return checked.ok ? 'ok' : checked.code
   }
   expect(verdictOf(first)).toBe('ok')

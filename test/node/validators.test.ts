@@ -9,9 +9,9 @@ import { decodeMessage } from '../../consensus/message.ts'
 import { encodeBlock } from '../../execution/block.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import type { ChainState } from '../../node/chainState.ts'
+import { validatorSetOf } from '../../node/epochs.ts'
 import { checkFinal } from '../../node/follower.ts'
 import { openJournal } from '../../node/journal.ts'
-import { validatorSetOf } from '../../node/node.ts'
 import { createLocalSigner } from '../../node/signer.ts'
 import { createValidator, type Validator, type ValidatorNet } from '../../node/validator.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
@@ -123,7 +123,7 @@ test('all decide the same blocks, with certificates of a quorum, and the propose
     const [one] = stored
     const commit = first.chain.store.commit(number)
     if (!one || !commit) throw new Error('a final block is stored')
-    expect(checkFinal({ commit, block: encodeBlock(one.block) }, set, chainId)).toMatchObject({ ok: true })
+    expect(checkFinal({ commit, block: encodeBlock(one.block) }, () => set, chainId)).toMatchObject({ ok: true })
     miners.add(one.block.header.miner)
   }
   expect(miners.size).toBe(4)
@@ -144,7 +144,7 @@ test('three go on without the fourth, which decides what it missed when it is gi
     const number = heightOf(away) + 1n
     const [commit, block] = [first.chain.store.commit(number), first.chain.store.block(number)?.block]
     if (!commit || !block) throw new Error('a final block is stored')
-    const checked = checkFinal({ commit, block: encodeBlock(block) }, set, chainId)
+    const checked = checkFinal({ commit, block: encodeBlock(block) }, () => set, chainId)
     if (!checked.ok) throw new Error(checked.code)
     await away.validator.adopt(checked.final)
   }
