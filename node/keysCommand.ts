@@ -6,8 +6,18 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bytesToHex, type Hex, hexToBytes, isAddress, isHex } from 'viem'
-import { type BlsSecretKey, deriveSecretKey, provePossession, publicKeyOf } from '../consensus/bls.ts'
+import {
+  type BlsSecretKey,
+  deriveSecretKey,
+  parsePublicKey,
+  provePossession,
+  publicKeyOf,
+  uncompressedKey,
+  uncompressedSignature,
+} from '../consensus/bls.ts'
+import { assert } from '../execution/assert.ts'
 import { decodeGenesis } from '../genesis/genesis.ts'
+import { toL1Key, toL1Signature } from '../settlement/registry.ts'
 import { type ConfigOf, UsageError } from './config.ts'
 import {
   KeyError,
@@ -32,10 +42,20 @@ export async function runKeys(rest: readonly string[], config: ConfigOf<'keys'>,
   if (more.length > 0 || (action !== 'import' && source !== undefined)) throw new UsageError(`tributary keys ${action} takes no more words`)
   const claim = claimOption(config, dataDir)
   const shown = await act(action, source, { config, dataDir })
-  const proof = claim && bytesToHex(provePossession(await shown.secret(), claim.chainId, claim.owner))
-  const facts = { publicKey: shown.publicKey, file: shown.file, ...(claim && { ...claim, proofOfPossession: proof }) }
+  const facts = { publicKey: shown.publicKey, file: shown.file, ...(claim && { ...claim, ...prove(await shown.secret(), claim) }) }
   print(config.json ? `${JSON.stringify(facts)}\n` : toText(facts))
   return 0
+}
+
+type Claim = { readonly owner: Hex; readonly chainId: number }
+
+/** The proof of possession, and key and proof in the form in which `register` of the registry on L1 takes them. */
+function prove(secret: BlsSecretKey, { chainId, owner }: Claim) {
+  const proof = provePossession(secret, chainId, owner)
+  const key = parsePublicKey(publicKeyOf(secret))
+  const possession = toL1Signature(proof, uncompressedSignature)
+  assert(key && possession, 'what was made here has another form')
+  return { proofOfPossession: bytesToHex(proof), registration: { key: toL1Key(uncompressedKey(key)), possession } }
 }
 
 type Place = { readonly config: ConfigOf<'keys'>; readonly dataDir: string }
@@ -90,7 +110,7 @@ async function show({ config, dataDir }: Place): Promise<Shown> {
 }
 
 /** For whom possession is proved, if it is. */
-function claimOption(config: ConfigOf<'keys'>, dataDir: string): { readonly owner: Hex; readonly chainId: number } | undefined {
+function claimOption(config: ConfigOf<'keys'>, dataDir: string): Claim | undefined {
   const { owner } = config
   if (owner === undefined) return undefined
   if (!isAddress(owner, { strict: false })) throw new UsageError(`--owner is an address, not ${owner}`)
@@ -105,9 +125,13 @@ export function chainIdOption(given: number | undefined, dataDir: string): numbe
   return decodeGenesis(readFileSync(file, 'utf8')).params.chainId
 }
 
-function toText(facts: Readonly<Record<string, unknown>>): string {
+function toText({
+  registration,
+  ...facts
+}: Readonly<Record<string, unknown>> & { readonly registration?: { readonly key: readonly Hex[]; readonly possession: Hex } }): string {
   const words: Readonly<Record<string, string>> = { publicKey: 'public key', chainId: 'chain id', proofOfPossession: 'proof of possession' }
-  return Object.entries(facts)
-    .map(([name, value]) => `${(words[name] ?? name).padEnd(20)} ${value}\n`)
+  const forL1 = registration && { 'register on L1: key': `[${registration.key.join(',')}]`, possession: registration.possession }
+  return Object.entries({ ...facts, ...forL1 })
+    .map(([name, value]) => `${(words[name] ?? name).padEnd(22)} ${value}\n`)
     .join('')
 }

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Hex, hexToBytes } from 'viem'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { publicKeyOf, verifyPossession } from '../../consensus/bls.ts'
+import { parsePublicKey, publicKeyOf, uncompressedKey, uncompressedSignature, verifyPossession } from '../../consensus/bls.ts'
+import { assert } from '../../execution/assert.ts'
 import { parseConfig, UsageError } from '../../node/config.ts'
 import { KeyError, loadKeystoreKey, loadValidatorKey, writeSecret } from '../../node/keys.ts'
 import { runKeys } from '../../node/keysCommand.ts'
 import { encodeKeystore, encryptKeystore, type KeystoreKdf } from '../../node/keystore.ts'
+import { toL1Key, toL1Signature } from '../../settlement/registry.ts'
 import { secretKey } from '../consensus/fixtures.ts'
 
 const OWNER = `0x${'ab'.repeat(20)}` as const
@@ -22,11 +24,20 @@ beforeEach(() => {
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
+type Shown = {
+  publicKey: Hex
+  file: string
+  owner?: Hex
+  chainId?: number
+  proofOfPossession?: Hex
+  registration?: { key: Hex[]; possession: Hex }
+}
+
 async function keys(words: readonly string[], environment: Record<string, string> = { TRIBUTARY_PASSWORD_FILE: inFolder('password') }) {
   const { config, rest } = parseConfig('keys', [...words, '--kdf', 'pbkdf2', '--json'], environment)
   let printed = ''
   expect(await runKeys(rest, config, (text) => (printed += text))).toBe(0)
-  return JSON.parse(printed) as { publicKey: Hex; file: string; owner?: Hex; chainId?: number; proofOfPossession?: Hex }
+  return JSON.parse(printed) as Shown
 }
 
 test('a new key lies under its password, for its owner only, and proves that it is held', async () => {
@@ -42,11 +53,14 @@ test('a new key lies under its password, for its owner only, and proves that it 
   expect(readdirSync(inFolder('validator'))).toEqual(['validator.keystore.json'])
   expect(statSync(made.file).mode & 0o777).toBe(0o600)
   expect((await loadKeystoreKey(made.file, PASSWORD)).publicKey).toBe(made.publicKey)
-  const { proofOfPossession, ...facts } = made
+  const { proofOfPossession, registration, ...facts } = made
   expect(facts).toEqual({ publicKey: made.publicKey, file: inFolder('validator', 'validator.keystore.json'), owner: OWNER, chainId: 7001 })
   const proof = hexToBytes(proofOfPossession ?? '0x')
   expect(verifyPossession({ chainId: 7001, owner: OWNER, publicKey: made.publicKey, proof })).toBe(true)
   expect(verifyPossession({ chainId: 7002, owner: OWNER, publicKey: made.publicKey, proof })).toBe(false)
+  const key = parsePublicKey(made.publicKey)
+  assert(key)
+  expect(registration).toEqual({ key: toL1Key(uncompressedKey(key)), possession: toL1Signature(proof, uncompressedSignature) })
   const shown = await keys(['show', '--data-dir', inFolder('validator'), '--owner', OWNER, '--chain-id', '7001'])
   expect(shown).toEqual(made)
 })
