@@ -158,6 +158,7 @@ async function untilStopped<T>(
   if (json) print(`${JSON.stringify(running.ready)}\n`)
   const endStatus = running.status ? showStatus(running.status, json) : () => {}
   const code = await stopped
+  if (endsWithStdin) process.stdin.destroy() // what is read keeps a process alive
   endStatus()
   const timer = setTimeout(() => process.exit(1), CLOSE_MAX_MS)
   await running.close()

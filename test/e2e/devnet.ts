@@ -31,6 +31,14 @@ export type Ready = {
   readonly accounts: readonly { readonly address: Hex; readonly privateKey: Hex }[]
   readonly contracts: Readonly<Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager', Hex>>
   readonly dataDir: string
+  /** The further validators: processes of their own, and how they were called. */
+  readonly validators: readonly {
+    readonly rpc: string
+    readonly p2p: string
+    readonly pid: number
+    readonly dataDir: string
+    readonly args: readonly string[]
+  }[]
 }
 
 /** The line with `ready` of a node. Spec: docs/cli.md#node */
@@ -61,6 +69,29 @@ export async function startDevnet(args: readonly string[] = []): Promise<Devnet>
 /** Starts a node that follows a devnet, with any free ports and an empty folder of its own. */
 export async function startFollower({ l1, p2p }: Ready, args: readonly string[] = []): Promise<Running<NodeReady>> {
   return startCommand<NodeReady>('node', ['--l1', l1, '--bootstrap', p2p, '--p2p-host', '127.0.0.1', '--p2p-port', '0', ...args])
+}
+
+/** A node that a devnet had started and that is gone, called as it was. It is ended by its process handle, and the folder stays. */
+export async function startAgain(
+  args: readonly string[],
+): Promise<{ readonly ready: NodeReady; readonly pid: number; stop(): Promise<number | null> }> {
+  const kept = { stdout: '', stderr: '' }
+  const child = launch(['node', ...args], kept)
+  const stop = async () => {
+    const exited = exitOf(child)
+    child.kill('SIGCONT')
+    child.kill('SIGTERM')
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MAX_MS)
+    const code = await exited
+    clearTimeout(timer)
+    return code
+  }
+  try {
+    return { ready: await readyLine<NodeReady>(child, kept), pid: child.pid ?? 0, stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
 }
 
 async function startCommand<R>(command: 'devnet' | 'node', args: readonly string[]): Promise<Running<R>> {

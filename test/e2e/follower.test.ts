@@ -2,17 +2,14 @@
 import { parseEther } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { freePort, type NodeReady, type Running, runCommand, startFollower } from './devnet.ts'
-import { ask, l2Client, type Stage, startStage, until } from './stage.ts'
+import { ask, heightOf, type Load, l2Client, STRANGER, type Stage, startLoad, startStage, until } from './stage.ts'
 
 /** Longest that a follower may take for what it has to do, on a machine that is busy with all of this. */
 const WAIT_MAX_MS = 120_000
-/** Transactions that are sent at once, again and again. */
-const LOAD_TXS = 10
-const STRANGER = '0x00000000000000000000000000000000000c0de7'
 
 let stage: Stage
 let follower: Running<NodeReady>
-let load: { stop(): Promise<number> }
+let load: Load
 
 const devnetRpc = () => stage.devnet.ready().rpc
 const followerRpc = () => follower.ready().rpc
@@ -39,7 +36,7 @@ test('a follower that is started late catches up while blocks go on, and has the
   await until('keeping up', async () => ((await heightOf(followerRpc())) >= later ? true : undefined), WAIT_MAX_MS)
   await sameBlocks(goal, later)
   expect((await ask(followerRpc(), 'net_peerCount')).result).toBe('0x1')
-  expect(await load.stop()).toBeGreaterThan(0)
+  expect((await load.stop()).length).toBeGreaterThan(0)
 })
 
 test('a transaction sent to the follower lands in a block of the network', async () => {
@@ -94,10 +91,6 @@ test('a folder without a key and without a peer to follow is a mistake, and so i
   expect([unnamed.code, unnamed.stderr]).toEqual([2, expect.stringContaining('/p2p/ID')])
 })
 
-async function heightOf(rpc: string): Promise<number> {
-  return Number((await ask(rpc, 'eth_blockNumber')).result)
-}
-
 async function hashOf(rpc: string, number: number): Promise<unknown> {
   const { result } = await ask(rpc, 'eth_getBlockByNumber', [`0x${number.toString(16)}`, false])
   return (result as { hash: string } | null)?.hash
@@ -108,29 +101,5 @@ async function sameBlocks(from: number, to: number): Promise<void> {
     const hash = await hashOf(devnetRpc(), number)
     expect(hash).toMatch(/^0x[0-9a-f]{64}$/)
     expect(await hashOf(followerRpc(), number)).toBe(hash)
-  }
-}
-
-/** Transfers, one row after another, until it is stopped. Answers how many were sent. */
-function startLoad(rpc: string): { stop(): Promise<number> } {
-  const client = l2Client(rpc, 6)
-  let stopped = false
-  let nonce = 0
-  const run = async () => {
-    while (!stopped) {
-      const hashes = await Promise.all(
-        Array.from({ length: LOAD_TXS }, () => client.sendTransaction({ to: STRANGER, value: 0n, nonce: nonce++, gas: 21_000n })),
-      )
-      const last = hashes.at(-1)
-      if (last) await client.waitForTransactionReceipt({ hash: last, timeout: WAIT_MAX_MS })
-    }
-    return nonce
-  }
-  const running = run()
-  return {
-    stop() {
-      stopped = true
-      return running
-    },
   }
 }

@@ -107,6 +107,47 @@ export async function until<T>(what: string, probe: () => Promise<T | undefined>
   }
 }
 
+/** Who has nothing and gets something. */
+export const STRANGER = '0x00000000000000000000000000000000000c0de7'
+/** Transactions that a load sends at once, and how long it waits for the last of them. */
+const LOAD_TXS = 10
+const LOAD_WAIT_MAX_MS = 120_000
+
+export type Load = {
+  /** Ends it when what was sent last is in a block; answers the hashes of all. */
+  stop(): Promise<readonly Hex[]>
+}
+
+/** Transfers, one row after another, until it is stopped. */
+export function startLoad(rpc: string, account = 6): Load {
+  const client = l2Client(rpc, account)
+  const sent: Hex[] = []
+  let stopped = false
+  const run = async () => {
+    for (let nonce = 0; !stopped; nonce += LOAD_TXS) {
+      const row = Array.from({ length: LOAD_TXS }, (_, i) =>
+        client.sendTransaction({ to: STRANGER, value: 0n, nonce: nonce + i, gas: 21_000n }),
+      )
+      sent.push(...(await Promise.all(row)))
+      const last = sent.at(-1)
+      if (last) await client.waitForTransactionReceipt({ hash: last, timeout: LOAD_WAIT_MAX_MS })
+    }
+    return sent
+  }
+  const running = run()
+  return {
+    stop() {
+      stopped = true
+      return running
+    },
+  }
+}
+
+/** Number of a node's latest block. */
+export async function heightOf(rpc: string): Promise<number> {
+  return Number((await ask(rpc, 'eth_blockNumber')).result)
+}
+
 /** An answer to a JSON-RPC call as it stands on the wire. */
 export type Answer = {
   readonly id: unknown
