@@ -138,12 +138,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
 
 /** Loads what answers do not need, a piece at a time: who asks meanwhile is answered in between. */
 async function loadEngine(): Promise<typeof import('./engine.ts')> {
-  const pieces = [
-    () => import('../settlement/l1.ts'),
-    () => import('./validator.ts'),
-    () => import('../p2p/pubsub.ts'),
-    () => import('../p2p/host.ts'),
-  ]
+  const pieces = [() => import('../settlement/l1.ts'), () => import('./validator.ts'), () => import('./p2pChild.ts')]
   for (const load of pieces) {
     await nextTurn()
     await load()

@@ -70,7 +70,7 @@ export function inboxOption(text: string | undefined): Hex | undefined {
 async function bootstrapOption(text: string | undefined): Promise<readonly string[]> {
   const addresses = (text ?? '').split(',').filter((address) => address !== '')
   if (addresses.length === 0) return []
-  const { peerIdOf } = await import('../p2p/host.ts')
+  const { peerIdOf } = await import('../p2p/address.ts')
   const wrong = addresses.find((address) => peerIdOf(address) === undefined)
   if (wrong !== undefined) throw new UsageError(`--bootstrap takes multiaddrs like /ip4/127.0.0.1/tcp/9600/p2p/ID, not ${wrong}`)
   return addresses

@@ -11,7 +11,6 @@ import type { PoolTx } from '../execution/mempool.ts'
 import { transactionHash } from '../execution/native/native.ts'
 import type { Direct, DirectOptions } from '../p2p/direct.ts'
 import type { Verdict } from '../p2p/gossip.ts'
-import { type NetworkMetrics, openNetwork } from '../p2p/network.ts'
 import type { Sync } from '../p2p/sync.ts'
 import type { BlockNews, CertifiedBlock } from '../p2p/wire.ts'
 import { type ChainState, createQueue, type TxSource } from './chainState.ts'
@@ -19,6 +18,7 @@ import type { EpochSets } from './epochs.ts'
 import { checkCommitment, checkFinal, type FinalBlock } from './follower.ts'
 import { loadKeyMaterial } from './keys.ts'
 import type { Log } from './log.ts'
+import { type ChildMetrics, openChildNetwork } from './p2pChild.ts'
 
 /** Where this node meets others. */
 export type PeersConfig = { readonly host: string; readonly port: number; readonly bootstrap: readonly string[] }
@@ -54,7 +54,8 @@ export type Peers = Pick<Sync, 'request' | 'blame'> & {
   readonly direct: Direct | undefined
   /** Peers that it is connected to. */
   count(): number
-  metrics(): NetworkMetrics
+  /** Of the network and its process, a moment ago; undefined: nothing is known yet. */
+  metrics(): ChildMetrics | undefined
   close(): Promise<void>
 }
 
@@ -75,7 +76,7 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
   const { dataDir, config, chain, sets, isValidator, log } = options
   const { genesisHash, store, pool } = chain
   const takeTransactions = createTransactionIntake(options)
-  const network = await openNetwork(
+  const network = await openChildNetwork(
     {
       checkTransactions: takeTransactions.check,
       checkBlock: async (news, from) => {

@@ -15,6 +15,7 @@ import { yamux } from '@libp2p/yamux'
 import { type Multiaddr, multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
 import type { Hex } from 'viem'
+import { peerIdOf } from './address.ts'
 import { type BudgetLimits, type Budgets, createBudgets } from './budget.ts'
 import { P2pError } from './p2pError.ts'
 import { createPubsub } from './pubsub.ts'
@@ -91,16 +92,6 @@ const STREAM_WINDOW_BYTES = 4 << 20
 export const BAN_MS = 600_000
 /** Banned peers that are remembered. */
 const BANS_MAX = 4_096
-
-/** The peer id in a multiaddr that names a TCP port and a peer, or undefined if it is none. */
-export function peerIdOf(address: string): string | undefined {
-  try {
-    const parts = multiaddr(address).getComponents()
-    return parts.some(({ name }) => name === 'tcp') ? parts.findLast(({ name }) => name === 'p2p')?.value : undefined
-  } catch {
-    return undefined // the parser throws for text that is no multiaddr, and for nothing else
-  }
-}
 
 /** The id of the peer whose identity is made of this seed. */
 export async function peerIdOfSeed(seed: Uint8Array): Promise<string> {

@@ -80,7 +80,7 @@ const REQUEST_COST_BYTES = 65_536
 /** Requests that are broken off; some are forgiven. */
 const REFUSALS = { perSec: 0.1, burst: 16 }
 /** Requests that are answered with no blocks: there are none, or the peer had too many. Who is told so asks again, but not at once. */
-const EMPTY = { perSec: 5, burst: 256 }
+const EMPTY = { perSec: 5, burst: 64 }
 /** Streams of one connection, each way, and streams served at a time. */
 const STREAMS_PER_PEER_MAX = 2
 const SERVED_MAX = 64

@@ -1,7 +1,8 @@
 /** Who a host is, whom it stays connected to, and whom it refuses. */
 import { createServer } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
-import { createHost, peerIdOf } from '../../p2p/host.ts'
+import { peerIdOf } from '../../p2p/address.ts'
+import { createHost } from '../../p2p/host.ts'
 import { P2pError } from '../../p2p/p2pError.ts'
 import { closePeers, eventually, GENESIS_HASH, silentLog, startPeer } from './peer.ts'
 

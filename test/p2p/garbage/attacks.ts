@@ -44,6 +44,20 @@ export const UNPUNISHED: ReadonlySet<string> = new Set([
   'a validator that takes nothing',
 ])
 
+/** Attacks that are allowed below the rates of peers. Where the attackers have no processor time for more, nobody is cut off for them either. */
+export const FLOODS: ReadonlySet<string> = new Set([
+  'RPCs without end',
+  'other topics without end',
+  'transactions that are known',
+  'old blocks',
+  'the same message again and again',
+  'requests for old blocks, answers not taken',
+  'requests for heights that are not there',
+  'old votes of a validator',
+  'asks of a validator for unknown blocks',
+  'useless blocks of a validator',
+])
+
 const MESHSUB = '/meshsub/1.1.0'
 const TOPICS = topicsOf(GENESIS_HASH)
 const DIRECT = directProtocolsOf(GENESIS_HASH)

@@ -20,7 +20,7 @@ else if (role === 'attack') {
   const minutes = Number(role ?? 10)
   process.stderr.write(`${Object.keys(ATTACKS).length} attacks for ${minutes} minutes\n`)
   const result = await runGarbage(minutes * 60, minutes === 0 ? { only: rest[0], rateShare: SHORT_RATE_SHARE } : { only: rest[0] })
-  const { faults, facts } = judgeGarbage(result)
+  const { faults, facts } = judgeGarbage(result, minutes > 0)
   process.stdout.write(`${JSON.stringify({ ...facts, attacks: result.attacks, last: result.reports.at(-1), faults }, undefined, 2)}\n`)
   process.exit(faults.length === 0 ? 0 : 1)
 }
