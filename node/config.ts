@@ -82,6 +82,11 @@ export const COMMANDS = {
         bare: '4',
         help: 'validators, each a process of its own; without a number 4. A folder keeps the number it was begun with',
       },
+      'epoch-blocks': {
+        kind: 'integer',
+        default: 0,
+        help: 'blocks after which who joined or left on L1 does so here; 0: never. A folder keeps the number it was begun with',
+      },
       'l1-port': { kind: 'integer', default: 0, help: 'port of the L1 that is started; 0: any free one' },
       'l1-block-sec': { kind: 'integer', default: 1, help: 'seconds between blocks of the L1 that is started' },
       'p2p-host': { kind: 'string', default: '127.0.0.1', help: 'IP address on which other nodes are met' },

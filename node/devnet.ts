@@ -65,7 +65,12 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
     const genesisFile = join(dataDir, 'genesis.json')
     const genesis = existsSync(genesisFile)
       ? decodeGenesis(readFileSync(genesisFile, 'utf8'))
-      : await (await import('./devnetGenesis.ts')).createDevnetGenesis(genesisFile, { l1Url, keys, log })
+      : await (await import('./devnetGenesis.ts')).createDevnetGenesis(genesisFile, {
+          l1Url,
+          keys,
+          epochBlocks: epochBlocksOption(config['epoch-blocks']),
+          log,
+        })
     const node = await startNode({
       dataDir,
       genesis,
@@ -100,6 +105,12 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
     await close()
     throw error
   }
+}
+
+/** Blocks of an epoch. Throws UsageError. */
+function epochBlocksOption(count: number): number {
+  if (count < 0) throw new UsageError(`--epoch-blocks is 0 or more, not ${count}`)
+  return count
 }
 
 /** How many validators: as many as consensus takes. Throws UsageError. */

@@ -29,10 +29,16 @@ const CHALLENGE_WINDOW_SEC = 30
 const EVIDENCE_AGE_SEC = 60
 const UNBONDING_SEC = 120
 
-type DevnetGenesisOptions = { readonly l1Url: string; readonly keys: readonly ValidatorKey[]; readonly log: Log }
+type DevnetGenesisOptions = {
+  readonly l1Url: string
+  readonly keys: readonly ValidatorKey[]
+  /** Blocks of an epoch; 0: the validators stay. */
+  readonly epochBlocks: number
+  readonly log: Log
+}
 
 /** Deploys the contracts, makes a genesis file of what they are, publishes it, and writes it to `file` once L1 has included all of that. */
-export async function createDevnetGenesis(file: string, { l1Url, keys, log }: DevnetGenesisOptions): Promise<Genesis> {
+export async function createDevnetGenesis(file: string, { l1Url, keys, epochBlocks, log }: DevnetGenesisOptions): Promise<Genesis> {
   const deployer = privateKeyToAccount(firstKey())
   const probe = createWalletClient({ transport: http(l1Url) }).extend(publicActions)
   const chain = defineChain({
@@ -51,7 +57,7 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, log }: De
     challengeWindowSec: CHALLENGE_WINDOW_SEC,
     registry: {
       chainId: DEVNET_PARAMS.chainId,
-      epochBlocks: DEVNET_PARAMS.epochBlocks,
+      epochBlocks,
       firstSet: bytesToHex(encodeSet(validatorSetOf({ validators }))),
       stakeMinWei: OPEN_WEI,
       evidenceAgeSec: EVIDENCE_AGE_SEC,
@@ -67,7 +73,14 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, log }: De
   const backing = accounts.reduce((sum, { evmWei, ledgerWei }) => sum + evmWei + ledgerWei, 0n)
   const { openToken, portal, inbox } = deployment
   const sent = [await client.writeContract({ address: openToken, abi: openTokenAbi, functionName: 'transfer', args: [portal, backing] })]
-  const genesis = await makeGenesis({ client, chainId: chain.id, deployment, validators, accounts })
+  const genesis = await makeGenesis({
+    client,
+    chainId: chain.id,
+    deployment,
+    params: { ...DEVNET_PARAMS, epochBlocks },
+    validators,
+    accounts,
+  })
   const text = encodeGenesis(genesis)
   sent.push(await client.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [stringToHex(text)] }))
   await Promise.all(sent.map((hash) => included(client, hash)))
@@ -85,15 +98,16 @@ type GenesisParts = {
   readonly client: L1Client
   readonly chainId: number
   readonly deployment: Deployment
+  readonly params: Genesis['params']
   readonly validators: Genesis['validators']
   readonly accounts: Genesis['accounts']
 }
 
-async function makeGenesis({ client, chainId, deployment, validators, accounts }: GenesisParts): Promise<Genesis> {
+async function makeGenesis({ client, chainId, deployment, params, validators, accounts }: GenesisParts): Promise<Genesis> {
   const origin = await client.getBlock()
   const { openToken, portal, inbox, checkpointManager, validatorRegistry } = deployment
   return {
-    params: DEVNET_PARAMS,
+    params,
     timestampMs: Math.max(Date.now(), Number(origin.timestamp) * 1000),
     l1: {
       chainId,

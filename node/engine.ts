@@ -194,6 +194,12 @@ function openValidator({ dataDir, genesis, log, onFatal }: NodeOptions, parts: V
 }
 
 function openL1({ genesis, l1 }: NodeOptions, kzg: Kzg): L1 {
-  const { portal, inbox, checkpointManager, chainId } = genesis.l1
-  return createL1({ rpcUrl: l1.url, beaconUrls: l1.beaconUrls, chainId, addresses: { portal, inbox, checkpointManager }, kzg })
+  const { portal, inbox, checkpointManager, validatorRegistry, chainId } = genesis.l1
+  return createL1({
+    rpcUrl: l1.url,
+    beaconUrls: l1.beaconUrls,
+    chainId,
+    addresses: { portal, inbox, checkpointManager, validatorRegistry },
+    kzg,
+  })
 }

@@ -3,6 +3,11 @@
  * restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent (settlement/txManager.ts).
  */
 import { concatBytes, hexToBytes } from 'viem'
+import { uncompressedSignature } from '../consensus/bls.ts'
+import { decodeMessage } from '../consensus/message.ts'
+import { encodeSet } from '../consensus/validatorSet.ts'
+import { assert } from '../execution/assert.ts'
+import { encodeHeader } from '../execution/block.ts'
 import { BATCH_PAYLOAD_BYTES_MAX } from '../settlement/blob.ts'
 import { encodeSubmit } from '../settlement/checkpoint.ts'
 import { type BatchHeader, encodePostBatch } from '../settlement/inbox.ts'
@@ -10,6 +15,7 @@ import type { InboxState, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
 import { type BlockSize, choosePost } from '../settlement/post.ts'
+import { encodeRotate, toL1Commit } from '../settlement/registry.ts'
 import { createTxManager, type TxManager, type TxOutcome, type TxRequest } from '../settlement/txManager.ts'
 import { type BatchThread, BatchThreadError } from './batchThread.ts'
 import type { BlockRange } from './batchWork.ts'
@@ -54,7 +60,7 @@ export type Poster = { stop(): Promise<void> }
 
 /** Starts posting; without accounts it does nothing. */
 export function createPoster(options: PosterOptions): Poster {
-  const { chain, l1, batchThread, follower, log, da } = options
+  const { chain, l1, batchThread, follower, sets, log, da } = options
   const { chainId } = chain.genesis.l1
   const manager = (name: string, kind: 'ordinary' | 'blob', signer: L1Signer | undefined): TxManager | undefined =>
     signer &&
@@ -188,11 +194,33 @@ export function createPoster(options: PosterOptions): Poster {
     report(log, 'checkpoint', outcome, { lastBlock })
   }
 
+  /** The next epoch on L1, once the last block of the newest one there is final here. */
+  async function rotateNext(sender: TxManager): Promise<void> {
+    const { params, l1: addresses } = chain.genesis
+    if (!sets.areMany) return
+    const epoch = await l1.newestEpoch()
+    const number = BigInt(epoch + 1) * BigInt(params.epochBlocks)
+    const [stored, message] = [chain.store.block(number), chain.store.commit(number)]
+    const [set, next] = [sets.setAt(Number(number)), sets.setAt(Number(number) + 1)]
+    const decoded = message && decodeMessage(message)
+    if (!stored || !set || !next || !decoded?.ok || decoded.value.kind !== 'commit') return
+    const commit = toL1Commit(decoded.value, uncompressedSignature)
+    assert(commit, 'a final block has a signature')
+    const [before, after] = [encodeSet(set), encodeSet(next)]
+    const entries = Buffer.compare(before, after) === 0 ? new Uint8Array() : after
+    const outcome = await sender.send({
+      to: addresses.validatorRegistry,
+      data: encodeRotate(commit, encodeHeader(stored.block.header), entries),
+    })
+    report(log, 'epoch', outcome, { epoch: epoch + 1, lastBlock: number })
+  }
+
   async function turn(): Promise<void> {
     if (!follower.status().synced) return
     for (const [name, sender, work] of [
       ['batch', batches, postNext],
       ['checkpoint', checkpoints, submitNext],
+      ['epoch', checkpoints, rotateNext],
     ] as const) {
       if (!sender || stopped) continue
       const left = await sender.resume()

@@ -88,12 +88,12 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
   const { l1Url, beaconUrls, inbox, rpcUrl, onProgress } = options
   const published = await findGenesis({ rpcUrl: l1Url }, inbox ? { inbox } : {})
   const genesis = decodeGenesis(new TextDecoder().decode(published.genesis))
-  const { portal, checkpointManager, chainId, origin } = genesis.l1
+  const { portal, checkpointManager, validatorRegistry, chainId, origin } = genesis.l1
   const l1 = createL1({
     rpcUrl: l1Url,
     beaconUrls,
     chainId,
-    addresses: { portal, inbox: published.inbox, checkpointManager },
+    addresses: { portal, inbox: published.inbox, checkpointManager, validatorRegistry },
     kzg: createKzg(),
   })
   await l1.check()

@@ -29,7 +29,7 @@ import {
   toEventSelector,
 } from 'viem'
 import { keccak256 } from '../execution/keccak.ts'
-import { batchInboxAbi, checkpointManagerAbi, portalAbi } from './abi.ts'
+import { batchInboxAbi, checkpointManagerAbi, portalAbi, validatorRegistryAbi } from './abi.ts'
 import { BLOB_BYTES, decodeBlobs } from './blob.ts'
 import { blobDataHash, callDataHash } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
@@ -48,7 +48,7 @@ import {
 import type { GasQuestion, L1TxPort, SendVerdict } from './txManager.ts'
 
 /** Where the contracts are; a genesis file's `l1` has them. */
-export type L1Addresses = { readonly portal: Hex; readonly inbox: Hex; readonly checkpointManager: Hex }
+export type L1Addresses = { readonly portal: Hex; readonly inbox: Hex; readonly checkpointManager: Hex; readonly validatorRegistry: Hex }
 
 /** How to reach an L1 node. */
 export type L1Endpoint = {
@@ -112,6 +112,8 @@ export type L1 = {
   checkpoints(fromNumber: bigint, to: L1Ref): Promise<L1Checkpoint[]>
   /** At the head. */
   inboxState(): Promise<InboxState>
+  /** The newest epoch whose validators the registry knows, at the head. */
+  newestEpoch(): Promise<number>
   /** Deposits queued so far, at the head. */
   depositCount(): Promise<bigint>
   /** For transaction managers. */
@@ -126,7 +128,7 @@ const CHECKPOINT_SUBMITTED = toEventSelector(getAbiItem({ abi: checkpointManager
 export function createL1(options: L1Options): L1 {
   const rpc = createRpc(options)
   const beacon = createBeacon(options)
-  const { portal, inbox, checkpointManager } = options.addresses
+  const { portal, inbox, checkpointManager, validatorRegistry } = options.addresses
   return {
     check: () => checkEndpoint(rpc, options),
     blockByTag: async (tag) => (await readBlock(rpc, tag)) ?? fail('retry', `L1 has no ${tag} block yet`),
@@ -150,6 +152,10 @@ export function createL1(options: L1Options): L1 {
       )
       return { accumulator, batchCount, lastBlock }
     },
+    newestEpoch: () =>
+      rpc.ask('newest epoch', (client) =>
+        client.readContract({ address: validatorRegistry, abi: validatorRegistryAbi, functionName: 'newestEpoch' }),
+      ),
     depositCount: () =>
       rpc.ask('deposit count', (client) => client.readContract({ address: portal, abi: portalAbi, functionName: 'depositCount' })),
     transactions: createTxPort(rpc),
@@ -252,8 +258,8 @@ function find<E extends Error>(error: unknown, type: abstract new (...args: neve
 async function checkEndpoint(rpc: Rpc, { chainId, addresses }: L1Options): Promise<void> {
   const got = await rpc.ask('chain id', (client) => client.getChainId())
   if (got !== chainId) fail('stop', `the L1 endpoint is of chain ${got}, not ${chainId}`)
-  const { portal, inbox, checkpointManager } = addresses
-  for (const [name, address] of Object.entries({ portal, inbox, checkpointManager })) {
+  const { portal, inbox, checkpointManager, validatorRegistry } = addresses
+  for (const [name, address] of Object.entries({ portal, inbox, checkpointManager, validatorRegistry })) {
     const code = await rpc.ask(`code of ${name}`, (client) => client.getCode({ address }))
     if (!code) fail('stop', `no contract at ${address} (${name})`)
   }
@@ -587,7 +593,9 @@ async function estimateGas(rpc: Rpc, { from, to, data, versionedHashes }: GasQue
   }
 }
 
-const REVERT_ABI = [...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi].filter((item) => item.type === 'error')
+const REVERT_ABI = [...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi, ...validatorRegistryAbi].filter(
+  (item) => item.type === 'error',
+)
 
 function revertReason({ data, details }: L1Refusal): string {
   if (!isHex(data) || data === '0x') return details
