@@ -37,13 +37,16 @@ export type ExecutionOptions = {
   readonly log: Log
 }
 
+/** Milliseconds. */
+type Took = { readonly builtMs?: number; readonly checkedMs?: number }
+
 export type ProposalExecution = Pick<Proposals, 'take' | 'give' | 'settle' | 'close'> & {
   /** Builds a block on the head; it is on disk when it is answered. */
   build(request: { readonly height: number; readonly round: number; readonly feeRecipient: Hex }): Promise<void>
   /** Answers once a block is executed and L1 confirms it; not at all while L1 does not, unless a quorum vouches for it. */
   check(request: { readonly height: number; readonly blockHash: Hex; readonly isVouched: boolean }): Promise<void>
-  /** Milliseconds that building or checking a block of the open height took here. */
-  tookMs(blockHash: Hex): number
+  /** What building or checking a block of the open height took here. */
+  took(blockHash: Hex): Took
 }
 
 /** Over the chain as this process executes it. Nothing is under way. */
@@ -51,7 +54,7 @@ export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }:
   const proposals = createProposals({ height: () => chain.head().header.number, fetch: net.fetchBlock, blame: net.blame })
   /** Blocks that are being checked, and whether a quorum vouches for them. */
   const checking = new Map<Hex, { isVouched: boolean }>()
-  const took = new Map<Hex, number>()
+  const took = new Map<Hex, Took>()
 
   function originOfHead(): L1Info {
     return getL1Info(createLedger(chain.store.reader.ledgerRecord))
@@ -72,7 +75,7 @@ export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }:
     if (!isOpen(height)) return
     const began = performance.now()
     const [result] = await Promise.all([chain.check(block), chain.store.writeProposed(block)])
-    took.set(blockHash, Math.round(performance.now() - began))
+    took.set(blockHash, { checkedMs: Math.round(performance.now() - began) })
     if (!result.ok) log.warn('a proposed block is invalid', { blockHash, code: result.code })
     done({ kind: 'blockChecked', height, blockHash, valid: result.ok, timestampMs: timestampMs(block.header) })
   }
@@ -81,7 +84,7 @@ export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }:
     take: proposals.take,
     give: proposals.give,
     close: proposals.close,
-    tookMs: (blockHash) => took.get(blockHash) ?? 0,
+    took: (blockHash) => took.get(blockHash) ?? {},
     settle(height) {
       took.clear()
       proposals.settle(height)
@@ -91,7 +94,7 @@ export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }:
       const origin = l1.nextOrigin(originOfHead(), time)
       const began = performance.now()
       const result = await chain.build({ timestampMs: time, feeRecipient, origin, budgetMs: BUILD_BUDGET_MS })
-      took.set(result.hash, Math.round(performance.now() - began))
+      took.set(result.hash, { builtMs: Math.round(performance.now() - began) })
       done({ kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) })
     },
     async check({ height, blockHash, isVouched }) {

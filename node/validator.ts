@@ -276,7 +276,7 @@ export function createValidator(options: ValidatorOptions): Validator {
       ...{ number, hash: blockHash, txs: transactions.length, gasUsed, round: commit.round },
       // From the proposal's time: to its being final here, of it building or checking it here, and to its being written here.
       finalMs: finalAtMs - timestampMs(block.header),
-      executedMs: execution.tookMs(blockHash),
+      ...execution.took(blockHash),
       writtenMs: nowMs() - timestampMs(block.header),
     })
     execution.settle(number)

@@ -138,6 +138,26 @@ export async function runLoad({ url, pid, nonceMethod }: Endpoint, load: Load): 
   }
 }
 
+/** Sends a load at so many transactions a second, in arrays of 50, whatever is mined of it meanwhile. */
+export async function runPaced({ url }: Endpoint, load: Load, perSec: number): Promise<void> {
+  const posters = load.lanes.map(() => createPoster(url, 1))
+  const start = performance.now()
+  try {
+    await Promise.all(
+      load.lanes.map(async (bodies, lane) => {
+        for (const [i, { body }] of bodies.entries()) {
+          const dueMs = ((i * load.lanes.length + lane) * CALLS_AN_ARRAY * 1_000) / perSec
+          await sleep(Math.max(0, start + dueMs - performance.now()))
+          const answer = await posters[lane]?.post(body)
+          if (answer === undefined || answer.includes('"error"')) throw new Error(`refused: ${answer?.slice(0, 300)}`)
+        }
+      }),
+    )
+  } finally {
+    for (const one of posters) one.close()
+  }
+}
+
 /** Sends so many transactions a second, each on its own, and answers the times to their receipts. */
 export async function runLight({ url }: Endpoint, raws: readonly Uint8Array[], perSec: number): Promise<number[]> {
   const rpc = createJsonRpc(url, 8)
