@@ -15,6 +15,7 @@ import { createL1, type L1 } from '../settlement/l1.ts'
 import { createBatchThread } from './batchThread.ts'
 import type { ChainState } from './chainState.ts'
 import type { EpochSets } from './epochs.ts'
+import { type EvidenceStore, openEvidenceStore } from './evidenceStore.ts'
 import { createFollower, type Follower } from './follower.ts'
 import { openJournal } from './journal.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
@@ -58,7 +59,10 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
     onFatal,
   })
   closers.push(() => follower.stop())
-  const mover = await openMover(options, { chain, sets, follower, closers })
+  const evidence = openEvidenceStore(join(dataDir, 'evidence'), {
+    onDamaged: (file) => log.warn('this file is no evidence', { file }),
+  })
+  const mover = await openMover(options, { chain, sets, follower, evidence, closers })
   if (options.posting) {
     const poster = createPoster({
       chain,
@@ -69,6 +73,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
       poster: options.poster,
       submitter: options.submitter,
       sets,
+      evidence,
       ...options.posting,
       onFatal,
     })
@@ -77,9 +82,12 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   return { ...mover, l1Status: follower.status }
 }
 
-type MoverParts = Pick<EngineParts, 'chain' | 'sets' | 'closers'> & { readonly follower: L1Follower }
+type MoverParts = Pick<EngineParts, 'chain' | 'sets' | 'closers'> & { readonly follower: L1Follower; readonly evidence: EvidenceStore }
 
-async function openMover(options: NodeOptions, { chain, sets, follower, closers }: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
+async function openMover(
+  options: NodeOptions,
+  { chain, sets, follower, evidence, closers }: MoverParts,
+): Promise<Omit<Engine, 'l1Status'>> {
   const { key, dataDir, log, onFatal, genesis } = options
   const signer = key?.createSigner({ chainId: genesis.params.chainId, epochOf: sets.epochOf })
   /** Whether others have or may get a vote. */
@@ -96,7 +104,7 @@ async function openMover(options: NodeOptions, { chain, sets, follower, closers 
   })
   closers.push(observer.stop)
   const validator =
-    signer && openValidator(options, { chain, sets, signer, follower, closers, peers: () => peers, onAhead: observer.askNow })
+    signer && openValidator(options, { chain, sets, signer, follower, evidence, closers, peers: () => peers, onAhead: observer.askNow })
   const peers = await createPeers({
     dataDir,
     config: options.p2p,
@@ -165,7 +173,7 @@ async function directOptions(
 type ValidatorParts = MoverParts & { readonly signer: ValidatorSigner; peers(): Peers; onAhead(): void }
 
 function openValidator({ dataDir, genesis, log, onFatal }: NodeOptions, parts: ValidatorParts): Validator {
-  const { chain, sets, signer, follower, closers, peers } = parts
+  const { chain, sets, signer, follower, evidence, closers, peers } = parts
   const journal = openJournal(join(dataDir, 'consensus'))
   closers.push(journal.close, signer.close)
   const { originLagBlocks } = genesis.params
@@ -186,7 +194,7 @@ function openValidator({ dataDir, genesis, log, onFatal }: NodeOptions, parts: V
     nextOrigin: (current, timestampMs) => follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks }),
     judgeOrigin: follower.judge,
     onAhead: parts.onAhead, // how far, their certificates say
-    onEvidence: () => {},
+    onEvidence: (found) => evidence.add(found, sets.epochOf(found.height)),
     onFatal,
   })
   closers.push(validator.stop)

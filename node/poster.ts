@@ -1,6 +1,7 @@
 /**
- * Posts batches to L1, and a checkpoint after each. What is next is read from the inbox contract, which takes each block once and in order, so a
- * restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent (settlement/txManager.ts).
+ * Posts batches to L1, a checkpoint after each, and evidence against validators. What is next is read from the inbox contract, which takes each block once
+ * and in order, so a restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent
+ * (settlement/txManager.ts).
  */
 import { concatBytes, hexToBytes } from 'viem'
 import { uncompressedSignature } from '../consensus/bls.ts'
@@ -17,11 +18,13 @@ import type { L1Signer } from '../settlement/l1Tx.ts'
 import { type BlockSize, choosePost } from '../settlement/post.ts'
 import { encodeRotate, toL1Commit } from '../settlement/registry.ts'
 import { createTxManager, type TxManager, type TxOutcome, type TxRequest } from '../settlement/txManager.ts'
+import { createAccuser } from './accuser.ts'
 import { type BatchThread, BatchThreadError } from './batchThread.ts'
 import type { BlockRange } from './batchWork.ts'
 import { l1InfoAfter } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
 import type { EpochSets } from './epochs.ts'
+import type { EvidenceStore } from './evidenceStore.ts'
 import type { L1Follower } from './l1Follower.ts'
 import { errorFacts, type Facts, type Log } from './log.ts'
 import { createPendingTxStore } from './pendingTxStore.ts'
@@ -53,6 +56,8 @@ export type PosterOptions = {
   readonly da: 'blob' | 'calldata'
   readonly batchSec: number
   readonly sets: EpochSets
+  /** Evidence against validators, which the submitter's account brings. */
+  readonly evidence: EvidenceStore
   onFatal(error: unknown): void
 }
 
@@ -80,6 +85,7 @@ export function createPoster(options: PosterOptions): Poster {
     )
   const batches = manager('batch', da === 'blob' ? 'blob' : 'ordinary', options.poster)
   const checkpoints = manager('checkpoint', 'ordinary', options.submitter)
+  const { accuseNext } = createAccuser({ store: options.evidence, registry: chain.genesis.l1.validatorRegistry, log, nowMs: Date.now })
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   /** Ends a pause early. */
@@ -219,6 +225,7 @@ export function createPoster(options: PosterOptions): Poster {
     if (!follower.status().synced) return
     for (const [name, sender, work] of [
       ['batch', batches, postNext],
+      ['evidence', checkpoints, accuseNext],
       ['checkpoint', checkpoints, submitNext],
       ['epoch', checkpoints, rotateNext],
     ] as const) {
