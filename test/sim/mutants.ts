@@ -8,7 +8,7 @@ import { type Law, RULES } from '../../consensus/round.ts'
 import { addVote } from '../../consensus/votes.ts'
 import { type Machinery, SOUND } from '../consensus/engine.ts'
 import { forgetful } from './lies.ts'
-import { type FaultName, type Scenario, TIMING } from './scenario.ts'
+import { type FaultName, hiddenLocks, type Scenario, TIMING } from './scenario.ts'
 
 export type Mutant = {
   /** For the command line. */
@@ -57,7 +57,7 @@ function locksOnStalePolka(rule: Law['rules'][number]): Law['rules'][number] {
 }
 
 /** A network in which locks form one by one, and are contested. */
-const CONTESTED = { hidesLocks: true, dropRate: 0.02, calmAtMs: 6_000, paceMs: 1_500 }
+const CONTESTED = { hides: hiddenLocks(0, 4), dropRate: 0.02, calmAtMs: 6_000, paceMs: 1_500 }
 const BAD: readonly FaultName[] = ['drop', 'partition', 'reorder']
 
 export const MUTANTS: readonly Mutant[] = [

@@ -19,15 +19,11 @@ export type NetworkOptions = {
   readonly scenario: Scenario
   readonly random: Random
   readonly schedule: Schedule
-  readonly count: number
   nowMs(): number
   isCalm(): boolean
 }
 
-/** Part of what is to be hidden that is not. */
-const LEAK_RATE = 0.05
-
-export function createNetwork<Node extends Place>({ scenario, random, schedule, count, nowMs, isCalm }: NetworkOptions): Network<Node> {
+export function createNetwork<Node extends Place>({ scenario, random, schedule, nowMs, isCalm }: NetworkOptions): Network<Node> {
   let cut: { readonly side: ReadonlySet<Node>; readonly isOneWay: boolean } | undefined
 
   function isCut(from: Node, to: Node): boolean {
@@ -48,13 +44,9 @@ export function createNetwork<Node extends Place>({ scenario, random, schedule, 
         schedule.add(nowMs() + delayMs + slowMs, deliver)
       }
     },
-    // Makes locks that nobody hears of: in each round a third is deaf for the proposal, so that all others prevote it and a quorum may be heard without
-    // a polka; and what one of them prevotes stays with it, so that it alone has a polka.
-    isHidden(from, to, { kind, height, round }) {
-      if (!scenario.hidesLocks || isCalm() || kind === 'roundCert' || kind === 'commit') return false
-      const place = ({ index }: Node) => (index + count - ((height * 7 + round * 3 + scenario.seed) % count)) % count
-      const isDeaf = place(to) >= 1 && place(to) <= (count - 1) / 3
-      return (kind === 'proposal' ? isDeaf : kind === 'polka' || place(from) === 0) && random() >= LEAK_RATE
+    isHidden(from, to, message) {
+      const { hides } = scenario
+      return hides !== undefined && !isCalm() && hides.rule(from.index, to.index, message) && random() >= hides.leakRate
     },
     part(side, isOneWay) {
       cut = { side, isOneWay }

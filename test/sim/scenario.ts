@@ -70,8 +70,8 @@ export type Scenario = {
   /** From here on the network is kind and nobody dies. */
   readonly calmAtMs: number
   readonly dropRate: number
-  /** Of each round one node has the polka, and nobody hears of it: locks on one block after another. */
-  readonly hidesLocks: boolean
+  /** What never arrives, by the places of both nodes among all nodes and by what is said; a part of it does all the same. */
+  readonly hides: { readonly rule: (from: number, to: number, message: Message) => boolean; readonly leakRate: number } | undefined
   readonly duplicateRate: number
   readonly longDelayRate: number
   /** Up to this long any message may take. */
@@ -150,7 +150,7 @@ export function calmScenario(seed: number, nodes: number, rest: Partial<Scenario
     paceMs: 0,
     calmAtMs: 0,
     dropRate: 0,
-    hidesLocks: false,
+    hides: undefined,
     duplicateRate: 0,
     longDelayRate: 0,
     delayMaxMs: 16,
@@ -203,7 +203,7 @@ export function scenarioOf({ seed, nodes, faults: asked, heights = 3 }: Scenario
     paceMs: isHard ? 400 : 0,
     calmAtMs: isHard ? 2_500 : 0,
     dropRate: has('drop') ? (pick(random, [0.05, 0.1, 0.25, 0.4, 0.5]) ?? 0) : 0,
-    hidesLocks: has('hide'),
+    hides: has('hide') ? hiddenLocks(seed, nodes) : undefined,
     duplicateRate: has('duplicate') ? 0.15 : 0,
     longDelayRate: has('delay') ? 0.1 : 0,
     delayMaxMs: has('reorder') ? 60 : 16,
@@ -218,6 +218,22 @@ export function scenarioOf({ seed, nodes, faults: asked, heights = 3 }: Scenario
     signMaxMs: has('signer') ? 40 : 0,
     ...rest,
   })
+}
+
+/**
+ * Locks that nobody hears of: in each round a third is deaf for the proposal, so that all others prevote it and a quorum may be heard without a polka;
+ * and what one of them prevotes stays with it, so that it alone has a polka. Locks on one block after another follow.
+ */
+export function hiddenLocks(seed: number, count: number): NonNullable<Scenario['hides']> {
+  return {
+    leakRate: 0.05,
+    rule(from, to, { kind, height, round }) {
+      const place = (index: number) => (index + count - ((height * 7 + round * 3 + seed) % count)) % count
+      const isDeaf = place(to) >= 1 && place(to) <= (count - 1) / 3
+      if (kind === 'proposal') return isDeaf
+      return kind === 'polka' || ((kind === 'prevote' || kind === 'precommit') && place(from) === 0)
+    },
+  }
 }
 
 /** Three epochs where `epochs` is asked for: one validator more than `nodes` takes turns in coming and going, and places change. */

@@ -78,7 +78,7 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
   const nodes = createNodes(scenario, random)
   const correct = nodes.filter((node) => node.isCorrect)
   const isCalm = () => nowMs >= calmAtMs
-  const network = createNetwork<Node>({ scenario, random, schedule, isCalm, nowMs: () => nowMs, count: nodes.length })
+  const network = createNetwork<Node>({ scenario, random, schedule, isCalm, nowMs: () => nowMs })
   const setAt = (height: number) => epochAt(scenario, height).set
 
   // ---- network ----

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
+import type { Message } from '../../consensus/message.ts'
 import { proposerIndex } from '../../consensus/validatorSet.ts'
 import { SOUND } from '../consensus/engine.ts'
 import { epochAt, expectedProposer, type Outcome } from './judge.ts'
@@ -61,6 +62,25 @@ test('with more faulty weight than a third, agreement can break; the culprits ar
   const liars = runAll({ nodes: 7, faults: ['partition', 'crash', 'twins', 'equivocator', 'script', 'beyond'], seeds: 15 })
   expect([...twins.violations, ...liars.violations]).toEqual([])
   expect(twins.outcomes.filter((one) => one.isBroken).length, 'some seeds show a disagreement').toBeGreaterThan(0)
+})
+
+test('a disagreement across rounds: the two who forgot their locks for it are convicted by their votes, and nobody else', () => {
+  // Round 0: validator 0 alone hears that a block is committed, and is not heard any more. Validator 2 was deaf, and proposes another block in round 1,
+  // which 1 and 3 prevote as if they had never locked.
+  const rule = (from: number, to: number, { kind, round }: Message) =>
+    (from === 0 && (kind !== 'prevote' || to === 2)) || (to === 2 && round === 0 && (kind === 'proposal' || kind === 'polka'))
+  const liars = new Map([1, 3].map((who) => [who, 'amnesiac' as const]))
+  const scenario = calmScenario(1, 4, { heights: 1, calmAtMs: 3_000, liars, beyond: true, hides: { rule, leakRate: 0 } })
+  const rounds = new Map<string, number>()
+  const outcome = simulate(scenario, {
+    onStep({ node, effects }) {
+      for (const effect of effects) if (effect.kind === 'decide') rounds.set(node, effect.round)
+    },
+    onEvent() {},
+  })
+  expect(outcome.violations, 'without culprits, invariant 6 would be broken').toEqual([])
+  expect([outcome.isBroken, rounds.get('0'), rounds.get('2')]).toEqual([true, 0, 1])
+  expect([...outcome.accused].sort()).toEqual([1, 3])
 })
 
 test('the machine does not depend on what admission keeps away from it', () => {
