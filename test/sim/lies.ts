@@ -146,7 +146,8 @@ function misquote(lie: Lie, message: Message): Proposal[] {
   lie.memory.set(`${message.height}`, ofOtherBlock)
   const other = { ...message, blockHash: ofOtherBlock, validRound: polka.round, polka: { ...polka, blockHash: ofOtherBlock } }
   if (polka.round === message.round - 1 || random() < 0.5) return [other]
-  return [{ ...message, blockHash: polka.blockHash, validRound: message.round - 1, polka }]
+  const validRound = message.round - 1
+  return [{ ...message, blockHash: polka.blockHash, validRound, polka: { ...polka, round: validRound } }]
 }
 
 /** Signed votes of rounds far ahead and of the next height, more and more of them. */

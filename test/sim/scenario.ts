@@ -244,7 +244,7 @@ function drawEpochs(random: Random, nodes: number, has: (fault: FaultName) => bo
   if (!has('epochs')) return epochs
   const left = Math.floor(random() * nodes)
   const second = [...everyone.filter((who) => who !== left), nodes].reverse()
-  const third = random() < 0.5 ? everyone : second.slice(0, -1)
+  const third = random() < 0.5 || nodes === 1 ? everyone : second.slice(0, -1)
   return [...epochs, epochOf(1, second, weightsOf(nodes)), epochOf(2, third, weightsOf(nodes))]
 }
 

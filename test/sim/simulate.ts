@@ -8,10 +8,11 @@ import { aggregateSignatures, sign } from '../../consensus/bls.ts'
 import { type Statement, statementDigest } from '../../consensus/digest.ts'
 import type { Effect } from '../../consensus/effect.ts'
 import type { Input } from '../../consensus/input.ts'
-import type { Message } from '../../consensus/message.ts'
+import { decodeMessage, encodeMessage, type Message } from '../../consensus/message.ts'
 import type { Law } from '../../consensus/round.ts'
 import type { State } from '../../consensus/state.ts'
 import { decodeWal } from '../../consensus/wal.ts'
+import { assert } from '../../execution/assert.ts'
 import { crashDisk, createEngine, type Disk, DiskFull, type Engine, type EnginePorts, emptyDisk } from '../consensus/engine.ts'
 import { CHAIN_ID, FAKE_SIGNATURE, fakeAggregate, secretKey, validator } from '../consensus/fixtures.ts'
 import { createBlocks } from './blocks.ts'
@@ -85,7 +86,8 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
 
   function sendMessage(from: Node, to: Node, message: Message): void {
     if (network.isHidden(from, to, message)) return
-    network.send(from, to, () => alive(to, (engine) => engine.receive(from.name, message)))
+    const carried = isSigned ? overTheWire(message) : message
+    network.send(from, to, () => alive(to, (engine) => engine.receive(from.name, carried)))
   }
 
   function sendBody(from: Node, to: Node, hash: Hex): void {
@@ -427,6 +429,13 @@ function loseLog(node: Node, random: Random): void {
   if (random() < 0.5) disk.wal = new Uint8Array()
   else disk.wal = disk.wal.map((byte, i) => (i === disk.wal.length >> 1 ? byte ^ 0x10 : byte))
   disk.syncedBytes = disk.wal.length
+}
+
+/** The message as its bytes say it. */
+function overTheWire(message: Message): Message {
+  const decoded = decodeMessage(encodeMessage(message))
+  assert(decoded.ok, 'lies, too, are well formed')
+  return decoded.value
 }
 
 /** Tells what of a node's own its log has kept from what it has not. */
