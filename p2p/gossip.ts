@@ -86,6 +86,8 @@ const JUDGED_BYTES_PER_PEER_MAX = 4 * NEWS_BYTES_MAX
 /** Bounds of what waits to be sent. */
 const QUEUE_TXS_MAX = 16_384
 const QUEUE_BYTES_MAX = 8 << 20
+/** Bytes of gossip that wait for peers, in all. */
+const WAITING_BYTES_MAX = 128 << 20
 /** Longest that a transaction waits for company, and how often a queue without listeners is looked at. */
 const BATCH_WAIT_MS = 10
 const LISTENERS_WAIT_MS = 250
@@ -166,9 +168,21 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
     for (const peer of host.peers()) {
       if (scoreOf(pubsub, peer) < SCORE_THRESHOLDS.graylistThreshold) host.ban(peer, BAN_MS, 'its gossip is worthless')
     }
+    disconnectSlowest()
     for (const peer of pubsub.getPeers()) {
       if (isMute(peer.toString())) host.disconnect(peer.toString(), 'its gossip stream ended')
     }
+  }
+
+  /** What waits for peers that do not take it is bounded for each; of many such peers the worst goes. */
+  function disconnectSlowest(): void {
+    const waiting = host.libp2p.getConnections().map(({ remotePeer, streams }) => {
+      const gossip = streams.filter(({ protocol }) => protocol.startsWith('/meshsub/'))
+      return { peer: remotePeer.toString(), bytes: gossip.reduce((sum, { writeBufferLength }) => sum + writeBufferLength, 0) }
+    })
+    if (waiting.reduce((sum, { bytes }) => sum + bytes, 0) <= WAITING_BYTES_MAX) return
+    const worst = waiting.reduce((most, one) => (one.bytes > most.bytes ? one : most))
+    host.disconnect(worst.peer, 'it takes nothing')
   }
 
   /** gossipsub never opens a second stream on a connection: one that was reset leaves us unheard for good. */

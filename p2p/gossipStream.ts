@@ -127,6 +127,9 @@ export function waitOf(budgets: Budgets, peer: string, units: number): number {
   return budgets.debtMs(peer)
 }
 
+/** Tags of an RPC's fields: subscriptions, messages and control. */
+const RPC_TAGS = new Set([0x0a, 0x12, 0x1a])
+
 /** A varint of an RPC that is not complete. */
 type Varint = { value: number; bytes: number }
 
@@ -155,7 +158,7 @@ export function createRpcScan(): (bytes: Uint8Array) => number | undefined {
     if (expects === 'tag') {
       expects = 'entryLength'
       // Every field of an RPC is an entry with a length: wire type 2.
-      return rpcLeft > 0 && value >> 3 > 0 && (value & 7) === 2
+      return rpcLeft > 0 && RPC_TAGS.has(value)
     }
     skip = value
     rpcLeft -= value

@@ -3,11 +3,15 @@
  * ends is opened anew. Large frames leave in pieces, each after the one before was taken, so that the connection they share with others is free in
  * between.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { concatBytes } from 'viem'
 import type { Network, P2pLog } from './host.ts'
 import { P2pError } from './p2pError.ts'
 
 export type Stream = Awaited<ReturnType<Network['dialProtocol']>>
+
+/** As much of a stream as is waited for. */
+type Writable = Pick<Stream, 'status' | 'writableNeedsDrain' | 'addEventListener' | 'removeEventListener'>
 
 export type LaneOptions = {
   open(signal: AbortSignal): Promise<Stream>
@@ -28,6 +32,28 @@ export type Lane = {
   /** Sends a frame when there is room for it; what waits longest makes room. The bytes must not change afterwards. */
   send(frame: Uint8Array): void
   close(): void
+}
+
+/** Waits until a stream takes more. The library's own `onDrain` waits once in a stream's life. Rejects when the stream ends or the time is over. */
+export async function drained(stream: Writable, signal: AbortSignal): Promise<void> {
+  while (stream.writableNeedsDrain) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const give = () => resolve()
+    const fail = () => reject(new P2pError('what was written is not taken'))
+    stream.addEventListener('drain', give, { once: true })
+    stream.addEventListener('close', fail, { once: true })
+    signal.addEventListener('abort', fail, { once: true })
+    try {
+      signal.throwIfAborted()
+      if (stream.status !== 'open') fail()
+      await promise
+      await nextTurn() // what waited in the library goes first, and may fill it anew
+    } finally {
+      stream.removeEventListener('drain', give)
+      stream.removeEventListener('close', fail)
+      signal.removeEventListener('abort', fail)
+    }
+  }
 }
 
 /** Most bytes that are given to a stream at once. */

@@ -8,6 +8,7 @@ import { lpStream } from '@libp2p/utils'
 import type { Hex } from 'viem'
 import type { Budgets } from './budget.ts'
 import { BAN_MS, type Host, type Network, type P2pLog } from './host.ts'
+import { drained } from './lane.ts'
 import { P2pError } from './p2pError.ts'
 import {
   ANSWER_BYTES_MAX,
@@ -254,6 +255,7 @@ function createServing(
         bytes += certifiedBlockBytes(certified)
         if (number > from && bytes > ANSWER_BYTES_MAX) break
         await framed.write(encodeFrame(certified), inTime())
+        await drained(stream, inTime().signal)
         budgets.charge(peer, certifiedBlockBytes(certified))
         counts.bytesOut += certifiedBlockBytes(certified)
         await nextTurn() // reading blocks takes the time of whoever runs this node

@@ -116,6 +116,23 @@ test('of more streams than a peer may have, the others are reset', async () => {
   }
 })
 
+test('what a peer does not take is not read for it', async () => {
+  let read = 0
+  const readBlock = (number: bigint) => {
+    read++
+    return blockOf(number, 200_000)
+  }
+  const [server, client] = await connected({ sync: { readBlock }, syncLimits: { frameMs: 1_000 } })
+  const [connection] = client.host.libp2p.getConnections()
+  const stream = await connection?.newStream(PROTOCOL)
+  if (!stream) throw new Error('not connected')
+  stream.pause()
+  await lpStream(stream).write(encodeRequest({ from: 1n, count: 32 }))
+  await eventually(() => expect(server.sync.counts().unserved).toBe(1)) // it waited for as long as a frame may take
+  expect(read).toBeGreaterThan(1) // what the stream takes ahead
+  expect(read).toBeLessThan(8)
+})
+
 test('a peer that took more than its share is told of no blocks until it is due again', async () => {
   const [, client] = await connected({ sync: chainOf(64n, 1 << 20), syncLimits: { bytesPerSec: 1, bytesBurst: 4 << 20 } })
   expect(bare(await client.sync.request({ from: 1n, count: 32 }))).toHaveLength(7)
