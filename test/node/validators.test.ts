@@ -2,6 +2,7 @@
  * Four validators with stores, logs and keys of their own in one process, joined by a network in memory: they agree block by block, go on without one,
  * take one back that was away and stand still without a quorum.
  */
+import { join } from 'node:path'
 import { type Hex, hexToBytes } from 'viem'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { deriveSecretKey, publicKeyOf } from '../../consensus/bls.ts'
@@ -12,7 +13,11 @@ import type { ChainState } from '../../node/chainState.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
 import { checkFinal } from '../../node/follower.ts'
 import { openJournal } from '../../node/journal.ts'
-import { createLocalSigner } from '../../node/signer.ts'
+import type { ValidatorKey } from '../../node/keys.ts'
+import { openRemoteKey } from '../../node/remoteSigner.ts'
+import { localKey, type ValidatorSigner } from '../../node/signer.ts'
+import { openSignerGuardFile } from '../../node/signerGuardFile.ts'
+import { type SignerServer, startSignerServer } from '../../node/signerServer.ts'
 import { createValidator, type Validator, type ValidatorNet } from '../../node/validator.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
 import { addressOf, testAccounts, testGenesis } from '../fakes/testChain.ts'
@@ -41,7 +46,15 @@ type Member = {
   isDeafTo: (message: Uint8Array) => boolean
 }
 
-async function startNetwork() {
+const localSigner = async (i: number): Promise<ValidatorSigner> => localKey(keyOf(i)).createSigner({ chainId, epochOf: () => 0 })
+
+function keyOf(i: number): ValidatorKey {
+  const secret = SECRETS[i]
+  if (!secret) throw new Error('no validator')
+  return { secret, publicKey: publicKeyOf(secret) }
+}
+
+async function startNetwork(signerOf = localSigner) {
   const members: Member[] = []
   const others = (i: number) => members.filter((member, at) => at !== i && member.isConnected && members[i]?.isConnected)
   /** What is under way arrives in turns of its own. */
@@ -66,13 +79,13 @@ async function startNetwork() {
     },
     blame: (peer, why) => members[i]?.blamed.push(`${peer}: ${why}`),
   })
-  for (const [i, secret] of SECRETS.entries()) {
+  for (const i of SECRETS.keys()) {
     const { chain } = await openDiskChain(genesis)
     const journal = openJournal(testFolder())
     const validator = createValidator({
       chain,
       setAt: () => set,
-      signer: createLocalSigner({ secret, publicKey: publicKeyOf(secret) }, { chainId, epochOf: () => 0 }),
+      signer: await signerOf(i),
       net: netOf(i),
       journal,
       log: quietLog,
@@ -172,6 +185,64 @@ test('two of four decide nothing, and go on when a third is back', async () => {
   expect(heightOf(first)).toBe(stoodAt)
   third.isConnected = true
   await until(() => expect(heightOf(first)).toBeGreaterThan(stoodAt + 1n))
+}, 60_000)
+
+/** Signers in front of HTTP, with guards of their own, that can be away. */
+async function startSigners() {
+  const folder = testFolder()
+  const token = 'a token that the tests know 12345'.replaceAll(' ', '-')
+  const addressAt = (i: number) => ({ kind: 'socket', path: join(folder, String(i)) }) as const
+  const guards = await Promise.all(SECRETS.map((_, i) => openSignerGuardFile(join(folder, `guard${i}`))))
+  const servers = new Map<number, SignerServer>()
+  const back = async (i: number) => {
+    const [guardFile, address] = [guards[i], addressAt(i)]
+    if (!guardFile) throw new Error('no guard')
+    const onFatal = (error: unknown) => expect.unreachable(String(error))
+    const server = await startSignerServer({ key: keyOf(i), chainId, token, address, guardFile, log: quietLog, nowMs: Date.now, onFatal })
+    servers.set(i, server)
+  }
+  const leave = async (i: number) => {
+    await servers.get(i)?.close()
+    servers.delete(i)
+  }
+  for (const i of SECRETS.keys()) await back(i)
+  onTestFinished(async () => {
+    for (const i of [...servers.keys()]) await leave(i)
+    for (const guard of guards) await guard.close()
+  })
+  const signerOf = async (i: number): Promise<ValidatorSigner> => {
+    const key = await openRemoteKey({ address: addressAt(i), token, chainId, startMs: 5_000, log: quietLog })
+    const signer = key.createSigner({ chainId, epochOf: () => 0 })
+    onTestFinished(signer.close)
+    return signer
+  }
+  return { signerOf, back, leave }
+}
+
+test('keys that are elsewhere: three go on while the signer of one is away, all wait while all are, and go on when they are back', async () => {
+  const signers = await startSigners()
+  const members = await startNetwork(signers.signerOf)
+  const [first] = members
+  if (!first) throw new Error('no member')
+  const grow = (blocks: bigint) => {
+    const from = heightOf(first)
+    return until(() => expect(members.map(heightOf).every((height) => height >= from + blocks)).toBe(true))
+  }
+  await grow(2n)
+  await signers.leave(3)
+  await grow(2n) // it decides with the votes of the others
+  for (const i of [0, 1, 2]) await signers.leave(i)
+  let [stoodAt, looks] = [-1n, 0]
+  await until(() => {
+    looks = heightOf(first) === stoodAt ? looks + 1 : 0
+    stoodAt = heightOf(first)
+    expect(looks).toBeGreaterThan(50) // several of the longest intervals between blocks
+  })
+  for (const i of SECRETS.keys()) await signers.back(i)
+  await grow(3n)
+  const from = heightOf(first)
+  const isBuiltByLast = (number: bigint) => first.chain.store.block(number)?.block.header.miner === genesis.validators[3]?.feeRecipient
+  await until(() => expect([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n].some((more) => isBuiltByLast(from + more))).toBe(true))
 }, 60_000)
 
 test('bytes that are no message, and votes that nobody signed, are told off', async () => {
