@@ -44,7 +44,7 @@ const TABLES: ReadonlyMap<string, AnyTable> = new Map(
 )
 
 /** Ids of the system's single records in their table. */
-const SYSTEM_ITEMS: Readonly<Record<string, number>> = { supply: 1, counters: 2, l1: 3, params: 1 }
+const SYSTEM_ITEMS: Readonly<Record<string, number>> = { supply: 1, counters: 2, l1: 3, params: 1, validators: 1 }
 
 function recordMethods(limits: RpcLimits): MethodTable {
   const block = params.block('block')

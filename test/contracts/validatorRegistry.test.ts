@@ -255,6 +255,16 @@ test('a set that stays is opened without its entries, and for less', async () =>
   expect(gasUsed).toBeLessThan(330_000n)
 })
 
+test('a set of as many validators as there may be is opened by one transaction', async () => {
+  const many = Array.from({ length: 128 }, (_, index) => validator(index, 1n))
+  const { set, commit, header } = rotation(first, many)
+  const { gasUsed } = await mined(l1.user, await call(l1.user, encodeRotate(commit, header, encodeSet(set))))
+  process.stdout.write(`gas of a rotation to 128 validators: ${gasUsed}\n`)
+  expect(gasUsed).toBeLessThan(16_777_216n / 2n)
+  const [hash, , totalWeight] = await l1.user.readContract({ ...registry(), functionName: 'setOf', args: [1] })
+  expect([hash, totalWeight]).toEqual([set.hash, 128n])
+})
+
 test('who leaves gets its stake once a set without it is old enough, and can come again with another key', async () => {
   await register()
   const joined = { ...validator(NEWCOMER, 1_000n), address: me() }

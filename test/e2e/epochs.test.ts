@@ -108,6 +108,17 @@ test('a node whose key is of no validator follows; registered, it votes and prop
   }
 })
 
+test('the ledger tells who is registered, and the sets of epochs', async () => {
+  const { rpc } = stage.devnet.ready()
+  type Members = { readonly newestEpoch: unknown; readonly members: readonly { readonly feeRecipient: Hex }[] }
+  const registered = (await ask(rpc, 'tributary_getRecord', ['validators', null, 'latest'])).result as Members
+  expect(registered.members).toHaveLength(1)
+  const record = await ask(rpc, 'tributary_getRecord', ['epochs', { epoch: registered.newestEpoch }, 'latest'])
+  expect((record.result as Members).members).toEqual(registered.members)
+  const first = (await ask(rpc, 'tributary_getRecord', ['epochs', { epoch: 0 }, 'latest'])).result as Members
+  expect(first.members).toEqual(registered.members)
+})
+
 test('L1 knows the sets, and everything is rebuilt from it', async () => {
   const { l1, rpc } = stage.devnet.ready()
   const last = await heightOf(rpc)
