@@ -74,12 +74,13 @@ const DELAY_WARN_MS = 1_000
 /** Heap of the process: what it holds for others is bounded far below. */
 const HEAP_MIB = 768
 
-/** Starts the network. Throws P2pError if it cannot listen. */
+/** Starts the network. Throws P2pError if it cannot listen, and what `ports.direct` throws. */
 export async function openChildNetwork(ports: NetworkPorts, options: ChildOptions): Promise<ChildNetwork> {
   const { log } = options
   const counts = { restarts: 0, tellDrops: 0, delayMaxMs: 0 }
   let state = NOTHING
   let direct: DirectOptions | undefined
+  let directError: unknown
   let running: Running | undefined
   let failures = 0
   let closed = false
@@ -92,7 +93,15 @@ export async function openChildNetwork(ports: NetworkPorts, options: ChildOption
     if (delayMs > DELAY_WARN_MS) log.warn('the event loop of the network was late', { delayMs })
   }
   /** What a validator says of itself is made once: the name stays the same. */
-  const directOf = async (peerId: string) => (direct ??= await ports.direct?.(peerId))
+  const directOf = async (peerId: string) => {
+    try {
+      direct ??= await ports.direct?.(peerId)
+    } catch (error) {
+      directError = error
+      throw error
+    }
+    return direct
+  }
   const start = (listen: HostOptions['listen']) =>
     startProcess(handlersOf(ports, { directOf, onState, log }), {
       open: { ...options, listen, hasDirect: ports.direct !== undefined },
@@ -119,7 +128,9 @@ export async function openChildNetwork(ports: NetworkPorts, options: ChildOption
       .catch((error: unknown) => onEnd(String(error), 0))
   }
 
-  const first = await start(options.listen)
+  const first = await start(options.listen).catch((error: unknown) => {
+    throw directError ?? error // what this process threw is more than what the other one says of it
+  })
   running = first
   const listen = { host: options.listen.host, port: portOf(first.opened.addresses[0]) ?? options.listen.port }
 

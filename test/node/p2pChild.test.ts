@@ -138,6 +138,25 @@ test('a taken port is said to be so', async () => {
   await expect(openChildNetwork(ports, options)).rejects.toThrow(`p2p cannot listen on 127.0.0.1 port ${port}`)
 })
 
+test('an error of who signs the hello is the error of the start', async () => {
+  class SignerGone extends Error {}
+  const ports: NetworkPorts = {
+    checkTransactions: async () => 'accept',
+    checkBlock: async () => 'accept',
+    readBlock: () => undefined,
+    onPeer() {},
+    direct: () => Promise.reject(new SignerGone('gone')),
+  }
+  const options = {
+    seed: new Uint8Array(32).fill(2),
+    genesisHash: GENESIS_HASH,
+    listen: { host: '127.0.0.1', port: 0 },
+    bootstrap: [],
+    log: silentLog,
+  }
+  await expect(openChildNetwork(ports, options)).rejects.toBeInstanceOf(SignerGone)
+})
+
 test('messages of the pipe survive it, with their bytes and big integers', () => {
   const leaf = fc.oneof(
     fc.uint8Array({ maxLength: 50 }),
