@@ -102,6 +102,11 @@ test('weights count, and not heads', async () => {
   expect(await bothSay(registry, SET, commitOf(SET, [1, 2, 3]))).toBe('weightTooLow')
 })
 
+test('exactly two thirds are no quorum', async () => {
+  const set = setOf([1, 1, 1])
+  expect(await bothSay(await deployRegistryAlone(client, set), set, commitOf(set, [0, 1]))).toBe('weightTooLow')
+})
+
 const good = commitOf(SET, [0, 1])
 const infinity = Uint8Array.from({ length: 96 }, (_, i) => (i === 0 ? 0xc0 : 0))
 /** x = 2, a point of the curve (found by trial of the first x that is one), which is not in the group. */
