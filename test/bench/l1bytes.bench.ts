@@ -5,11 +5,11 @@
  *     node test/bench/l1bytes.bench.ts [--sizes 1,10,100,500,1000] [--json]
  */
 import { bytesToHex, type Hex, size } from 'viem'
+import { commonOf } from '../../execution/ethereumRules.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { claim } from '../../execution/native/claim.ts'
 import { doorCallData } from '../../execution/native/native.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
-import { commonOf } from '../../execution/vm.ts'
 import { brotli } from '../../node/brotli.ts'
 import { type Batch, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
 import { encodeLane, laneRows } from '../../settlement/lane.ts'

@@ -14,7 +14,7 @@ import { Account, type BatchDBOp, bytesToHex, createAddressFromString, type DB, 
 import { createVM, runBlock } from '@ethereumjs/vm'
 import { Level } from 'level'
 import type { Hex } from 'viem'
-import { commonOf } from '../../execution/vm.ts'
+import { commonOf } from '../../execution/ethereumRules.ts'
 
 /** Reads a trie's node, or code, by its hash. */
 type Reader = (hash: Uint8Array) => Uint8Array | undefined

@@ -1,10 +1,11 @@
 /** Our state and VM as plain Ethereum of a fork: our precompiles off, base fees burned, an empty ledger, state in memory that is emptied for each case. */
 import { bytesToHex, type Hex, stringToBytes } from 'viem'
+import { createCommon, type EthereumRules } from '../../execution/ethereumRules.ts'
 import { keccak256 } from '../../execution/keccak.ts'
 import { EMPTY_ROOT } from '../../execution/mpt.ts'
 import type { StateRoots } from '../../execution/state.ts'
 import { createState } from '../../execution/state.ts'
-import { type BlockEnv, createCommon, createVm, type EthereumRules } from '../../execution/vm.ts'
+import { type BlockEnv, createVm } from '../../execution/vm.ts'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
 import { createMemoryStore } from '../fakes/memoryStore.ts'
 

@@ -1,11 +1,12 @@
 /** `state`: one transaction through our codec, applyTx and our state, and the root of our trie after it. */
 import { bytesToHex, type Hex, hexToBytes, pad } from 'viem'
 import { applyTx } from '../../execution/applyTx.ts'
+import type { EthereumRules } from '../../execution/ethereumRules.ts'
 import { keccak256 } from '../../execution/keccak.ts'
 import type { Log } from '../../execution/native/nativeType.ts'
 import { encodeRlp } from '../../execution/rlp.ts'
 import { decodeEthereumTx } from '../../execution/tx.ts'
-import type { BlockEnv, EthereumRules } from '../../execution/vm.ts'
+import type { BlockEnv } from '../../execution/vm.ts'
 import { type Answer, bytesOf, numberOf, type PreAccount, type StateCase } from './cases.ts'
 import { type Ethereum, ethereumOf } from './ethereum.ts'
 import { hardforkOf } from './forks.ts'

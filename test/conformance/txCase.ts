@@ -2,8 +2,8 @@
 
 import type { Common } from '@ethereumjs/common'
 import { bytesToHex, numberToBytes } from 'viem'
+import { createCommon } from '../../execution/ethereumRules.ts'
 import { decodeEthereumTx } from '../../execution/tx.ts'
-import { createCommon } from '../../execution/vm.ts'
 import { type Answer, bytesOf, type TxCase } from './cases.ts'
 import { txHardforkOf } from './forks.ts'
 

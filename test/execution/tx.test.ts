@@ -8,10 +8,10 @@ import { type Hex, hexToBytes, keccak256, type TransactionSerializable, toHex } 
 import { signAuthorization } from 'viem/accounts'
 import { expect, test } from 'vitest'
 import { encodeDeposit } from '../../execution/deposit.ts'
+import { commonOf } from '../../execution/ethereumRules.ts'
 import { encodeNative } from '../../execution/native/native.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { decodeEthereumTx, decodeTx, type Tx } from '../../execution/tx.ts'
-import { commonOf } from '../../execution/vm.ts'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
 import { addressOf, signNative, testAccounts, testKeys } from '../fakes/testChain.ts'
 
