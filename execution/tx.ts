@@ -6,6 +6,7 @@ import type { Common } from '@ethereumjs/common'
 import { Capability, createTxFromRLP, getMinimumGasLimit, type TypedTransaction } from '@ethereumjs/tx'
 import { type Hex, numberToBytes } from 'viem'
 import { LIMIT, TX_TYPE } from '../genesis/params.ts'
+import { assert } from './assert.ts'
 import { type Deposit, decodeDeposit } from './deposit.ts'
 import {
   checkSignatures,
@@ -87,6 +88,31 @@ export async function decodeTxs(
     transactions.push(result.tx)
   }
   return { ok: true, transactions }
+}
+
+/** What `readTx` found out of a transaction, and who signed it: enough to take its bytes for what they are without checking or hashing them again. */
+export type CheckedTx = {
+  readonly raw: Uint8Array
+  readonly hash: Hex
+  readonly sender: Hex
+  /** The sender's, of a transaction of Ethereum's types: the library asks for it again and again. */
+  readonly publicKey?: Uint8Array | undefined
+}
+
+/**
+ * The transaction that somebody of ours, on another thread perhaps, read from these very bytes and found to be well. Nothing is checked again: never for
+ * what comes from outside.
+ */
+export function takeTx({ raw, hash, sender, publicKey }: CheckedTx, common: Common): NativeTx | EthereumTx {
+  const type = raw[0] ?? 0
+  if (nativeTypeOf(type)) {
+    const native = decodeNative(raw)
+    assert(native, 'a transaction that was read cannot be read')
+    return { kind: 'native', raw, hash, sender, type, native, gas: nativeGas(native) }
+  }
+  const tx = createTxFromRLP(raw, { common, freeze: false })
+  if (publicKey) tx.cache.senderPubKey = publicKey
+  return { kind: 'ethereum', raw, hash, sender, type: type >= 0xc0 ? 0 : type, tx }
 }
 
 function readDepositTx(raw: Uint8Array): ReadTx | Rejection {

@@ -23,10 +23,9 @@ import {
   type PoolAccounts,
   type PoolTx,
 } from '../execution/mempool.ts'
-import { invalid, type Rejection } from '../execution/native/nativeType.ts'
-import { type RecoverAll, recoverSignatory, type Signatory, type SignedDigest } from '../execution/recover.ts'
+import type { Rejection } from '../execution/native/nativeType.ts'
+import { type RecoverAll, recoverSignatory } from '../execution/recover.ts'
 import { createState } from '../execution/state.ts'
-import { type ReadTx, readTx } from '../execution/tx.ts'
 import { createVm } from '../execution/vm.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import type { ChainParams } from '../genesis/params.ts'
@@ -35,6 +34,7 @@ import type { Log } from './log.ts'
 import { OPENSSL_CURVES } from './opensslCurves.ts'
 import type { Store } from './store.ts'
 import { StoreError } from './store.ts'
+import { createTxIntake, type IntakePool, type TxIntake, type Verdict } from './txIntake.ts'
 
 /** Blocks kept executed and undecided: a height seldom has more than one. */
 const CANDIDATES_MAX = 4
@@ -42,8 +42,6 @@ const CANDIDATES_MAX = 4
 const POOL_ACCOUNTS_MAX = 16_384
 /** Longest that building keeps everything else waiting, but for one transaction. */
 const TURN_MS = 10
-/** Signatures of submitted transactions that are being recovered at a time: a second of two threads' work. */
-const RECOVERING_MAX = 32_768
 /** Rejections after which a transaction may still run later: it stays in the pool. */
 const PASSING = new Set(['nonceTooHigh', 'feeTooLow', 'blockGasExceeded', 'blockBytesExceeded'])
 
@@ -77,6 +75,8 @@ export type ChainState = {
   adopt(result: BlockResult): Promise<void>
   /** Takes a transaction into the pool: in the order of the calls, but for those that carry signatures of others, which take longer. */
   submit(raw: Uint8Array, source?: TxSource): Promise<{ readonly ok: true; readonly tx: PoolTx } | Rejection>
+  /** The pool for whoever has read transactions and recovered their senders. */
+  intakePool(source: TxSource): IntakePool
   poolAccounts: PoolAccounts
   /** Calls back after each block that became the head. */
   onBlock(listener: (result: BlockResult) => void): () => void
@@ -108,7 +108,6 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   const blockListeners = new Set<(result: BlockResult) => void>()
   const pendingListeners = new Set<(tx: PoolTx, source: TxSource) => void>()
   const alone = createQueue()
-  let recovering = 0
   let head = headOf(store)
   /** Hash of the block after which the state in memory stands. */
   let standsAt = head.hash
@@ -147,36 +146,20 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     standsAt = result.hash
   }
 
-  /**
-   * Who made a transaction's signatures. One that carries those of others costs a recovery for each: they are looked at only when its sender, whose
-   * is the first, is somebody from whom the pool would take it.
-   */
-  async function recoverFrom(read: ReadTx): Promise<readonly (Signatory | undefined)[] | Rejection> {
-    const [own, ...others] = read.signed()
-    if (!own) return []
-    const first = await recoverBounded([own])
-    if ('ok' in first) return first
-    const [sender] = first
-    if (!sender) return invalid('badSignature')
-    if (others.length === 0) return first
-    const tx = read.sentBy(sender.address)
-    const refused = tx.kind === 'deposit' ? undefined : pool.check(tx, poolAccounts, fees)
-    if (refused) return refused
-    const rest = await recoverBounded(others)
-    return 'ok' in rest ? rest : [sender, ...rest]
+  function add(tx: PoolTx, source: TxSource): Verdict {
+    const added = pool.add(tx, poolAccounts, fees)
+    if (added.ok) for (const listener of pendingListeners) listener(tx, source)
+    return added
   }
 
-  /** Blocks' signatures are recovered by the same threads: what is submitted may not keep those waiting for long. */
-  async function recoverBounded(signed: readonly SignedDigest[]): Promise<readonly (Signatory | undefined)[] | Rejection> {
-    if (!recover) return signed.map(recoverSignatory)
-    if (recovering + signed.length > RECOVERING_MAX) return invalid('poolFull', { signatures: recovering })
-    recovering += signed.length
-    try {
-      return await recover(signed)
-    } finally {
-      recovering -= signed.length
-    }
-  }
+  const intakePool = (source: TxSource): IntakePool => ({
+    has: (hash) => pool.get(hash) !== undefined,
+    offer: (offers) => offers.map(({ tx, mayWait }) => (mayWait ? (pool.check(tx, poolAccounts, fees) ?? { ok: true }) : add(tx, source))),
+    conclude: (concluded) => concluded.map(({ offer, isWell }) => (isWell ? add(offer.tx, source) : { ok: true })),
+  })
+  const recoverAny: RecoverAll = recover ?? (async (signed) => signed.map(recoverSignatory))
+  const intakeOf = (source: TxSource) => createTxIntake({ common: vm.common, recover: recoverAny, pool: intakePool(source) })
+  const intakes: Readonly<Record<TxSource, TxIntake>> = { client: intakeOf('client'), peer: intakeOf('peer') }
 
   async function checkNow(block: Block): Promise<({ ok: true } & BlockResult) | Rejection> {
     backToHead()
@@ -237,21 +220,8 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
         moveTo({ header: result.block.header, hash: result.hash })
         standsAt = head.hash
       }),
-    async submit(raw, source = 'client') {
-      const read = readTx(raw, vm.common)
-      if (!read.ok) return read
-      if (pool.get(read.hash)) return invalid('alreadyKnown', { hash: read.hash })
-      const found = await recoverFrom(read)
-      if ('ok' in found) return found
-      const decoded = read.conclude(found)
-      if (!decoded.ok) return decoded
-      const { tx } = decoded
-      if (tx.kind === 'deposit') return invalid('depositNotAccepted')
-      const added = pool.add(tx, poolAccounts, fees)
-      if (!added.ok) return added
-      for (const listener of pendingListeners) listener(tx, source)
-      return { ok: true, tx }
-    },
+    submit: (raw, source = 'client') => intakes[source].submit(raw),
+    intakePool,
     onBlock: (listener) => subscribe(blockListeners, listener),
     onPending: (listener) => subscribe(pendingListeners, listener),
   }

@@ -7,7 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import { indexOfKey } from '../consensus/validatorSet.ts'
 import type { Genesis } from '../genesis/genesis.ts'
-import { createRpcServer } from '../rpc/server.ts'
+import { createDesk } from '../rpc/desk.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
 import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
@@ -17,10 +17,12 @@ import { createEpochSets, validatorSetOf } from './epochs.ts'
 import { KeyError } from './keys.ts'
 import type { L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
+import { createLoopDelays, type LoopDelay, watchLoopDelay } from './loopDelay.ts'
 import type { PeersConfig } from './peers.ts'
 import { openPoolJournal, type PoolJournal } from './poolJournal.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { createRpcChain, type SettlementView } from './rpcChain.ts'
+import { createRpcThread, RPC_RECOVER_THREADS } from './rpcThread.ts'
 import type { SigningKey } from './signer.ts'
 import { createSimulator } from './simulator.ts'
 import { openStore } from './store.ts'
@@ -80,6 +82,8 @@ export type Node = {
   /** Multiaddrs by which other nodes reach this one. */
   readonly p2p: readonly string[]
   status(): NodeStatus
+  /** How late the event loops of the threads were lately, by thread. */
+  loopDelays(): Readonly<Record<string, LoopDelay>>
   /** Ends everything in reverse order. What was final stays so. */
   close(): Promise<void>
 }
@@ -96,6 +100,9 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const first = validatorSetOf(genesis)
     if (options.key && genesis.params.epochBlocks === 0 && indexOfKey(first, options.key.publicKey) === undefined)
       throw new KeyError(`the key ${options.key.publicKey} is of no validator of this network`)
+    const rpcLog = log.child('rpc')
+    const rpcThread = createRpcThread({ chainId: genesis.params.chainId, recoverThreads: RPC_RECOVER_THREADS, log: rpcLog })
+    closers.push(() => rpcThread.close())
     const store = await openStore(join(dataDir, 'chain'))
     closers.push(() => store.close())
     const recoverPool = createRecoverPool({ log })
@@ -118,18 +125,23 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       wake,
       network: () => engine?.network() ?? { peers: 0, highestBlock: undefined },
     })
-    const server = await createRpcServer({ chain: rpcChain, ...options.rpc, log: log.child('rpc') })
-    closers.push(() => server.close())
+    const delays = createLoopDelays(log)
+    closers.push(watchLoopDelay((delay) => delays.take('main', delay)))
+    const desk = createDesk({ chain: rpcChain, log: rpcLog })
+    closers.push(() => rpcThread.close()) // before what answers its questions is closed
+    const onDelay = (delay: LoopDelay) => delays.take('rpc', delay)
+    const server = await rpcThread.listen({ desk, pool: chain.intakePool('client'), wake, onDelay }, options.rpc)
     const { openEngine } = await loadEngine()
     const opened = await openEngine(options, { chain, sets: createEpochSets(chain), closers, onL1: settlement.update })
     engine = opened
     opened.start()
+    rpcThread.warmUp()
     restorePool(poolJournal, { log, wake }).catch(onFatal)
     const status = (): NodeStatus => {
       const { batches, postedBytes, checkpoints } = l1Status()
       return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }
     }
-    return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: opened.addresses, status, close }
+    return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: opened.addresses, status, loopDelays: delays.snapshot, close }
   } catch (error) {
     await close()
     throw error

@@ -13,14 +13,20 @@ import { createSlots, readSlot, SLOTS, writeSlot } from './recoverSlots.ts'
 const THREADS_MAX = 2
 /** So many signatures are sooner recovered than sent to a thread and back. */
 const AT_ONCE_MAX = 2
+/** So many are recovered before the event loop gets a turn, where there is no other thread: some 3 ms. */
+const SLICE = 64
 
 export type RecoverPool = {
   readonly recover: RecoverAll
-  /** Ends the threads; what is asked for afterwards is recovered without them. */
+  /** Ends the threads, if there are any yet; what is asked for afterwards is recovered without them. */
   close(): Promise<void>
 }
 
-export type RecoverPoolOptions = { readonly threads?: number; readonly log: Log }
+export type RecoverPoolOptions = {
+  /** 0: everything on this thread, in turns. */
+  readonly threads?: number
+  readonly log: Log
+}
 
 type Job = {
   readonly signed: readonly SignedDigest[]
@@ -34,7 +40,7 @@ type Job = {
 type Part = { readonly job: Job; readonly from: number; readonly count: number }
 type Thread = { readonly worker: Worker; readonly slots: Uint8Array; parts: readonly Part[] }
 
-/** Starts the threads: as many as there are further processors, two at most. */
+/** As many threads as there are further processors, two at most, from when there is something for them. */
 export function createRecoverPool({
   threads = Math.max(1, Math.min(THREADS_MAX, availableParallelism() - 1)),
   log,
@@ -43,6 +49,8 @@ export function createRecoverPool({
   const pool = new Set<Thread>()
   /** What was asked for in this turn goes out at its end. */
   let flushing = false
+  let slicing = false
+  let toStart = threads
   let closed = false
 
   function startThread(): void {
@@ -97,11 +105,13 @@ export function createRecoverPool({
   function give(): void {
     const waits = jobs.filter(({ next, signed }) => next < signed.length)
     const waiting = waits.reduce((sum, { next, signed }) => sum + signed.length - next, 0)
-    if (pool.size === 0 || (waiting <= AT_ONCE_MAX && waits.length === jobs.length)) {
+    if (waiting <= AT_ONCE_MAX && waits.length === jobs.length) {
       for (const job of waits) recoverHere(takePart(job, Number.POSITIVE_INFINITY))
       settle()
       return
     }
+    for (; toStart > 0 && !closed; toStart--) startThread()
+    if (pool.size === 0) recoverSlice()
     for (const thread of pool) {
       if (thread.parts.length > 0) continue
       const parts: Part[] = []
@@ -119,7 +129,25 @@ export function createRecoverPool({
     }
   }
 
-  for (let i = 0; i < threads; i++) startThread()
+  /** Recovers some of what waits on this thread, and the rest in turns to come. */
+  function recoverSlice(): void {
+    if (slicing) return
+    let room = SLICE
+    for (const job of jobs) {
+      if (room === 0) break
+      const part = takePart(job, room)
+      recoverHere(part)
+      room -= part.count
+    }
+    settle()
+    if (jobs.length === 0) return
+    slicing = true
+    setImmediate(() => {
+      slicing = false
+      recoverSlice()
+    })
+  }
+
   return {
     recover(signed) {
       if (signed.length === 0) return Promise.resolve([])

@@ -1,46 +1,49 @@
 /**
  * From a body's text to its answer: parsing with bounds, batches, methods by name, errors by code, in the shapes of json-rpc-2.0.
  * A batch is worked through in order, one call after another, so that no client gets more of the node by asking in one body; calls of methods
- * that may be `together` begin in order and end in order.
+ * that may be `together` begin in order and end in order. A dispatcher may know some of the methods, and hand on the calls of all others.
  * Source: JSON-RPC 2.0. Spec: docs/spec/rpc.md#errors, #limits
  */
 import { createJSONRPCErrorResponse, type JSONRPCErrorResponse, type JSONRPCID } from 'json-rpc-2.0'
 import { StateUnavailable } from './chain.ts'
-import { ethMethods } from './eth.ts'
 import type { RpcLimits } from './limits.ts'
-import { type Method, type MethodContext, type MethodTable, method } from './method.ts'
-import { netMethods } from './net.ts'
-import { openRpcDocument } from './openRpc.ts'
+import type { Method } from './method.ts'
 import type { Param } from './params.ts'
 import { BadValue, type Json } from './quantity.ts'
 import { RPC_ERROR, RpcError } from './rpcError.ts'
-import { tributaryMethods } from './tributary.ts'
-import { txpoolMethods } from './txpool.ts'
-import { web3Methods } from './web3.ts'
 
 /** A body that passed the bounds: what was asked, and how many calls that is. */
 export type Parsed = { readonly ok: true; readonly body: unknown; readonly calls: number } | { readonly ok: false; readonly answer: string }
 
-/** Answers bodies. */
-export type Dispatcher = {
-  readonly methods: MethodTable
-  /** Reads a body; one that cannot be answered at all comes back with its error. */
-  parse(text: string): Parsed
-  /** The answer's text; undefined when nothing in the body wanted one. Never throws. */
-  answer(body: unknown, context: MethodContext): Promise<string | undefined>
+/** A body as it came, or calls of it, and how many characters of answers others of its calls have come to. */
+export type Asked = { readonly text: string; readonly answered: number }
+
+/** Answers bodies. What its methods need besides parameters is `C`. */
+export type Dispatcher<C> = {
+  /**
+   * The answer's text; undefined when nothing in the body wanted one. `others` answers the calls whose methods are not among this dispatcher's.
+   * Never throws.
+   */
+  answer(
+    body: { readonly parsed: unknown } & Asked,
+    context: C,
+    others?: (asked: Asked) => Promise<string | undefined>,
+  ): Promise<string | undefined>
 }
 
-/** A dispatcher of every method. `onDefect` is told of errors that no rule foresees. */
-export function createDispatcher(
-  limits: RpcLimits,
-  onDefect: (facts: { readonly method: string; readonly error: unknown }) => void,
-): Dispatcher {
-  const methods: MethodTable = { ...ethMethods(limits), ...netMethods, ...web3Methods, ...txpoolMethods, ...tributaryMethods(limits) }
-  const discover = method('What this node can be asked.', [], () => openRpcDocument(methods))
-  const byName = new Map(Object.entries({ ...methods, 'rpc.discover': discover }))
+export type DispatcherOptions<C> = {
+  readonly methods: Readonly<Record<string, Method<C>>>
+  readonly limits: Pick<RpcLimits, 'responseBytes'>
+  /** Is told of errors that no rule foresees. */
+  onDefect(facts: { readonly method: string; readonly error: unknown }): void
+}
+
+/** A dispatcher of these methods. */
+export function createDispatcher<C>({ methods, limits, onDefect }: DispatcherOptions<C>): Dispatcher<C> {
+  const byName = new Map(Object.entries(methods))
 
   /** The call's answer, at once where its method has it at once. */
-  function answerCall(call: unknown, context: MethodContext): string | undefined | Promise<string | undefined> {
+  function answerCall(call: unknown, context: C): string | undefined | Promise<string | undefined> {
     const request = checkCall(call)
     if (!request.ok) return JSON.stringify(request.answer)
     const { id, method: name, params } = request
@@ -63,54 +66,79 @@ export function createDispatcher(
     }
   }
 
-  /** How many of the calls from this one on may be under way together. */
-  function countTogether(calls: readonly unknown[], from: number): number {
-    let to = from
-    while (to < calls.length && isTogether(calls[to])) to++
-    return to - from
-  }
-
-  function isTogether(call: unknown): boolean {
+  const methodOf = (call: unknown): Method<C> | undefined => {
     const name = typeof call === 'object' && call !== null && 'method' in call ? call.method : undefined
-    return typeof name === 'string' && byName.get(name)?.together === true
+    return typeof name === 'string' ? byName.get(name) : undefined
   }
 
-  async function answerBatch(calls: readonly unknown[], context: MethodContext): Promise<string | undefined> {
+  /** The calls from this one on that are worked on as one: those under way together, those for others, or one alone. */
+  function partFrom(
+    calls: readonly unknown[],
+    from: number,
+    handsOn: boolean,
+  ): { readonly part: readonly unknown[]; readonly far: boolean } {
+    const far = handsOn && methodOf(calls[from]) === undefined
+    const belongs = (call: unknown) => (far ? methodOf(call) === undefined : methodOf(call)?.together === true)
+    let to = from
+    while (to < calls.length && belongs(calls[to])) to++
+    return { part: calls.slice(from, Math.max(to, from + 1)), far }
+  }
+
+  async function answerBatch(
+    { parsed, text, answered }: { readonly parsed: readonly unknown[] } & Asked,
+    context: C,
+    others?: (asked: Asked) => Promise<string | undefined>,
+  ): Promise<string | undefined> {
     const answers: string[] = []
-    let bytes = 0
-    for (let at = 0; at < calls.length; ) {
-      const part = calls.slice(at, at + Math.max(1, countTogether(calls, at)))
+    let length = answered
+    const add = (answer: string | undefined) => {
+      if (answer === undefined) return
+      answers.push(answer)
+      length += answer.length
+    }
+    for (let at = 0; at < parsed.length; ) {
+      const { part, far } = partFrom(parsed, at, others !== undefined)
       at += part.length
-      const isFull = bytes > limits.responseBytes
-      const said = part.map((call) => (isFull ? tooLarge(call, limits) : answerCall(call, context)))
-      for (const one of said) {
-        const answer = one instanceof Promise ? await one : one
-        if (answer === undefined) continue
-        answers.push(answer)
-        bytes += answer.length
+      if (far && others) {
+        const said = await others({ text: part.length === parsed.length ? text : JSON.stringify(part), answered: length })
+        add(said?.slice(1, -1)) // without the brackets: the other calls' answers stand beside them
+        continue
       }
+      const isFull = length > limits.responseBytes
+      const said = part.map((call) => (isFull ? tooLarge(call, limits) : answerCall(call, context)))
+      for (const one of said) add(one instanceof Promise ? await one : one)
     }
     return answers.length > 0 ? `[${answers.join(',')}]` : undefined
   }
 
   return {
-    methods,
-    parse(text) {
-      if (nestsDeeper(text, limits.jsonDepth)) return refused(RPC_ERROR.invalidRequest, `the request nests deeper than ${limits.jsonDepth}`)
-      let body: unknown
-      try {
-        body = JSON.parse(text)
-      } catch {
-        return refused(RPC_ERROR.parse, 'parse error: the body is not JSON') // all that JSON.parse throws for a string
-      }
-      if (!Array.isArray(body)) return { ok: true, body, calls: 1 }
-      if (body.length === 0) return refused(RPC_ERROR.invalidRequest, 'invalid request: an empty batch')
-      if (body.length > limits.batchCalls)
-        return refused(RPC_ERROR.invalidRequest, `invalid request: a batch of ${body.length} calls, ${limits.batchCalls} at most`)
-      return { ok: true, body, calls: body.length }
+    async answer({ parsed, text, answered }, context, others) {
+      if (Array.isArray(parsed)) return answerBatch({ parsed, text, answered }, context, others)
+      return others && methodOf(parsed) === undefined ? others({ text, answered }) : answerCall(parsed, context)
     },
-    answer: async (body, context) => (Array.isArray(body) ? answerBatch(body, context) : answerCall(body, context)),
   }
+}
+
+/** Reads a body; one that cannot be answered at all comes back with its error. */
+export function parseBody(text: string, limits: Pick<RpcLimits, 'jsonDepth' | 'batchCalls'>): Parsed {
+  if (nestsDeeper(text, limits.jsonDepth)) return refused(RPC_ERROR.invalidRequest, `the request nests deeper than ${limits.jsonDepth}`)
+  let body: unknown
+  try {
+    body = JSON.parse(text)
+  } catch {
+    return refused(RPC_ERROR.parse, 'parse error: the body is not JSON') // all that JSON.parse throws for a string
+  }
+  if (!Array.isArray(body)) return { ok: true, body, calls: 1 }
+  if (body.length === 0) return refused(RPC_ERROR.invalidRequest, 'invalid request: an empty batch')
+  if (body.length > limits.batchCalls)
+    return refused(RPC_ERROR.invalidRequest, `invalid request: a batch of ${body.length} calls, ${limits.batchCalls} at most`)
+  return { ok: true, body, calls: body.length }
+}
+
+/** Whether a body has a call of the method. */
+export function asksFor(body: unknown, method: string): boolean {
+  const isOne = (call: unknown) => typeof call === 'object' && call !== null && 'method' in call && call.method === method
+  return Array.isArray(body) ? body.some(isOne) : isOne(body)
 }
 
 /** An error to nobody in particular, as a body's whole answer. */
@@ -131,7 +159,7 @@ function refused(code: number, message: string): Parsed {
   return { ok: false, answer: errorText(code, message) }
 }
 
-function tooLarge(call: unknown, { responseBytes }: RpcLimits): string | undefined {
+function tooLarge(call: unknown, { responseBytes }: Pick<RpcLimits, 'responseBytes'>): string | undefined {
   const request = checkCall(call)
   if (!request.ok) return JSON.stringify(request.answer)
   if (request.id === undefined) return undefined
@@ -162,7 +190,7 @@ function checkCall(call: unknown): Call {
 }
 
 /** Values of a method's parameters, which stand in an array in their order. Throws `BadValue` and `RpcError`. */
-function decodeParams(method: Method, json: unknown): unknown[] {
+function decodeParams(method: Pick<Method, 'params'>, json: unknown): unknown[] {
   const given = json ?? []
   if (!Array.isArray(given))
     throw new RpcError(RPC_ERROR.invalidParams, 'invalid params: expected an array', { param: 'params', why: 'expected an array' })

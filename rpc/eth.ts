@@ -4,15 +4,17 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { callError } from './callError.ts'
 import type { Chain, ChainBlock, StateAt } from './chain.ts'
 import { BLOB_BASE_FEE_WEI, baseFeeWei, feeHistory, suggestedTipWei } from './fees.ts'
 import { blockToJson, hexOf, receiptsToJson, receiptToJson, transactionToJson } from './format.ts'
+import { intakeMethods } from './intake.ts'
 import type { RpcLimits } from './limits.ts'
 import { queryLogs } from './logs.ts'
-import { findBlock, heightOf, latestBlock, type MethodContext, type MethodTable, method, stateAt, together } from './method.ts'
+import { findBlock, heightOf, latestBlock, type MethodContext, type MethodTable, method, stateAt } from './method.ts'
 import * as params from './params.ts'
 import { BadValue, type Json, quantity } from './quantity.ts'
-import { callError, notFound, RPC_ERROR, RpcError, rejectionError } from './rpcError.ts'
+import { notFound, RPC_ERROR, RpcError } from './rpcError.ts'
 import { syncingToJson, type Topic } from './subscriptions.ts'
 
 /** Every `eth_` method, under these limits. */
@@ -138,13 +140,7 @@ function transactionMethods(): MethodTable {
       return placed ? receiptToJson(placed) : null
     }),
     eth_pendingTransactions: method('Waiting transactions of the node’s own accounts: none.', [], () => []),
-    eth_sendRawTransaction: together(
-      method('Takes a signed transaction of any kind; answers its hash.', [params.bytes('transaction')], async ({ chain }, raw) => {
-        const answer = await chain.submit(raw)
-        if (!answer.ok) throw rejectionError(answer)
-        return answer.hash
-      }),
-    ),
+    ...intakeMethods,
   }
 }
 

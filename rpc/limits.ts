@@ -19,6 +19,8 @@ export type RpcLimits = {
   readonly callsInFlight: number
   /** Calls of one connection a second, on average; as many may come at once. */
   readonly callsPerSec: number
+  /** Characters of the bodies that are being answered, of all connections together. */
+  readonly bytesInFlight: number
   /** Time in which a request must have arrived in full. */
   readonly requestMs: number
   /** Time after which a connection that says nothing is closed; a WebSocket is asked for a sign of life twice in it. */
@@ -58,6 +60,7 @@ export const RPC_LIMITS: RpcLimits = {
   connections: 512,
   callsInFlight: 256,
   callsPerSec: 10_000,
+  bytesInFlight: 67_108_864,
   requestMs: 15_000,
   idleMs: 60_000,
   unsentBytes: 16_777_216,

@@ -22,14 +22,14 @@ export type MethodContext = {
   readonly subscriber: Subscriber | undefined
 }
 
-/** A method with its parameters' types forgotten: what the dispatcher handles. */
-export type Method = {
+/** A method with its parameters' types forgotten: what the dispatcher handles. `C`: what it needs besides them. */
+export type Method<C = MethodContext> = {
   readonly summary: string
   readonly params: readonly Param<unknown>[]
   /** Calls that follow one another in a batch may be under way together: each begins in its turn. */
   readonly together?: boolean
   /** May throw `RpcError`, `BadValue`, `StateUnavailable`. */
-  handle(context: MethodContext, values: readonly unknown[]): Json | Promise<Json>
+  handle(context: C, values: readonly unknown[]): Json | Promise<Json>
 }
 
 /** Methods by name. */
@@ -38,16 +38,16 @@ export type MethodTable = Readonly<Record<string, Method>>
 type Values<P extends readonly Param<unknown>[]> = { readonly [K in keyof P]: P[K] extends Param<infer T> ? T : never }
 
 /** Defines a method; inside, the handler sees typed values. */
-export function method<const P extends readonly Param<unknown>[]>(
+export function method<const P extends readonly Param<unknown>[], C = MethodContext>(
   summary: string,
   params: P,
-  handle: (context: MethodContext, ...values: Values<P>) => Json | Promise<Json>,
-): Method {
+  handle: (context: C, ...values: Values<P>) => Json | Promise<Json>,
+): Method<C> {
   return { summary, params, handle: (context, values) => handle(context, ...(values as unknown as Values<P>)) }
 }
 
 /** The same method, of which calls that follow one another in a batch are under way together. */
-export function together(one: Method): Method {
+export function together<C>(one: Method<C>): Method<C> {
   return { ...one, together: true }
 }
 

@@ -3,7 +3,7 @@
  * answers as -32602 with the parameter's name and what is wrong with it. Unknown members of objects are ignored: clients add their own.
  * Source of the shapes: ethereum/execution-apis. Spec: docs/spec/rpc.md
  */
-import { type Hex, padHex } from 'viem'
+import type { Hex } from 'viem'
 import { fromHex } from '../execution/hex.ts'
 import type { CallRequest, StateOverrides } from './chain.ts'
 import { BadValue, hexFromJson, type Json } from './quantity.ts'
@@ -262,7 +262,7 @@ function blockFromJson(json: unknown, path: string): BlockRef {
 function slotFromJson(json: unknown, path: string): Hex {
   if (typeof json !== 'string' || !/^0x[0-9a-f]*$/i.test(json)) throw new BadValue(path, 'expected a storage key in hex')
   if (json.length > 66) throw new BadValue(path, 'storage key too long (want at most 32 bytes)')
-  return padHex(json.toLowerCase() as Hex, { size: 32 })
+  return `0x${json.slice(2).toLowerCase().padStart(64, '0')}`
 }
 
 function callFromJson(json: unknown, path: string): CallRequest {

@@ -2,9 +2,7 @@
  * Errors as clients see them: standard codes, the messages that wallets and libraries look for, and facts under `data`.
  * -32700, -32600, -32601, -32602: JSON-RPC 2.0. -32000 to -32005: EIP-1474. 3: execution reverted, with its data. Spec: docs/spec/rpc.md#errors
  */
-import { decodeErrorResult, type Hex, hexToString, parseAbi, trim } from 'viem'
 import type { Rejection } from '../execution/native/nativeType.ts'
-import type { CallResult } from './chain.ts'
 import { factsToJson, type Json } from './quantity.ts'
 
 /** Codes of errors. */
@@ -61,22 +59,16 @@ const MESSAGES: Readonly<Record<string, string>> = {
   badSignature: 'invalid sender',
 }
 
+/** The words for a reason, if it is one of those. */
+export function wordsFor(code: string): string | undefined {
+  return MESSAGES[code]
+}
+
 /** What a refused transaction answers: geth's words where it has some, the rule's name and its facts under `data`. */
 export function rejectionError(rejection: Rejection): RpcError {
   const { ok: _ok, invalid: _invalid, code, ...facts } = rejection
-  const message = MESSAGES[code] ?? `transaction rejected: ${code}`
+  const message = wordsFor(code) ?? `transaction rejected: ${code}`
   return new RpcError(RPC_ERROR.rejected, message, factsToJson({ code, ...facts }))
-}
-
-/** What a call that did not succeed answers. */
-export function callError(result: Exclude<CallResult, { ok: true }>): RpcError {
-  if (result.code === 'reverted') {
-    const reason = revertReason(result.output)
-    return new RpcError(RPC_ERROR.reverted, reason === undefined ? 'execution reverted' : `execution reverted: ${reason}`, result.output)
-  }
-  if (result.code === 'halted')
-    return new RpcError(RPC_ERROR.rejected, result.reason, { code: result.code, gasUsed: `0x${result.gasUsed.toString(16)}` })
-  return new RpcError(RPC_ERROR.rejected, MESSAGES[result.code] ?? result.reason, { code: result.code, reason: result.reason })
 }
 
 /** A call asks for something that does not exist. */
@@ -87,18 +79,4 @@ export function notFound(what: string, facts: Readonly<Record<string, unknown>>)
 /** A client wants more than one client gets. */
 export function limitExceeded(message: string, facts: Readonly<Record<string, unknown>>): RpcError {
   return new RpcError(RPC_ERROR.limitExceeded, message, factsToJson(facts))
-}
-
-const reasonAbi = parseAbi(['error Error(string reason)', 'error Panic(uint256 code)', 'error Failed(bytes32 code)'])
-
-/** What revert data says in words: Solidity's `Error(string)` and `Panic(uint256)`, and a door's `Failed(bytes32)`; undefined for anything else. */
-export function revertReason(output: Hex): string | undefined {
-  try {
-    const { errorName, args } = decodeErrorResult({ abi: reasonAbi, data: output })
-    if (errorName === 'Error') return args[0]
-    if (errorName === 'Panic') return `panic code 0x${args[0].toString(16)}`
-    return hexToString(trim(args[0], { dir: 'right' }))
-  } catch {
-    return undefined // viem throws for data that is none of these errors, and for nothing else
-  }
 }

@@ -1,5 +1,6 @@
 /**
- * JSON-RPC over HTTP POST and WebSocket on one port, with GET /health and /ready beside them.
+ * JSON-RPC over HTTP POST and WebSocket on one port, with GET /health and /ready beside them. Transactions go to the intake, all other calls to the desk:
+ * either may be in another thread, and nothing here knows the chain.
  * What comes in is hostile: hosts and origins are allow-listed (a page that rebinds its name to this address gets nothing), bodies, batches,
  * rates, connections and unread answers are bounded, and whatever a body holds, the answer is a typed error and the server stays up.
  * Spec: docs/spec/rpc.md
@@ -8,13 +9,12 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
-import type { Chain } from './chain.ts'
-import { createDispatcher, type Dispatcher, errorText } from './dispatch.ts'
-import { createFilters } from './filters.ts'
+import type { Desk } from './desk.ts'
+import { asksFor, createDispatcher, errorText, parseBody } from './dispatch.ts'
+import { type Intake, intakeMethods } from './intake.ts'
 import { createTokenBucket, RPC_LIMITS, type RpcLimits, type TokenBucket } from './limits.ts'
-import type { MethodContext } from './method.ts'
 import { RPC_ERROR } from './rpcError.ts'
-import { createSubscriptions, type Subscriber } from './subscriptions.ts'
+import type { Subscriber } from './subscriptions.ts'
 
 /** Where the server tells what happens to it. */
 export type RpcLog = {
@@ -23,7 +23,8 @@ export type RpcLog = {
 }
 
 export type RpcServerOptions = {
-  readonly chain: Chain
+  readonly desk: Desk
+  readonly intake: Intake
   /** Address to listen on. */
   readonly host: string
   /** 0: any free port. */
@@ -52,53 +53,35 @@ type Meter = { readonly bucket: TokenBucket; inFlight: number }
 
 /** What all of the server's parts share. */
 type Shared = {
-  readonly dispatcher: Dispatcher
   readonly limits: RpcLimits
   readonly isHostAllowed: (header: string | undefined) => boolean
   readonly isOriginAllowed: (header: string) => boolean
-  readonly isReady: () => boolean
-  readonly contextOf: (subscriber: Subscriber | undefined) => MethodContext
-  readonly meterOf: (connection: object) => Meter
+  readonly desk: Desk
+  /** Answers a body, unless the connection asks for too much, or everybody together does. */
+  readonly answer: (text: string, connection: object, subscriber: Subscriber | undefined) => Promise<Answered>
   readonly log: RpcLog
 }
+
+/** `refused`: above a limit. `subscribed`: the body may have begun subscriptions, whose ids the text tells. */
+type Answered = { readonly text: string | undefined; readonly refused?: boolean; readonly subscribed?: boolean }
 
 const LOOPBACK_HOSTS = ['localhost', '127.0.0.1', '[::1]']
 
 /** Starts to listen. Rejects if the address cannot be had. */
 export async function createRpcServer(options: RpcServerOptions): Promise<RpcServer> {
-  const { chain, host, port, log } = options
-  const now = options.now ?? Date.now
+  const { desk, host, port, log } = options
   const limits = { ...RPC_LIMITS, ...options.limits }
-  const startBlock = chain.heads().latest
-  const filters = createFilters(chain, limits, now)
-  const subscriptions = createSubscriptions(chain, limits, startBlock)
-  const meters = new WeakMap<object, Meter>()
   const shared: Shared = {
-    dispatcher: createDispatcher(limits, ({ method, error }) =>
-      log.error('rpc method failed', { method, error: String(error), stack: error instanceof Error ? error.stack : undefined }),
-    ),
     limits,
     isHostAllowed: hostCheck([...LOOPBACK_HOSTS, ...(options.allowedHosts ?? [])]),
     isOriginAllowed: (origin) => (options.allowedOrigins ?? []).some((allowed) => allowed === '*' || allowed === origin),
-    isReady: () => (chain.syncStatus().highestBlock ?? 0n) <= chain.heads().latest,
+    desk,
+    answer: createAnswerer(options, limits),
     log,
-    contextOf: (subscriber) => ({ chain, limits, filters, subscriptions, startBlock, subscriber }),
-    meterOf(connection) {
-      const meter = meters.get(connection) ?? { bucket: createTokenBucket(limits.callsPerSec, now), inFlight: 0 }
-      meters.set(connection, meter)
-      return meter
-    },
   }
   const server = createHttpServer(shared)
   await listen(server, host, port)
   const sockets = createSocketServer(shared, server)
-  const unsubscribe = chain.subscribe({
-    onBlock: (at) => subscriptions.onBlock(at),
-    onPending(hash) {
-      filters.onPending(hash)
-      subscriptions.onPending(hash)
-    },
-  })
   const { port: boundPort } = server.address() as AddressInfo
   const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host
   log.info('rpc listens', { host, port: boundPort })
@@ -106,13 +89,49 @@ export async function createRpcServer(options: RpcServerOptions): Promise<RpcSer
     url: `http://${name}:${boundPort}`,
     wsUrl: `ws://${name}:${boundPort}`,
     async close() {
-      unsubscribe()
       sockets.close()
       const closed = new Promise<void>((resolve) => server.close(() => resolve()))
       server.closeAllConnections()
       await closed
       log.info('rpc closed', { port: boundPort })
     },
+  }
+}
+
+/** From bodies to answers: what a connection may ask, transactions to the intake, everything else to the desk. */
+function createAnswerer({ desk, intake, log, now = Date.now }: RpcServerOptions, limits: RpcLimits): Shared['answer'] {
+  const meters = new WeakMap<object, Meter>()
+  const dispatcher = createDispatcher<{ readonly chain: Intake }>({
+    methods: intakeMethods,
+    limits,
+    onDefect: ({ method, error }) =>
+      log.error('rpc method failed', { method, error: String(error), stack: error instanceof Error ? error.stack : undefined }),
+  })
+  const context = { chain: intake }
+  /** Characters of the bodies that are being answered, all connections together. */
+  let lengthInFlight = 0
+
+  const meterOf = (connection: object): Meter => {
+    const meter = meters.get(connection) ?? { bucket: createTokenBucket(limits.callsPerSec, now), inFlight: 0 }
+    meters.set(connection, meter)
+    return meter
+  }
+
+  return async (text, connection, subscriber) => {
+    const parsed = parseBody(text, limits)
+    if (!parsed.ok) return { text: parsed.answer }
+    const meter = meterOf(connection)
+    const refused = begin(meter, parsed.calls, limits) ?? (lengthInFlight > limits.bytesInFlight ? busyText(limits) : undefined)
+    if (refused !== undefined) return { text: refused, refused: true }
+    meter.inFlight += parsed.calls
+    lengthInFlight += text.length
+    try {
+      const answer = await dispatcher.answer({ parsed: parsed.body, text, answered: 0 }, context, (asked) => desk.answer(asked, subscriber))
+      return { text: answer, subscribed: subscriber !== undefined && asksFor(parsed.body, 'eth_subscribe') }
+    } finally {
+      meter.inFlight -= parsed.calls
+      lengthInFlight -= text.length
+    }
   }
 }
 
@@ -145,26 +164,17 @@ async function answerHttp(shared: Shared, request: IncomingMessage): Promise<Ans
   if (request.method === 'GET') return answerGet(shared, request.url)
   if (request.method !== 'POST') return refusal(405, 'calls are made with POST')
   if (!/^application\/json\b/i.test(request.headers['content-type'] ?? '')) return refusal(415, 'the content type is not application/json')
-  const { limits, dispatcher } = shared
+  const { limits } = shared
   const body = await readBody(request, limits.bodyBytes)
   if (body === undefined) return refusal(413, `the body exceeds ${limits.bodyBytes} bytes`)
-  const parsed = dispatcher.parse(body)
-  if (!parsed.ok) return { status: 200, text: parsed.answer }
-  const meter = shared.meterOf(request.socket)
-  const refused = begin(meter, parsed.calls, limits)
-  if (refused !== undefined) return { status: 429, text: refused }
-  try {
-    const text = await dispatcher.answer(parsed.body, shared.contextOf(undefined))
-    return { status: text === undefined ? 204 : 200, text }
-  } finally {
-    meter.inFlight -= parsed.calls
-  }
+  const { text, refused } = await shared.answer(body, request.socket, undefined)
+  return { status: refused ? 429 : text === undefined ? 204 : 200, text }
 }
 
-function answerGet({ isReady }: Shared, path: string | undefined): Answer {
+async function answerGet({ desk }: Shared, path: string | undefined): Promise<Answer> {
+  if (path !== '/health' && path !== '/ready') return refusal(404, 'calls are made with POST; GET knows /health and /ready')
+  const ready = await desk.isReady() // also for /health: whoever knows the chain has to answer, too
   if (path === '/health') return { status: 200, text: '{"ok":true}' }
-  if (path !== '/ready') return refusal(404, 'calls are made with POST; GET knows /health and /ready')
-  const ready = isReady()
   return { status: ready ? 200 : 503, text: JSON.stringify({ ready }) }
 }
 
@@ -207,9 +217,7 @@ function createSocketServer(shared: Shared, server: Server): { close(): void } {
   }
 }
 
-function serve(shared: Shared, client: WebSocket): void {
-  const { limits, dispatcher, log } = shared
-  const meter = shared.meterOf(client)
+function serve({ limits, desk, answer, log }: Shared, client: WebSocket): void {
   const subscriber: Subscriber = {
     send(text) {
       if (client.readyState !== client.OPEN) return
@@ -218,40 +226,32 @@ function serve(shared: Shared, client: WebSocket): void {
       client.terminate()
     },
   }
-  const context = shared.contextOf(subscriber)
-  const answer = async (text: string): Promise<string | undefined> => {
-    const parsed = dispatcher.parse(text)
-    if (!parsed.ok) return parsed.answer
-    const refused = begin(meter, parsed.calls, limits)
-    if (refused !== undefined) return refused
-    try {
-      return await dispatcher.answer(parsed.body, context)
-    } finally {
-      meter.inFlight -= parsed.calls
-    }
-  }
   client.on('message', (message: Buffer) => {
-    answer(message.toString('utf8')).then(
-      (text) => {
+    answer(message.toString('utf8'), client, subscriber).then(
+      ({ text, subscribed }) => {
+        if (client.readyState === client.CLOSED) return desk.drop(subscriber) // of what it asked for last, too
         if (text !== undefined) subscriber.send(text)
-        context.subscriptions.start(subscriber)
+        if (subscribed) desk.start(subscriber)
       },
       () => client.terminate(), // an answer that cannot be written is a defect, and was told to the log
     )
   })
   client.on('error', () => client.terminate()) // a frame that is none, or larger than allowed
-  client.on('close', () => context.subscriptions.drop(subscriber))
+  client.on('close', () => desk.drop(subscriber))
 }
 
-/** Counts calls in, or says why not. */
+/** Why a connection's calls are not taken on, if they are not. */
 function begin(meter: Meter, calls: number, limits: RpcLimits): string | undefined {
   if (meter.inFlight > 0 && meter.inFlight + calls > limits.callsInFlight) {
     return errorText(RPC_ERROR.limitExceeded, 'too many calls at once', { code: 'tooManyCalls', max: limits.callsInFlight })
   }
   if (!meter.bucket.take(calls))
     return errorText(RPC_ERROR.limitExceeded, 'too many calls a second', { code: 'rateExceeded', max: limits.callsPerSec })
-  meter.inFlight += calls
   return undefined
+}
+
+function busyText({ bytesInFlight }: RpcLimits): string {
+  return errorText(RPC_ERROR.limitExceeded, 'too much is being answered', { code: 'tooBusy', max: bytesInFlight })
 }
 
 /** The body as text, or undefined if it is too large; what is beyond is let go by unread, so that the client can hear why. */

@@ -8,6 +8,7 @@ import { DOOR, GAS_PRICE_ORACLE } from '../../genesis/params.ts'
 import { createBlocks } from '../../node/blocks.ts'
 import { createRpcChain } from '../../node/rpcChain.ts'
 import { createSimulator } from '../../node/simulator.ts'
+import { createDesk } from '../../rpc/desk.ts'
 import { createRpcServer } from '../../rpc/server.ts'
 import { openDiskChain } from '../fakes/diskChain.ts'
 import { addressOf, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
@@ -29,7 +30,8 @@ async function start({ l1BaseFeeWei }: { readonly l1BaseFeeWei?: bigint } = {}) 
   }
   const blocks = createBlocks(chain)
   const port = createRpcChain({ chain, blocks, simulator, settlement, clientVersion: 'test', wake() {}, network: () => ({}) })
-  const server = await createRpcServer({ chain: port, host: '127.0.0.1', port: 0, log: { info() {}, error() {} } })
+  const log = { info() {}, error() {} }
+  const server = await createRpcServer({ desk: createDesk({ chain: port, log }), intake: port, host: '127.0.0.1', port: 0, log })
   onTestFinished(() => server.close())
   let timestampMs = genesis.timestampMs
   return {

@@ -1,6 +1,7 @@
 /** A JSON-RPC server over the chain of test/fakes/chain.ts, and ways to talk to it as a client does. */
 import { connect } from 'node:net'
 import { WebSocket } from 'ws'
+import { createDesk } from '../../rpc/desk.ts'
 import { createRpcServer, type RpcServer, type RpcServerOptions } from '../../rpc/server.ts'
 import { createFakeChain, type FakeChain } from '../fakes/chain.ts'
 
@@ -31,7 +32,9 @@ export async function serve(options: Partial<RpcServerOptions> = {}, given?: Fak
   const chain = given ?? (await createFakeChain())
   const logged: Served['logged'] = []
   const tell = (level: string) => (event: string, facts: Readonly<Record<string, unknown>>) => logged.push({ level, event, facts })
-  const server = await createRpcServer({ chain, host: '127.0.0.1', port: 0, log: { info: tell('info'), error: tell('error') }, ...options })
+  const log = options.log ?? { info: tell('info'), error: tell('error') }
+  const desk = createDesk({ chain, log, limits: options.limits, now: options.now })
+  const server = await createRpcServer({ desk, intake: chain, host: '127.0.0.1', port: 0, ...options, log })
   const post: Served['post'] = async (body, headers = {}) => {
     const response = await fetch(server.url, {
       method: 'POST',
