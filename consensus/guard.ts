@@ -34,7 +34,9 @@ export type SignVerdict =
 
 /**
  * May this message be signed after what the guard remembers (undefined: nothing was ever signed)? Yes if its slot is higher, or the same
- * with the same digest. On yes: the guard to store and the digest to sign.
+ * with the same digest. On yes: the digest to sign, and the guard to store once the signature was given. If it is given elsewhere and may be refused,
+ * the guard on disk must not say that it was: the log may come to hold what a copy of this validator said in that slot, and the two would contradict
+ * each other.
  */
 export function checkSign(guard: Guard | undefined, message: Statement, { epoch }: Pick<Domain, 'epoch'>, chainId: number): SignVerdict {
   const digest = statementDigest({ chainId, epoch }, message)

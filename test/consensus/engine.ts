@@ -106,6 +106,8 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
   let outbox: Extract<Effect, { kind: 'broadcast' | 'decide' }>[] = []
   /** What was signed last; on disk before that leaves the process. */
   let guard = readGuard()
+  /** What a signature was asked for last: one that is refused was not given, and the guard on disk must not say that it was. */
+  let asked = guard
   let running = false
 
   function append(bytes: Uint8Array): void {
@@ -222,13 +224,16 @@ export function createEngine(options: EngineOptions, ports: EnginePorts, disk: D
     const verdict = guardOf(guard, state, { set: state.set, chainId })
     assert(verdict.ok, 'log and guard contradict each other')
     guard = verdict.guard
+    asked = guard
   }
 
   function signAndSend(message: UnsignedMessage): void {
-    const verdict = checkSign(guard, message, state.set, chainId)
+    const verdict = checkSign(asked, message, state.set, chainId)
     if (!verdict.ok) return
-    if (durable !== 'nothing') guard = verdict.guard
+    if (durable !== 'nothing') asked = verdict.guard
     ports.sign(message, verdict.digest, (signature) => {
+      // Signatures may come in any order: the guard only moves forward.
+      if (durable !== 'nothing' && checkSign(guard, message, state.set, chainId).ok) guard = verdict.guard
       const signed: Message = { ...message, signature }
       ports.boundary('signed')
       waiting.push({ kind: 'message', message: signed, receivedMs: ports.now() })

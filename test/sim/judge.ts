@@ -127,7 +127,8 @@ export function createJudge(scenario: Scenario, blocks: ReadonlyMap<Hex, Block>,
     const replayed = replay(idle, source, machinery.law)
     if (!replayed.ok || canonical(rest(replayed.state)) !== canonical(rest(state))) violate(`9: replay of node ${node.name} differs`)
     const { effects } = walk(idle, { kind: 'startHeight', height: state.height, set: state.set, votes: log.header.votes }, log.inputs)
-    if (canonical(effects) !== canonical(asked.get(node.name)?.effects)) violate(`9: replay of node ${node.name} asks for something else`)
+    const live = asked.get(node.name)?.effects
+    if (live !== undefined && canonical(effects) !== canonical(live)) violate(`9: replay of node ${node.name} asks for something else`)
   }
 
   function walk(idle: State, start: Input, inputs: readonly Input[]): { state: State; effects: Effect[] } {
@@ -244,6 +245,10 @@ export function createJudge(scenario: Scenario, blocks: ReadonlyMap<Hex, Block>,
       if (after.round !== before.round || after.height !== before.height) judgeProposer(node, after)
       judgeMemory(node, after, early)
       if (steps % STEPS_PER_REPLAY === 0) judgeReplay(node, after)
+    },
+    /** A node begins to take up its log: what it asked for in its last life, its log may have lost. */
+    recovers(node: Judged): void {
+      asked.delete(node.name)
     },
     /** A node took up its log: what its machine has asked for is what the log says, from here on. */
     recovered(node: Judged, state: State): void {

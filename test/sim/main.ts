@@ -13,6 +13,8 @@ const LONG_MIXES: readonly (readonly FaultName[] | 'all')[] = [
   ['drop', 'partition', 'oneway', 'crash', 'full', 'equivocator'],
   ['drop', 'duplicate', 'partition', 'script', 'skew'],
   ['drop', 'delay', 'crash', 'epochs', 'weights', 'twins', 'equivocator', 'script'],
+  ['hide', 'copies', 'partition', 'crash', 'torn', 'signer'],
+  ['hide', 'lost', 'crash', 'script', 'equivocator'],
   ['drop', 'partition', 'twins', 'equivocator', 'beyond'],
 ]
 const LONG_NODES = [4, 4, 7, 10] as const

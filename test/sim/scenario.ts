@@ -30,6 +30,7 @@ export const FAULTS = {
   torn: 'a crash leaves a part of what was not synced',
   full: 'a disk takes nothing more: its node ends, and comes back later',
   lost: 'one node loses its log, but not its guard (counts as faulty)',
+  copies: 'one validator runs twice, with its key in one signer that remembers (counts as faulty)',
   skew: 'clocks are wrong and run fast or slow',
   slow: 'nodes hear, speak and execute slowly',
   signer: 'signatures come late',
@@ -84,6 +85,8 @@ export type Scenario = {
   readonly disksFull: number
   /** Who loses its log at its first death. */
   readonly loser: number | undefined
+  /** Who runs twice, with one signer: it may be silent, and signs nothing twice. */
+  readonly copied: number | undefined
   /** How far clocks are off at most, and how much faster or slower they run, until the network is calm. */
   readonly skewMaxMs: number
   readonly speedSpread: number
@@ -160,6 +163,7 @@ export function calmScenario(seed: number, nodes: number, rest: Partial<Scenario
     isTorn: false,
     disksFull: 0,
     loser: undefined,
+    copied: undefined,
     skewMaxMs: 20,
     speedSpread: 0.2,
     slow: new Set(),
@@ -189,8 +193,10 @@ export function scenarioOf({ seed, nodes, faults: asked, heights = 3 }: Scenario
   const has = (fault: FaultName) => faults.includes(fault)
   const epochs = drawEpochs(random, nodes, has)
   const candidate = Math.floor(random() * nodes)
-  const loser = has('lost') && !has('beyond') && epochs.every((epoch) => bears(epoch, [candidate], 1n)) ? candidate : undefined
-  const liars = drawLiars(random, epochs, faults, loser)
+  const isBorne = !has('beyond') && epochs.every((epoch) => bears(epoch, [candidate], 1n))
+  const loser = has('lost') && isBorne ? candidate : undefined
+  const copied = has('copies') && isBorne ? candidate : undefined
+  const liars = drawLiars(random, epochs, faults, loser ?? copied)
   const isHard = faults.some((fault) => fault !== 'weights' && fault !== 'epochs')
   const slow = new Set(has('slow') ? [Math.floor(random() * nodes), Math.floor(random() * nodes)] : [])
   return calmScenario(seed, nodes, {
@@ -212,6 +218,7 @@ export function scenarioOf({ seed, nodes, faults: asked, heights = 3 }: Scenario
     isTorn: has('torn'),
     disksFull: has('full') ? 1 + Math.floor(random() * 3) : 0,
     loser,
+    copied,
     skewMaxMs: has('skew') ? 400 : 20,
     speedSpread: has('skew') ? 0.5 : 0.2,
     slow,
@@ -249,7 +256,7 @@ function drawEpochs(random: Random, nodes: number, has: (fault: FaultName) => bo
 }
 
 /** As many liars as every set bears: less than a third of its weight, or, beyond that, less than two thirds and more than one. */
-function drawLiars(random: Random, epochs: readonly Epoch[], faults: readonly FaultName[], loser: number | undefined): Map<number, Liar> {
+function drawLiars(random: Random, epochs: readonly Epoch[], faults: readonly FaultName[], weak: number | undefined): Map<number, Liar> {
   const beyond = faults.includes('beyond')
   const kinds = faults.flatMap((fault) => LIARS[fault] ?? [])
   const liars = new Map<number, Liar>()
@@ -258,8 +265,8 @@ function drawLiars(random: Random, epochs: readonly Epoch[], faults: readonly Fa
   for (let tries = 0; tries < 3 * everyone.length; tries++) {
     const who = pick(random, everyone)
     const kind = pick(random, kinds)
-    if (who === undefined || kind === undefined || liars.has(who) || who === loser) continue
-    const more = [...liars.keys(), who, ...(loser === undefined ? [] : [loser])]
+    if (who === undefined || kind === undefined || liars.has(who) || who === weak) continue
+    const more = [...liars.keys(), who, ...(weak === undefined ? [] : [weak])]
     if (epochs.every((epoch) => bears(epoch, more, beyond ? 2n : 1n))) liars.set(who, kind)
   }
   return liars

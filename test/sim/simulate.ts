@@ -10,6 +10,7 @@ import type { Effect } from '../../consensus/effect.ts'
 import type { Input } from '../../consensus/input.ts'
 import { decodeMessage, encodeMessage, type Message } from '../../consensus/message.ts'
 import type { Law } from '../../consensus/round.ts'
+import { checkSignFor, type SignerGuard } from '../../consensus/signerGuard.ts'
 import type { State } from '../../consensus/state.ts'
 import { decodeWal } from '../../consensus/wal.ts'
 import { assert } from '../../execution/assert.ts'
@@ -47,6 +48,8 @@ type Node = {
   readonly liar: Liar | undefined
   readonly disk: Disk
   readonly bodies: Set<Hex>
+  /** What the signer that it shares with a copy of itself remembers. */
+  readonly signer: { guard: SignerGuard | undefined } | undefined
   /** What the liar has made up. */
   readonly memory: Map<string, Hex>
   engine: Engine | undefined
@@ -161,6 +164,7 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
     observer?.onEvent(nowMs, node.name, node.life === 0 ? 'starts' : 'starts again')
     node.engine = createEngine({ context, setAt: seenAt, chainId: CHAIN_ID, machinery: { ...parts, law } }, portsOf(node), node.disk)
     alive(node, (engine) => {
+      judge.recovers(node)
       engine.recover()
       judge.recovered(node, engine.state())
       if (engine.state().step === 'idle' || engine.state().step === 'decided') startSoon(node)
@@ -210,10 +214,15 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
       boundary: (what) => atBoundary(node, what),
       now: localMs,
       sign(message, digest, done) {
+        if (node.signer !== undefined) {
+          const verdict = checkSignFor(node.signer.guard, message, { chainId: CHAIN_ID, epoch: setAt(message.height).epoch })
+          if (!verdict.ok) return
+          node.signer.guard = verdict.guard
+        }
         const signature = isSigned ? sign(secretKey(node.who), digest) : FAKE_SIGNATURE
         const signed = () => {
           judge.said(node, message)
-          node.unsent.push(message)
+          if (node.signer === undefined) node.unsent.push(message)
           done(signature)
         }
         if (scenario.signMaxMs === 0 || isCalm()) signed()
@@ -226,9 +235,10 @@ export function simulate(scenario: Scenario, observer?: Observer): Outcome {
       },
       startTimer(timer, height, round, ms) {
         later(ms * (isCalm() ? Math.max(0.8, Math.min(1.2, node.timerSpeed)) : node.timerSpeed), (engine) => {
-          // Who has no vote has nothing to say again, so nobody would answer it: it asks for what it lacks.
+          // Who has no vote, or is refused signatures, has nothing to say again, so nobody would answer it: it asks for what it lacks.
           const peer = pick(random, nodes)
-          if (timer === 'rebroadcast' && engine.state().self === undefined && peer !== undefined) sendPast(peer, node, height)
+          const isMute = engine.state().self === undefined || node.signer !== undefined
+          if (timer === 'rebroadcast' && isMute && peer !== undefined) sendPast(peer, node, height)
           engine.input({ kind: 'timeout', timer, height, round })
         })
       },
@@ -390,17 +400,21 @@ function publicKeyAt(who: number): Hex {
 const NOTHING_EARLY = { height: 0, byPeer: new Map() }
 
 /** The processes of the validators: two of twins, none of who is silent. */
-function createNodes({ validatorCount, liars, loser, skewMaxMs, speedSpread }: Scenario, random: Random): Node[] {
+function createNodes({ validatorCount, liars, loser, copied, skewMaxMs, speedSpread }: Scenario, random: Random): Node[] {
   const names: [number, string][] = Array.from({ length: validatorCount }, (_, who): [number, string][] => {
     const liar = liars.get(who)
-    return liar === 'silent' ? [] : liar === 'twins' ? [[who, `${who}a`], [who, `${who}b`]] : [[who, `${who}`]] // biome-ignore format: one line
+    if (liar === 'silent') return []
+    const isTwice = liar === 'twins' || copied === who
+    return isTwice ? [`${who}a`, `${who}b`].map((name) => [who, name]) : [[who, `${who}`]]
   }).flat()
+  const signer = { guard: undefined }
   return names.map(([who, name], index) => ({
     name,
     index,
     who,
     isCorrect: !liars.has(who),
     liar: liars.get(who),
+    signer: copied === who ? signer : undefined,
     disk: emptyDisk(),
     bodies: new Set<Hex>(),
     memory: new Map(),

@@ -32,6 +32,7 @@ const MIXES: readonly Mix[] = [
   { nodes: 4, faults: ['drop', 'delay', 'duplicate', 'reorder'], seeds: 20 },
   { nodes: 4, faults: ['drop', 'partition', 'oneway', 'crash', 'torn', 'full'], seeds: 30 },
   { nodes: 4, faults: ['drop', 'crash', 'lost'], seeds: 20 },
+  { nodes: 4, faults: ['copies', 'hide', 'crash', 'partition'], seeds: 25 },
   { nodes: 4, faults: ['hide', 'crash', 'signer', 'weights'], seeds: 20 },
   { nodes: 4, faults: ['drop', 'partition', 'crash', 'twins'], seeds: 30 },
   { nodes: 4, faults: ['hide', 'crash', 'twins', 'equivocator', 'script'], seeds: 30 },
