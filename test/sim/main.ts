@@ -26,7 +26,7 @@ const out = (line: string) => process.stdout.write(`${line}\n`)
 
 const { values } = parseArgs({
   options: {
-    seed: { type: 'string', default: '1' },
+    seed: { type: 'string' },
     runs: { type: 'string', default: '1' },
     nodes: { type: 'string' },
     heights: { type: 'string', default: '3' },
@@ -55,7 +55,7 @@ function usage(): string {
 
 /** A number of the command line, or the end. */
 function numberOf(name: 'seed' | 'runs' | 'nodes' | 'heights' | 'minutes', least: number, most: number): number {
-  const value = Number(values[name] ?? mutant?.nodes ?? 4)
+  const value = Number(values[name] ?? (name === 'nodes' ? (mutant?.nodes ?? 4) : 1))
   if (Number.isInteger(value) && value >= least && value <= most) return value
   process.stderr.write(`--${name} is a whole number from ${least} to ${most}\n`)
   process.exit(2)
@@ -143,7 +143,7 @@ function runAll(options: ScenarioOptions, runs: number): void {
 
 /** Fresh seeds over all sizes and mixes of faults, until the time is over. */
 function runLong(minutes: number): void {
-  const base = values.seed === '1' ? randomInt(2 ** 31) : numberOf('seed', 0, 2 ** 32 - 1)
+  const base = values.seed === undefined ? randomInt(2 ** 31) : numberOf('seed', 0, 2 ** 32 - 1)
   out(`base seed ${base}, for ${minutes} minutes`)
   const untilMs = Date.now() + minutes * 60_000
   for (let turn = 0; Date.now() < untilMs; turn++) {
