@@ -17,8 +17,11 @@ import type { LoopDelay } from './loopDelay.ts'
 import { createOutbox, type ListenOptions, type Outbox, type RpcWorkerData, type ToMain, type ToWorker, unpackTxs } from './rpcMessages.ts'
 import type { IntakePool, Offer, Verdict } from './txIntake.ts'
 
-/** Threads beside the one that serves and the main one that recover signatures of what it takes in: none where those two have a processor each and no more. */
-export const RPC_RECOVER_THREADS = Math.max(0, Math.min(2, availableParallelism() - 2))
+/**
+ * Threads beside the one that serves and the main one that recover signatures of what it takes in: one on two processors, too, for what comes next is read
+ * while one waits for the pool and for signatures.
+ */
+export const RPC_RECOVER_THREADS = Math.max(1, Math.min(2, availableParallelism() - 2))
 /** Characters sent to the thread and not taken yet: above that no call is begun. */
 const UNTAKEN_MAX = 64 << 20
 /** Characters that subscribers are told and that the thread has not taken yet: above that it is given up. */
