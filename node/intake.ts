@@ -83,7 +83,9 @@ export function createIntake(options: IntakeOptions): Intake {
     early = holdEarly(early, peer, one)
     if (step !== 'decided' && step !== 'idle') return
     const set = setAt(message.height)
-    if (set && verifyMessage(set, message, chainId).ok) options.onNext()
+    if (!set) return
+    if (verifyMessage(set, message, chainId).ok) options.onNext()
+    else options.blame(peer, `its ${message.kind} does not verify`)
   }
 
   function takePast(peer: string, height: number): void {

@@ -88,7 +88,9 @@ export function createValidator(options: ValidatorOptions): Validator {
   const waiting: LoggedInput[] = []
   /** What leaves the process once log and guard are on disk. */
   let outbox: (() => void)[] = []
+  /** The last signature that was given, and the last that was asked for: a signer may refuse, and then nothing was signed. */
   let guard: Guard | undefined
+  let asked: Guard | undefined
   let running = false
   let stopped = false
   const pace = createPace({ chain, nowMs, onDue: startHeight })
@@ -226,14 +228,15 @@ export function createValidator(options: ValidatorOptions): Validator {
   }
 
   function signAndSend(message: UnsignedMessage): void {
-    const verdict = checkSign(guard, message, state.set, chainId)
+    const verdict = checkSign(asked, message, state.set, chainId)
     if (!verdict.ok) {
       log.warn('the guard refuses a signature', { code: verdict.code, height: message.height, round: message.round })
       return
     }
-    guard = verdict.guard
+    asked = verdict.guard
     const take = (signature: Uint8Array) => {
       if (message.height !== state.height) return // a signer that was slow: the height is over
+      guard = verdict.guard
       const signed = { ...message, signature } as Message
       if (!isAlone()) outbox.push(() => send(signed, { net, store: chain.store }))
       enqueue({ kind: 'message', message: signed, receivedMs: nowMs() })
@@ -328,6 +331,7 @@ export function createValidator(options: ValidatorOptions): Validator {
     const covered = guardOf(guard, state, { set, chainId })
     if (!covered.ok) throw new Error(`log and guard contradict each other (${covered.code}): one of them is not of this key's last run`)
     guard = covered.guard
+    asked = guard
     run(() => {
       for (const effect of replayed.effects) perform(effect)
     })
@@ -337,6 +341,7 @@ export function createValidator(options: ValidatorOptions): Validator {
   return {
     start() {
       guard = readGuard(journal)
+      asked = guard
       if (recover()) return
       mayVoteAt(guard, knownSet(state.height + 1), state.height + 1)
       pace.next()

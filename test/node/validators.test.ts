@@ -12,10 +12,10 @@ import type { Genesis } from '../../genesis/genesis.ts'
 import type { ChainState } from '../../node/chainState.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
 import { checkFinal } from '../../node/follower.ts'
-import { openJournal } from '../../node/journal.ts'
+import { type Journal, openJournal } from '../../node/journal.ts'
 import type { ValidatorKey } from '../../node/keys.ts'
 import { openRemoteKey } from '../../node/remoteSigner.ts'
-import { localKey, type ValidatorSigner } from '../../node/signer.ts'
+import { localKey, SignerError, type ValidatorSigner } from '../../node/signer.ts'
 import { openSignerGuardFile } from '../../node/signerGuardFile.ts'
 import { type SignerServer, startSignerServer } from '../../node/signerServer.ts'
 import { createValidator, type Validator, type ValidatorNet } from '../../node/validator.ts'
@@ -39,6 +39,7 @@ const { chainId } = genesis.params
 type Member = {
   readonly chain: ChainState
   readonly validator: Validator
+  readonly journal: Journal
   /** Peers whom it told off, with why. */
   readonly blamed: string[]
   /** Whether messages reach it and leave it. */
@@ -102,7 +103,7 @@ async function startNetwork(signerOf = localSigner) {
       await validator.stop()
       journal.close()
     })
-    members.push({ chain, validator, blamed: [], isConnected: true, isDeafTo: () => false })
+    members.push({ chain, validator, journal, blamed: [], isConnected: true, isDeafTo: () => false })
   }
   for (const { validator } of members) validator.start()
   return members
@@ -244,6 +245,23 @@ test('keys that are elsewhere: three go on while the signer of one is away, all 
   const isBuiltByLast = (number: bigint) => first.chain.store.block(number)?.block.header.miner === genesis.validators[3]?.feeRecipient
   await until(() => expect([1n, 2n, 3n, 4n, 5n, 6n, 7n, 8n].some((more) => isBuiltByLast(from + more))).toBe(true))
 }, 60_000)
+
+test('what a signer refuses to sign is not in the guard: a restart would take it for said', async () => {
+  let refused = 0
+  const members = await startNetwork(async (i) => {
+    const signer = await localSigner(i)
+    const refuse = async () => {
+      refused++
+      throw new SignerError('refused', 'another signature of this key stands there')
+    }
+    return i === 3 ? { ...signer, sign: refuse } : signer
+  })
+  await until(() => expect(members.map(heightOf).every((height) => height >= 3n)).toBe(true))
+  const [first, , , last] = members
+  expect(refused).toBeGreaterThanOrEqual(3)
+  expect(first?.journal.readGuard()).toBeDefined()
+  expect(last?.journal.readGuard()).toBeUndefined()
+}, 40_000)
 
 test('bytes that are no message, and votes that nobody signed, are told off', async () => {
   const members = await startNetwork()
