@@ -90,7 +90,8 @@ contract ValidatorRegistry {
         uint96 stake;
         /// Weight that it was appointed with, beside what its stake gives.
         uint64 appointedWeight;
-        uint64 leavingSinceSec;
+        /// The newest epoch when it asked to leave: its stake is free by a set of a later one.
+        uint32 leavingEpoch;
         address feeRecipient;
         /// x ‖ y.
         bytes32[3] key;
@@ -320,7 +321,7 @@ contract ValidatorRegistry {
     function requestExit() external {
         Validator storage validator = _active(msg.sender);
         validator.status = Status.Leaving;
-        validator.leavingSinceSec = uint64(block.timestamp);
+        validator.leavingEpoch = newestEpoch;
         activeCount--;
         _tell(msg.sender);
     }
@@ -333,8 +334,8 @@ contract ValidatorRegistry {
         Set storage set = _setAt(epoch);
         if (_isMember(set.entries, msg.sender)) revert StillInSet(epoch);
         if (_isMember(_sets[newestEpoch].entries, msg.sender)) revert StillInSet(newestEpoch);
+        if (epoch <= validator.leavingEpoch) revert SetTooOld(epoch);
         uint64 sinceSec = set.openedAtSec;
-        if (sinceSec < validator.leavingSinceSec) revert SetTooOld(epoch);
         if (block.timestamp < uint256(sinceSec) + UNBONDING_SEC) revert NotYet(uint256(sinceSec) + UNBONDING_SEC);
 
         uint96 stake = validator.stake;

@@ -37,6 +37,8 @@ export type Intake = {
   take(bytes: Uint8Array, peer: string): void
   /** A height has begun: what was held for it is looked at. */
   begun(): void
+  /** Nothing is taken any more, nor looked at. */
+  close(): void
 }
 
 type Waiting = EarlyMessage & { readonly peer: string }
@@ -47,6 +49,7 @@ export function createIntake(options: IntakeOptions): Intake {
   let early: Early = noEarly(state().height + 1)
   let waiting: Waiting[] = []
   let scheduled = false
+  let closed = false
   const answered = new Map<string, number>()
 
   function queue(one: Waiting): void {
@@ -60,6 +63,7 @@ export function createIntake(options: IntakeOptions): Intake {
   /** Verifies what came since the last turn. */
   function flush(): void {
     scheduled = false
+    if (closed) return
     const { height } = state()
     const set = setAt(height)
     const taken = waiting.filter(({ message }) => admit(state(), message).ok)
@@ -98,6 +102,7 @@ export function createIntake(options: IntakeOptions): Intake {
 
   return {
     take(bytes, peer) {
+      if (closed) return
       const receivedMs = options.nowMs()
       const decoded = decodeMessage(bytes)
       if (!decoded.ok) return options.blame(peer, `a message that is none (${decoded.code})`)
@@ -107,6 +112,9 @@ export function createIntake(options: IntakeOptions): Intake {
       else if (admission.code === 'earlyHeight') takeEarly(peer, { message, receivedMs })
       else if (admission.code === 'pastHeight') takePast(peer, message.height)
       else if (admission.code === 'unknownValidator') options.blame(peer, 'it speaks for a validator that is not of the set')
+    },
+    close() {
+      closed = true
     },
     begun() {
       const held = releaseEarly(early)

@@ -98,6 +98,7 @@ export function createProposals(options: ProposalsOptions): Proposals {
 
   return {
     take(bytes, peer) {
+      if (closed) return
       const block = decodeBlock(bytes)
       if (!block) return options.blame(peer, 'a block that is none')
       const ahead = block.header.number - options.height()

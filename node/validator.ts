@@ -354,6 +354,7 @@ export function createValidator(options: ValidatorOptions): Validator {
     adopt,
     async stop() {
       stopped = true
+      intake.close()
       execution.close()
       for (const resolve of adopting.splice(0)) resolve()
       pace.stop()

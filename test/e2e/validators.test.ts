@@ -10,7 +10,7 @@ import { ask, heightOf, type Load, type Stage, startLoad, startStage, until } fr
 /** Longest that anything may take on a machine that is busy with all of this. */
 const WAIT_MAX_MS = 120_000
 /** A network that could make blocks would have made several meanwhile: the longest interval between two is a second. */
-const STANDSTILL_MS = 5_000
+const STANDSTILL_MS = 3_000
 
 type Member = Ready['validators'][number]
 
