@@ -251,9 +251,10 @@ const PLANS: Readonly<Partial<Record<keyof typeof ATTESTATION_CODE, Readonly<Rec
   },
   quoteSig: {
     'signed by another key': { attestationSigner: STRANGER },
-    'another attestation key': { qeReport: [[320, '00']] },
+    // Bytes enough that no hash of this run's keys has them already.
+    'another attestation key': { qeReport: [[320, '00000000']] },
     'something behind the hash of the key': { qeReport: [[352, '01']] },
-    'another key and the end of its hash': { qeReport: [[350, '0000']] },
+    'another key and the end of its hash': { qeReport: [[348, '00000000']] },
   },
   qeIdentity: {
     'another signer': { qeIdentity: { mrsigner: '00'.repeat(32) } },
