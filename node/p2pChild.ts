@@ -7,7 +7,8 @@ import { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
-import type { Direct, DirectCounts, DirectOptions, ValidatorPeer } from '../p2p/direct.ts'
+import type { Direct, DirectOptions, ValidatorPeer } from '../p2p/direct.ts'
+import { noCounts } from '../p2p/directCounts.ts'
 import type { HostOptions, P2pLog } from '../p2p/host.ts'
 import type { NetworkMetrics, NetworkPorts, PeerNetwork } from '../p2p/network.ts'
 import { P2pError } from '../p2p/p2pError.ts'
@@ -173,22 +174,9 @@ function directOver(tell: Tell, ask: Ask, state: () => State): Direct {
     validators: () => state().validators,
     recheck: () => void tell('recheck'),
     blame: (peer, why) => void tell('blameDirect', { peer, why }),
-    counts: () => state().metrics?.direct ?? NO_COUNTS,
+    counts: () => state().metrics?.direct ?? noCounts(),
     close: async () => {}, // ends with the process
   }
-}
-
-const NO_COUNTS: DirectCounts = {
-  messagesIn: 0,
-  messagesOut: 0,
-  blocksIn: 0,
-  blocksOut: 0,
-  bytesIn: 0,
-  queueDrops: 0,
-  rateDrops: 0,
-  helloRefusals: 0,
-  asksServed: 0,
-  asksRefused: 0,
 }
 
 type HandlerParts = { directOf(peerId: string): Promise<DirectOptions | undefined>; onState(state: State): void; readonly log: P2pLog }

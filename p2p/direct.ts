@@ -5,6 +5,7 @@
  */
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { createBudgets } from './budget.ts'
+import { type DirectCounts, noCounts } from './directCounts.ts'
 import { createFrameReader, encodeFrameOf, type FrameKind, headerHashOf } from './frames.ts'
 import { BAN_MS, type Host, type Network, type P2pLog } from './host.ts'
 import { createLane, type Lane, type Stream } from './lane.ts'
@@ -32,22 +33,6 @@ export type DirectOptions = {
 }
 
 export type ValidatorPeer = { readonly peerId: string; readonly publicKey: Hex }
-
-/** Numbers since the start. */
-export type DirectCounts = {
-  messagesIn: number
-  messagesOut: number
-  blocksIn: number
-  blocksOut: number
-  bytesIn: number
-  /** Frames that made room for newer ones, or were lost with their stream. */
-  queueDrops: number
-  /** Frames of peers that sent more than they may. */
-  rateDrops: number
-  helloRefusals: number
-  asksServed: number
-  asksRefused: number
-}
 
 export type Direct = {
   /** To every connected validator. */
@@ -465,21 +450,6 @@ function createFetches(ports: FetchPorts) {
     close(): void {
       for (const fetch of [...fetches.values()]) fetch.end(undefined)
     },
-  }
-}
-
-function noCounts(): DirectCounts {
-  return {
-    messagesIn: 0,
-    messagesOut: 0,
-    blocksIn: 0,
-    blocksOut: 0,
-    bytesIn: 0,
-    queueDrops: 0,
-    rateDrops: 0,
-    helloRefusals: 0,
-    asksServed: 0,
-    asksRefused: 0,
   }
 }
 

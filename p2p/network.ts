@@ -2,7 +2,8 @@
  * All of a node's network as one thing: host, gossip, block sync and direct streams, joined, started in order, and its numbers. What it carries is
  * judged through ports, all of which may take their time. Spec: docs/spec/p2p.md
  */
-import { createDirect, type Direct, type DirectCounts, type DirectOptions } from './direct.ts'
+import { createDirect, type Direct, type DirectOptions } from './direct.ts'
+import type { DirectCounts } from './directCounts.ts'
 import { createGossip, type Gossip, type GossipMetrics, type GossipPorts } from './gossip.ts'
 import { createHost, type HostCounts, type HostOptions } from './host.ts'
 import { createSync, type Sync, type SyncCounts, type SyncPorts } from './sync.ts'

@@ -6,7 +6,6 @@ import {
   hexToBytes,
   keccak256,
   numberToHex,
-  parseAbi,
   sha256,
   toHex,
   zeroAddress,
@@ -32,6 +31,7 @@ import { encodeRotate, encodeSlash, toL1Commit, toL1Evidence, toL1Key, toL1Signa
 import { blockHash, CHAIN_ID, secretKey, setOf, signatureOf, validator } from '../consensus/fixtures.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { addressOf, deployStage, type L1Stage, mined, refusal, STAGE_REGISTRY, type StageClient } from '../fakes/l1Stage.ts'
+import { validatorsAbi } from '../fakes/validatorWord.ts'
 
 const EPOCH_BLOCKS = 10
 const STAKE = 1_000n * OPEN_WEI
@@ -40,7 +40,6 @@ const NOBODY: Hex = '0x000000000000000000000000000000000000dead'
 const VALIDATORS: Hex = '0x0000000000000000000000000000000000000a1c'
 /** The validators of the first set are 0 to 3; this is the one that comes. */
 const NEWCOMER = 7
-const validatorsAbi = parseAbi(['function setValidator(address validator, address feeRecipient, uint96 weight, bytes32[3] key)'])
 
 let anvil: Anvil
 let l1: L1Stage

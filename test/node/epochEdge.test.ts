@@ -2,17 +2,15 @@
  * Validators with stores, logs and keys of their own in one process, joined by a network in memory, over the ends of epochs: who was registered on L1 votes and
  * proposes from the next epoch on, who left does neither, and both have the same chain.
  */
-import { encodeFunctionData, type Hex, parseAbi, sliceHex, toHex } from 'viem'
+import { type Hex, toHex } from 'viem'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { parsePublicKey, publicKeyOf, uncompressedKey } from '../../consensus/bls.ts'
+import { publicKeyOf } from '../../consensus/bls.ts'
 import { type Commit, signersOf } from '../../consensus/certificate.ts'
 import { decodeMessage } from '../../consensus/message.ts'
 import { encodeBlock } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
-import type { Deposit } from '../../execution/deposit.ts'
 import type { L1Info } from '../../execution/ledger/tables.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
-import { VALIDATORS } from '../../genesis/params.ts'
 import type { ChainState } from '../../node/chainState.ts'
 import { createEpochSets, type EpochSets } from '../../node/epochs.ts'
 import { checkFinal } from '../../node/follower.ts'
@@ -22,6 +20,7 @@ import { createValidator, type Validator, type ValidatorNet } from '../../node/v
 import { validator as named, secretKey } from '../consensus/fixtures.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
 import { testGenesis } from '../fakes/testChain.ts'
+import { validatorWord } from '../fakes/validatorWord.ts'
 
 const EPOCH_BLOCKS = 4
 /** Validators 0 to 3 begin; 4 comes and 0 leaves. */
@@ -38,23 +37,11 @@ const genesis: Genesis = {
 }
 const { chainId } = genesis.params
 
-function word(index: number, weight: bigint): Deposit {
-  const { address, feeRecipient, publicKey } = named(index, weight)
-  const key = parsePublicKey(publicKey)
-  if (!key) throw new Error('a key of ours is none')
-  const whole = toHex(uncompressedKey(key))
-  const words = [sliceHex(whole, 0, 32), sliceHex(whole, 32, 64), sliceHex(whole, 64, 96)] as const
-  const abi = parseAbi(['function setValidator(address validator, address feeRecipient, uint96 weight, bytes32[3] key)'])
-  const data = encodeFunctionData({ abi, args: [address, feeRecipient, weight, words] })
-  const from: Hex = `0x${'11'.repeat(20)}`
-  return { sourceHash: toHex(index, { size: 32 }), from, to: VALIDATORS, mintWei: 0n, valueWei: 0n, gas: 0n, isSystem: false, data }
-}
-
 /** L1 has one block more than genesis knew, and in it the registry says that the newcomer comes and the leaver goes. */
 function nextOrigin(current: L1Info): OriginStep | undefined {
   const { number } = genesis.l1.origin
   if (current.number !== number) return undefined
-  const deposits = [word(NEWCOMER, 1n), word(LEAVER, 0n)]
+  const deposits = [validatorWord(NEWCOMER, 1n), validatorWord(LEAVER, 0n)]
   const info = {
     ...current,
     number: number + 1n,

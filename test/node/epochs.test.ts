@@ -1,16 +1,14 @@
 /** Over the end of an epoch: who follows believes the old set for its last block and the new one from the next on, and nobody before it knows who that is. */
-import { encodeFunctionData, type Hex, parseAbi, sliceHex, toHex } from 'viem'
+import { toHex } from 'viem'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { aggregateSignatures, parsePublicKey, sign, uncompressedKey } from '../../consensus/bls.ts'
+import { aggregateSignatures, sign } from '../../consensus/bls.ts'
 import { buildCommit } from '../../consensus/certificate.ts'
 import { statementDigest } from '../../consensus/digest.ts'
 import { encodeMessage, type Vote } from '../../consensus/message.ts'
 import { createValidatorSet, type ValidatorSet } from '../../consensus/validatorSet.ts'
 import { type Block, encodeBlock, hashHeader } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
-import type { Deposit } from '../../execution/deposit.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
-import { VALIDATORS } from '../../genesis/params.ts'
 import type { ChainState } from '../../node/chainState.ts'
 import { createEpochSets } from '../../node/epochs.ts'
 import { checkFinal, createFollower } from '../../node/follower.ts'
@@ -19,6 +17,7 @@ import type { CertifiedBlock } from '../../p2p/wire.ts'
 import { secretKey, validator } from '../consensus/fixtures.ts'
 import { quietLog as log, openDiskChain } from '../fakes/diskChain.ts'
 import { testGenesis } from '../fakes/testChain.ts'
+import { validatorWord } from '../fakes/validatorWord.ts'
 
 const EPOCH_BLOCKS = 3
 const BLOCKS = 8
@@ -60,20 +59,8 @@ function setOfMembers(epoch: number): ValidatorSet {
   return made.set
 }
 
-function word(index: number, weight: bigint): Deposit {
-  const { address, feeRecipient, publicKey } = validator(index, weight)
-  const key = parsePublicKey(publicKey)
-  if (!key) throw new Error('a key of ours is none')
-  const whole = toHex(uncompressedKey(key))
-  const words = [sliceHex(whole, 0, 32), sliceHex(whole, 32, 64), sliceHex(whole, 64, 96)] as const
-  const abi = parseAbi(['function setValidator(address validator, address feeRecipient, uint96 weight, bytes32[3] key)'])
-  const data = encodeFunctionData({ abi, args: [address, feeRecipient, weight, words] })
-  const from: Hex = `0x${'11'.repeat(20)}`
-  return { sourceHash: toHex(index, { size: 32 }), from, to: VALIDATORS, mintWei: 0n, valueWei: 0n, gas: 0n, isSystem: false, data }
-}
-
 function originOf(height: number): OriginStep | undefined {
-  const deposits = (WORDS[height] ?? []).map(([index, weight]) => word(index, weight))
+  const deposits = (WORDS[height] ?? []).map(([index, weight]) => validatorWord(index, weight))
   if (deposits.length === 0) return undefined
   const { origin } = genesis.l1
   const number = origin.number + BigInt(height)

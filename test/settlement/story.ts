@@ -13,7 +13,6 @@ import {
   keccak256,
   numberToHex,
   padHex,
-  parseAbi,
   size,
   sliceHex,
   toHex,
@@ -42,6 +41,7 @@ import type { L1Block } from '../../settlement/l1.ts'
 import type { L1Deposit } from '../../settlement/l1Logs.ts'
 import { encodeLane, executeLane, type LaneBlock, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { addressOf, createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
+import { validatorsAbi } from '../fakes/validatorWord.ts'
 
 /** How an operation reaches the ledger. */
 const WAYS = ['native', 'native', 'native', 'door', 'contract', 'contractReverts'] as const
@@ -82,7 +82,6 @@ type World = { readonly chain: TestChain; readonly contract: Hex }
 
 const ACCOUNTS = testAccounts.map(addressOf)
 export const [OWNER, UPLOADER, WORKER, CLIENT] = ACCOUNTS as [Hex, Hex, Hex, Hex]
-const validatorsAbi = parseAbi(['function setValidator(address validator, address feeRecipient, uint96 weight, bytes32[3] key)'])
 const nameless = keccak256(toHex('something'))
 
 /** The contract that the prelude makes with the first transaction of the last account. */
