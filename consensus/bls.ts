@@ -17,8 +17,9 @@ import {
   SecretKey,
   Signature,
 } from '@chainsafe/blst'
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { fromHex, toHex } from '../execution/hex.ts'
 import { possessionDigest } from './digest.ts'
 
 /** A public key that was parsed and checked once: on the curve, in the group, not infinity. Opaque outside this file. */
@@ -29,7 +30,7 @@ export type BlsSecretKey = SecretKey
 
 /** The key of 48 bytes of hex, or undefined if they are not a key: parse once, keep the object. */
 export function parsePublicKey(hex: Hex): BlsPublicKey | undefined {
-  return attemptBlst(() => PublicKey.fromBytes(hexToBytes(hex), true))
+  return attemptBlst(() => PublicKey.fromBytes(fromHex(hex), true))
 }
 
 /** The secret key of 32 bytes, or undefined if they are none (zero, or not below the group order). */
@@ -50,7 +51,7 @@ export function secretKeyBytes(secretKey: BlsSecretKey): Uint8Array {
 
 /** The public key of a secret key, compressed. */
 export function publicKeyOf(secretKey: BlsSecretKey): Hex {
-  return bytesToHex(secretKey.toPublicKey().toBytes())
+  return toHex(secretKey.toPublicKey().toBytes())
 }
 
 /** Coordinates x ‖ y of a key, 48 bytes each: the form that L1 computes with. */
@@ -61,7 +62,7 @@ export function uncompressedKey(key: BlsPublicKey): Uint8Array {
 /** The 48 bytes of a key of which the coordinates are given, as `parsePublicKey` takes them; undefined if they are no key. */
 export function compressedKey(coordinates: Uint8Array): Hex | undefined {
   const key = attemptBlst(() => PublicKey.fromBytes(coordinates, true))
-  return key && bytesToHex(key.toBytes())
+  return key && toHex(key.toBytes())
 }
 
 /**

@@ -8,7 +8,6 @@
  * Bit i of a bitmap is bit i mod 8, lowest first, of byte ⌊i / 8⌋. Spec: docs/spec/consensus.md#certificates
  */
 import type { Hex } from 'viem'
-import { concatBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { type BlsPublicKey, verifyAggregate, verifyAggregates } from './bls.ts'
@@ -16,6 +15,7 @@ import { NIL, type Statement, statementDigest, TAG } from './digest.ts'
 import type { Vote } from './message.ts'
 import { isQuorum, isThird, type ValidatorSet, weightAt } from './validatorSet.ts'
 import {
+  concatBytes,
   fixedBytes,
   type Reader,
   readBytes,

@@ -5,10 +5,11 @@
  * A proof of possession signs keccak256(4 ‖ chainId u64 ‖ owner 20 ‖ public key 48), the hello of a direct stream
  * keccak256(5 ‖ genesis hash 32 ‖ peer id as UTF-8). Spec: docs/spec/consensus.md#digests
  */
-import { concatBytes, type Hex, hexToBytes, stringToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { fromHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
-import { fixedBytes, uintBytes } from './wire.ts'
+import { concatBytes, fixedBytes, uintBytes } from './wire.ts'
 
 /** First byte of every digest, and type byte of the messages that carry the signature. */
 export const TAG = { proposal: 1, prevote: 2, precommit: 3, possession: 4, hello: 5 } as const
@@ -44,7 +45,7 @@ export function statementDigest(domain: Domain, statement: Statement): Uint8Arra
   view.setBigUint64(13, BigInt(height))
   view.setUint32(21, round)
   view.setUint32(25, validRound + 1)
-  out.set(hexToBytes(blockHash), 29)
+  out.set(fromHex(blockHash), 29)
   return keccak256(out)
 }
 
@@ -55,5 +56,5 @@ export function possessionDigest(chainId: number, owner: Hex, publicKey: Hex): U
 
 /** The digest by which a validator shows which peer it is: good for one chain and one peer id, in the text that libp2p shows. */
 export function helloDigest(genesisHash: Hex, peerId: string): Uint8Array {
-  return keccak256(concatBytes([uintBytes(TAG.hello, 1), fixedBytes(genesisHash, 32), stringToBytes(peerId)]))
+  return keccak256(concatBytes([uintBytes(TAG.hello, 1), fixedBytes(genesisHash, 32), new TextEncoder().encode(peerId)]))
 }

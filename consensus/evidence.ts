@@ -9,7 +9,6 @@
  * Wire: kind u8 (1 doubleVote, 2 amnesia) ‖ validator u16 ‖ height u64 ‖ 2 × (tag u8 ‖ round u32 ‖ validRound + 1 u32 ‖ blockHash 32 ‖
  * signature 96). Spec: docs/spec/consensus.md#evidence
  */
-import { concatBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { verifySignature } from './bls.ts'
@@ -18,6 +17,7 @@ import { NIL, type Statement, statementDigest, TAG } from './digest.ts'
 import type { Proposal, Vote } from './message.ts'
 import type { ValidatorSet } from './validatorSet.ts'
 import {
+  concatBytes,
   type Decoded,
   decodeExactly,
   fixedBytes,

@@ -8,13 +8,14 @@
  *
  * Wire: version u8 (1) ‖ chainId u64 ‖ height u64 ‖ round u32 ‖ kind u8 ‖ digest 32 ‖ crc32c u32 of all before. Spec: docs/spec/consensus.md#log
  */
-import { bytesToHex, concatBytes, type Hex } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { toHex } from '../execution/hex.ts'
 import { crc32c } from './crc32c.ts'
 import { type Domain, type Statement, statementDigest, TAG } from './digest.ts'
 import type { State } from './state.ts'
 import type { ValidatorSet } from './validatorSet.ts'
-import { decodeExactly, fixedBytes, readHex, readRound, readUint, refuse, uintBytes } from './wire.ts'
+import { concatBytes, decodeExactly, fixedBytes, readHex, readRound, readUint, refuse, uintBytes } from './wire.ts'
 
 const GUARD_VERSION = 1
 const GUARD_BYTES = 58
@@ -40,7 +41,7 @@ export type SignVerdict =
  */
 export function checkSign(guard: Guard | undefined, message: Statement, { epoch }: Pick<Domain, 'epoch'>, chainId: number): SignVerdict {
   const digest = statementDigest({ chainId, epoch }, message)
-  const next: Guard = { chainId, height: message.height, round: message.round, kind: message.kind, digest: bytesToHex(digest) }
+  const next: Guard = { chainId, height: message.height, round: message.round, kind: message.kind, digest: toHex(digest) }
   if (guard === undefined) return { ok: true, guard: next, digest }
   if (guard.chainId !== chainId) return { ok: false, code: 'otherChain', guard }
   const order = compareSlots(next, guard)

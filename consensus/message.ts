@@ -10,7 +10,7 @@
  *
  * Decoding judges bytes alone; who signed and with what weight is verify.ts. Spec: docs/spec/consensus.md#messages
  */
-import { concatBytes, type Hex } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import {
@@ -30,6 +30,7 @@ import {
 } from './certificate.ts'
 import { NIL, TAG } from './digest.ts'
 import {
+  concatBytes,
   type Decoded,
   decodeExactly,
   fixedBytes,

@@ -5,12 +5,12 @@
  *
  * Wire: guard 58 (consensus/guard.ts) ‖ lockedRound + 1 u32 ‖ crc32c u32 of all before. Spec: docs/spec/signer.md#what-it-signs
  */
-import { bytesToHex, concatBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { toHex } from '../execution/hex.ts'
 import { crc32c } from './crc32c.ts'
 import { type Domain, NIL, type Statement } from './digest.ts'
 import { checkSign, decodeGuard, encodeGuard, type Guard, type SignVerdict } from './guard.ts'
-import { decodeExactly, ROUND_MAX, readBytes, readUint, refuse, uintBytes } from './wire.ts'
+import { concatBytes, decodeExactly, ROUND_MAX, readBytes, readUint, refuse, uintBytes } from './wire.ts'
 
 const GUARD_BYTES = 58
 const SIGNER_GUARD_BYTES = GUARD_BYTES + 8
@@ -45,7 +45,7 @@ export function checkSignFor(guard: SignerGuard | undefined, statement: Statemen
 
 /** A guard that has let out everything up to a height: for a key that has signed elsewhere. */
 export function guardAbove(height: number, chainId: number): SignerGuard {
-  return { last: { chainId, height, round: ROUND_MAX, kind: 'precommit', digest: bytesToHex(new Uint8Array(32)) }, lockedRound: -1 }
+  return { last: { chainId, height, round: ROUND_MAX, kind: 'precommit', digest: toHex(new Uint8Array(32)) }, lockedRound: -1 }
 }
 
 /** The bytes of a guard. */

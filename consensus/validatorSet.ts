@@ -5,12 +5,13 @@
  * Hash: keccak256(epoch u32 ‖ for each validator: address 20 ‖ feeRecipient 20 ‖ weight u128 ‖ x 48 ‖ y 48), the public key
  * uncompressed, so that L1 can use the bytes it hashed. Spec: docs/spec/consensus.md#validator-sets
  */
-import { bytesToHex, concatBytes, type Hex, numberToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { type BlsPublicKey, parsePublicKey, uncompressedKey } from './bls.ts'
-import { fixedBytes, uintBytes } from './wire.ts'
+import { concatBytes, fixedBytes, uintBytes } from './wire.ts'
 
 /** Highest weight of one validator: a stake in wei fits (genesis/params.ts, AMOUNT_MAX_WEI). */
 export const WEIGHT_MAX = 2n ** 96n - 1n
@@ -144,7 +145,7 @@ function greatestCommonDivisor(a: bigint, b: bigint): bigint {
 }
 
 function hashSet(epoch: number, validators: readonly Validator[], keys: readonly BlsPublicKey[]): Hex {
-  return bytesToHex(keccak256(concatBytes([uintBytes(epoch, 4), encodeEntries(validators, keys)])))
+  return toHex(keccak256(concatBytes([uintBytes(epoch, 4), encodeEntries(validators, keys)])))
 }
 
 function encodeEntries(validators: readonly Validator[], keys: readonly BlsPublicKey[]): Uint8Array {
@@ -152,7 +153,12 @@ function encodeEntries(validators: readonly Validator[], keys: readonly BlsPubli
   for (const [index, { address, feeRecipient, weight }] of validators.entries()) {
     const key = keys[index]
     assert(key)
-    parts.push(fixedBytes(address, 20), fixedBytes(feeRecipient, 20), numberToBytes(weight, { size: 16 }), uncompressedKey(key))
+    parts.push(
+      fixedBytes(address, 20),
+      fixedBytes(feeRecipient, 20),
+      fixedBytes(`0x${weight.toString(16).padStart(32, '0')}`, 16),
+      uncompressedKey(key),
+    )
   }
   return concatBytes(parts)
 }

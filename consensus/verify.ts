@@ -2,7 +2,7 @@
  * Verification: what stands between the network's messages and the machine, which takes verified ones only. Ask `admit` first: it is
  * cheap. The set must be the one of the message's height. Spec: docs/spec/consensus.md#messages
  */
-import { bytesToHex } from 'viem'
+import { toHex } from '../execution/hex.ts'
 import { type SignedBy, verifyEach, verifySignature } from './bls.ts'
 import { type CertificateVerdict, verifyCommit, verifyPolka, verifyRoundCert } from './certificate.ts'
 import { statementDigest } from './digest.ts'
@@ -42,9 +42,9 @@ export function verifyVotes(set: ValidatorSet, votes: readonly Vote[], chainId: 
     const key = set.keys[vote.validator]
     if (key === undefined) continue
     const digest = statementDigest(domain, vote)
-    const group = groups.get(bytesToHex(digest)) ?? { digest, members: [] }
+    const group = groups.get(toHex(digest)) ?? { digest, members: [] }
     group.members.push({ at, signed: { key, signature: vote.signature } })
-    groups.set(bytesToHex(digest), group)
+    groups.set(toHex(digest), group)
   }
   for (const { digest, members } of groups.values()) {
     const results = verifyEach(

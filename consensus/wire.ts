@@ -3,8 +3,9 @@
  * A decoder either returns the whole value or says where and why the bytes are not one; it never reads past the end, and one value
  * has one encoding. Spec: docs/spec/consensus.md#messages
  */
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { fromHex, toHex } from '../execution/hex.ts'
 
 /** Highest round: validRound + 1 has to fit a u32 as well. */
 export const ROUND_MAX = 2 ** 32 - 2
@@ -71,7 +72,7 @@ export function readBytes(reader: Reader, length: number): Uint8Array {
 
 /** The next `length` bytes as lowercase hex. */
 export function readHex(reader: Reader, length: number): Hex {
-  return bytesToHex(readBytes(reader, length))
+  return toHex(readBytes(reader, length))
 }
 
 /** An integer of `length` bytes (at most 8). Beyond 2^53 − 1 is refused: no height, chain id or time gets there. */
@@ -109,7 +110,18 @@ export function uintBytes(value: number, length: number): Uint8Array {
 
 /** Hex as exactly `length` bytes. */
 export function fixedBytes(hex: Hex, length: number): Uint8Array {
-  const bytes = hexToBytes(hex)
+  const bytes = fromHex(hex)
   assert(bytes.length === length, 'hex does not fit its field')
   return bytes
+}
+
+/** The parts, one after another. */
+export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
+  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
+  let at = 0
+  for (const part of parts) {
+    out.set(part, at)
+    at += part.length
+  }
+  return out
 }
