@@ -15,10 +15,11 @@ import {
   parseValidatorChange,
   validatorChangedEvent,
 } from './deposit.ts'
+import { epochOf } from './epoch.ts'
 import { type BlockFees, type DataFee, type DataPrice, dataFeeWei } from './fee.ts'
 import type { JournaledLedger, Ledger } from './ledger/ledger.ts'
 import { addBalance, getAccount, getSupply, putAccount, putL1Info, putSupply } from './ledger/tables.ts'
-import { changeValidator, epochOf } from './ledger/validators.ts'
+import { changeValidator } from './ledger/validators.ts'
 import { nativeRowBytes, type SignedNative } from './native/native.ts'
 import {
   type Applied,

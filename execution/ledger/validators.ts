@@ -4,10 +4,11 @@
  * A network without epochs (`epochBlocks` 0) has no record of either: its validators are the genesis file's. Spec: docs/spec/consensus.md#epochs
  */
 import { bytesToHex, concatHex, type Hex, hexToBytes, numberToHex } from 'viem'
-import { type ChainParams, VALIDATORS_MAX } from '../../genesis/params.ts'
+import { VALIDATORS_MAX } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { EMPTY_REQUESTS_HASH } from '../block.ts'
 import type { ValidatorChange } from '../deposit.ts'
+import { type Epochs, epochOf, isLastOfEpoch } from '../epoch.ts'
 import { keccak256 } from '../keccak.ts'
 import { sha256 } from '../sha256.ts'
 import type { Ledger, LedgerReader } from './ledger.ts'
@@ -20,18 +21,6 @@ export type Validator = NonNullable<ReturnType<typeof epochs.get>>['members'][nu
 const VALIDATOR_SET_REQUEST = '0x80'
 
 const RECORD_ID = { item: 1 }
-
-type Epochs = Pick<ChainParams, 'epochBlocks'>
-
-/** The epoch that a block belongs to. Block 0 belongs to the first. */
-export function epochOf(blockNumber: bigint, { epochBlocks }: Epochs): number {
-  return epochBlocks === 0 || blockNumber === 0n ? 0 : Number((blockNumber - 1n) / BigInt(epochBlocks))
-}
-
-/** Whether the next block belongs to another epoch. */
-export function isLastOfEpoch(blockNumber: bigint, { epochBlocks }: Epochs): boolean {
-  return epochBlocks > 0 && blockNumber > 0n && blockNumber % BigInt(epochBlocks) === 0n
-}
 
 /**
  * The validators of an epoch, in their order; undefined where the network has no epochs. The ledger after the last block before the epoch says it, and so

@@ -5,14 +5,13 @@ import { expect, test } from 'vitest'
 import { applyBlock } from '../../../execution/applyBlock.ts'
 import { EMPTY_REQUESTS_HASH } from '../../../execution/block.ts'
 import type { Deposit, ValidatorChange } from '../../../execution/deposit.ts'
+import { epochOf, isLastOfEpoch } from '../../../execution/epoch.ts'
 import { createGenesisBlock } from '../../../execution/genesisBlock.ts'
 import { createLedger } from '../../../execution/ledger/ledger.ts'
 import { getL1Info } from '../../../execution/ledger/tables.ts'
 import {
   changeValidator,
-  epochOf,
   hashOfSet,
-  isLastOfEpoch,
   putGenesisValidators,
   requestsHashOf,
   setOfEpoch,
