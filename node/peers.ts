@@ -4,7 +4,6 @@
  */
 import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { Hex } from 'viem'
 import { decodeMessage } from '../consensus/message.ts'
 import { encodeBlock, type Header } from '../execution/block.ts'
 import type { PoolTx } from '../execution/mempool.ts'
@@ -19,6 +18,7 @@ import { checkCommitment, checkFinal, type FinalBlock } from './follower.ts'
 import { loadKeyMaterial } from './keys.ts'
 import type { Log } from './log.ts'
 import { type ChildMetrics, openChildNetwork } from './p2pChild.ts'
+import { createResend, RESEND_TICK_MS } from './resend.ts'
 
 /** Where this node meets others. */
 export type PeersConfig = { readonly host: string; readonly port: number; readonly bootstrap: readonly string[] }
@@ -67,15 +67,13 @@ const OLD = new Set(['alreadyKnown', 'nonceTooLow'])
 
 /** Transactions judged before the event loop gets a turn. */
 const TXS_PER_TURN = 32
-/** Own transactions that are sent anew while they wait: after gossip forgot them (gossipsub remembers messages for two minutes). */
-const RESEND_MS = 150_000
-const RESEND_TXS_MAX = 4_096
 
 /** Opens the node to others. Throws P2pError if it cannot listen. */
 export async function createPeers(options: PeersOptions): Promise<Peers> {
   const { dataDir, config, chain, sets, isValidator, log } = options
   const { genesisHash, store, pool } = chain
   const takeTransactions = createTransactionIntake(options)
+  const resend = createResend({ rawOf: (hash) => pool.get(hash)?.raw, send: (raw) => network.sendTransaction(raw), nowMs: Date.now })
   const network = await openChildNetwork(
     {
       checkTransactions: takeTransactions.check,
@@ -85,7 +83,10 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
         return verdict
       },
       readBlock: (number) => readCertified(chain, number),
-      onPeer: options.onPeer,
+      onPeer() {
+        resend.connected()
+        options.onPeer()
+      },
       direct: options.direct,
     },
     {
@@ -97,21 +98,15 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
     },
   )
 
-  const own = new Set<Hex>()
   const isAlone = () => isValidator && sets.next().validators.length === 1
   const send = ({ hash, raw }: PoolTx, source: TxSource) => {
     if (isAlone() || source === 'peer') return
     if (!network.sendTransaction(raw)) log.debug('too many transactions wait to be sent', { hash })
-    if (own.size < RESEND_TXS_MAX) own.add(hash)
+    resend.sent(hash)
   }
   const stopSending = chain.onPending(send)
   for (const tx of pool.all()) send(tx, 'client') // clients are served before there are peers
-  const resendTimer = setInterval(() => {
-    for (const hash of own) {
-      const tx = pool.get(hash)
-      if (!tx || !network.sendTransaction(tx.raw)) own.delete(hash)
-    }
-  }, RESEND_MS)
+  const resendTimer = setInterval(resend.tick, RESEND_TICK_MS)
   const stopTelling = chain.onBlock(({ block }) => {
     if (!options.isOwn(block.header) || network.peers() === 0) return
     const commit = store.commit(block.header.number)

@@ -12,10 +12,10 @@ import {
   type BlockNews,
   type CertifiedBlock,
   type Decoded,
+  decodeBatch,
   decodeNews,
-  decodeTransactions,
+  encodeBatch,
   encodeNews,
-  encodeTransactions,
   NEWS_BYTES_MAX,
   TRANSACTIONS_BYTES_MAX,
   TX_LENGTH_BYTES,
@@ -106,6 +106,8 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
   const judging = createBudget()
   const queue: Uint8Array[] = []
   let queueBytes = 0
+  /** Of the next batch. It begins anywhere: a node that starts again must not say what it said before in the same bytes. */
+  let batchNumber = Math.floor(Math.random() * 2 ** 32)
   let timer: NodeJS.Timeout | undefined
   let closed = false
 
@@ -150,7 +152,8 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
     }
     const batch = takeBatch(queue)
     queueBytes -= batch.reduce((sum, { length }) => sum + length, 0)
-    publish(topics.transactions, encodeTransactions(batch))
+    publish(topics.transactions, encodeBatch(batchNumber, batch))
+    batchNumber = (batchNumber + 1) >>> 0
     if (queue.length > 0) sendLater(0)
   }
 
@@ -194,7 +197,7 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
     return !speaks && connections.every(({ timeline }) => timeline.open < Date.now() - muteMs)
   }
 
-  join(topics.transactions, TRANSACTIONS_BYTES_MAX, decodeTransactions, ports.checkTransactions)
+  join(topics.transactions, TRANSACTIONS_BYTES_MAX, decodeBatch, ports.checkTransactions)
   join(topics.blocks, NEWS_BYTES_MAX, decodeNews, ports.checkBlock)
   pubsub.addEventListener('gossipsub:heartbeat', lookAfterPeers)
 

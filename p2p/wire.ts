@@ -3,7 +3,7 @@
  * strangers: one value has one encoding, every length has a bound, and a decoder answers why bytes are not a value and never throws.
  *
  *   certified block   commitBytes u16 ‖ commit ‖ block          commit: a message of consensus, block: docs/spec/block.md
- *   transactions      (length u24 ‖ transaction)…                one batch
+ *   batch             number u32 ‖ (length u24 ‖ transaction)…   transactions; the number is the sender's own
  *   block news        0x01 ‖ certified block, or 0x02 ‖ commit   the block itself, or that it exists
  *   blocks request    from u64 ‖ count u8
  *   blocks answer     frames: (0x01 ‖ certified block)… 0x00
@@ -20,8 +20,11 @@ export const BATCH_BYTES_MAX = 65_536
 /** Bytes in front of each transaction of a batch. */
 export const TX_LENGTH_BYTES = 3
 
+/** Bytes of a batch's number. */
+const BATCH_NUMBER_BYTES = 4
+
 /** Most bytes of a gossiped batch: one transaction of the largest size. */
-export const TRANSACTIONS_BYTES_MAX = Math.max(BATCH_BYTES_MAX, TX_LENGTH_BYTES + LIMIT.txBytes)
+export const TRANSACTIONS_BYTES_MAX = BATCH_NUMBER_BYTES + Math.max(BATCH_BYTES_MAX, TX_LENGTH_BYTES + LIMIT.txBytes)
 
 /** Most bytes of a certificate, as a message of consensus. */
 export const COMMIT_BYTES_MAX = 1_024
@@ -80,7 +83,21 @@ export function directProtocolsOf(genesisHash: Hex): { readonly votes: string; r
   return { votes: `/tributary/${network}/consensus/1`, blocks: `/tributary/${network}/proposals/1` }
 }
 
-/** The bytes of a batch: at least one transaction, each of 1 to 131,072 bytes. */
+/**
+ * The bytes of a batch. Messages are known by their content, so the number (u32) tells transactions that are sent again from the message that they
+ * were in before; nobody reads it.
+ */
+export function encodeBatch(number: number, transactions: readonly Uint8Array[]): Uint8Array {
+  return concatBytes([numberToBytes(number, { size: BATCH_NUMBER_BYTES }), encodeTransactions(transactions)])
+}
+
+/** The transactions of a batch, whatever its number. */
+export function decodeBatch(data: Uint8Array): Decoded<readonly Uint8Array[]> {
+  if (data.length < BATCH_NUMBER_BYTES) return { ok: false, code: 'truncated' }
+  return decodeTransactions(data.subarray(BATCH_NUMBER_BYTES))
+}
+
+/** The bytes of transactions: at least one, each of 1 to 131,072 bytes. */
 export function encodeTransactions(transactions: readonly Uint8Array[]): Uint8Array {
   const bytes = concatBytes(transactions.flatMap((raw) => [numberToBytes(raw.length, { size: TX_LENGTH_BYTES }), raw]))
   assert(transactions.length > 0 && (bytes.length <= BATCH_BYTES_MAX || transactions.length === 1), 'the batch is empty or too long')
@@ -91,7 +108,7 @@ export function encodeTransactions(transactions: readonly Uint8Array[]): Uint8Ar
   return bytes
 }
 
-/** The transactions of a batch, copied, so that none keeps the others' bytes alive. */
+/** The transactions that the bytes are, copied, so that none keeps the others' bytes alive. */
 export function decodeTransactions(data: Uint8Array): Decoded<readonly Uint8Array[]> {
   const bytes = plain(data)
   if (bytes.length === 0) return { ok: false, code: 'empty' }

@@ -1,7 +1,8 @@
 /** A link that is slow and breaks: takes connections for a port, hands bytes on later than they came, and cuts connections, all by one seed. */
-import { connect, createServer, type Server, type Socket } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 
 export type ProxyOptions = {
+  /** Port to listen on; 0: any. */
   readonly from: number
   readonly to: number
   readonly seed: number
@@ -12,9 +13,12 @@ export type ProxyOptions = {
 }
 
 export type TcpProxy = {
+  readonly port: number
   /** Connections that were cut so far. */
   cuts(): number
-  /** From now on bytes pass at once, and nothing is cut. */
+  /** From now on no byte arrives, and nobody is told. */
+  swallow(): void
+  /** From now on bytes pass at once, and nothing is cut. What lost bytes is cut before. */
   heal(): void
   close(): Promise<void>
 }
@@ -25,12 +29,14 @@ export async function startTcpProxy({ from, to, seed, delayMs, cutOneIn }: Proxy
   const sockets = new Set<Socket>()
   let cuts = 0
   let healed = false
+  let swallows = false
 
   function pass(source: Socket, target: Socket): void {
     /** What is under way. Timers may end in another order than they began in, bytes may not. */
     const underWay: Buffer[] = []
     let freeAt = 0
     source.on('data', (bytes: Buffer) => {
+      if (swallows) return
       if (!healed && random() * cutOneIn < 1) {
         cuts++
         source.destroy()
@@ -65,9 +71,16 @@ export async function startTcpProxy({ from, to, seed, delayMs, cutOneIn }: Proxy
     server.once('error', reject)
     server.listen(from, '127.0.0.1', resolve)
   })
+  const { port } = server.address() as AddressInfo
   return {
+    port,
     cuts: () => cuts,
+    swallow() {
+      swallows = true
+    },
     heal() {
+      if (swallows) for (const socket of sockets) socket.destroy()
+      swallows = false
       healed = true
     },
     async close() {

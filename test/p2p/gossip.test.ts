@@ -1,15 +1,7 @@
 /** Gossip between real hosts: what goes on to others and what does not, what is split or only announced, and what becomes of who sends garbage. */
 import type { GossipSub } from '@libp2p/gossipsub'
 import { afterEach, expect, test } from 'vitest'
-import {
-  BATCH_BYTES_MAX,
-  type BlockNews,
-  type CertifiedBlock,
-  encodeNews,
-  encodeTransactions,
-  NEWS_BYTES_MAX,
-  topicsOf,
-} from '../../p2p/wire.ts'
+import { BATCH_BYTES_MAX, type BlockNews, type CertifiedBlock, encodeBatch, encodeNews, NEWS_BYTES_MAX, topicsOf } from '../../p2p/wire.ts'
 import { closePeers, eventually, GENESIS_HASH, startPeer, type TestPeer } from './peer.ts'
 
 afterEach(closePeers)
@@ -152,7 +144,7 @@ test('while judgement is slow, what comes beyond the bound is dropped and not qu
   const sender = await startPeer({ seed: 2, bootstrap: [slow.address] })
   await meshed(sender, slow)
   for (let i = 0; i < 80; i++) {
-    const batch = encodeTransactions([tx(i, 100_000)])
+    const batch = encodeBatch(0, [tx(i, 100_000)])
     await sender.host.libp2p.services.pubsub.publish(TOPICS.transactions, batch)
   }
   await eventually(() => expect(slow.gossip.counts().ignore).toBe(80 - Math.floor((4 << 20) / 100_003)))

@@ -8,10 +8,12 @@ import {
   ANSWER_BLOCKS_MAX,
   BATCH_BYTES_MAX,
   COMMIT_BYTES_MAX,
+  decodeBatch,
   decodeFrame,
   decodeNews,
   decodeRequest,
   decodeTransactions,
+  encodeBatch,
   encodeFrame,
   encodeNews,
   encodeRequest,
@@ -36,8 +38,8 @@ test('names and bytes are those of the vectors', () => {
   expect(topicsOf(genesisHash)).toEqual(vectors.topics)
   expect(syncProtocolOf(genesisHash)).toBe(vectors.syncProtocol)
   const transactions = vectors.transactions.value.map(bytes)
-  expect(bytesToHex(encodeTransactions(transactions))).toBe(vectors.transactions.bytes)
-  expect(decodeTransactions(bytes(vectors.transactions.bytes))).toEqual({ ok: true, value: transactions })
+  expect(bytesToHex(encodeBatch(vectors.transactions.number, transactions))).toBe(vectors.transactions.bytes)
+  expect(decodeBatch(bytes(vectors.transactions.bytes))).toEqual({ ok: true, value: transactions })
   expect(bytesToHex(messageId(vectors.topics.transactions, bytes(vectors.transactions.bytes)))).toBe(vectors.transactions.messageId)
   expect(bytesToHex(encodeNews(certified))).toBe(vectors.blockNews)
   expect(decodeNews(bytes(vectors.blockNews))).toEqual({ ok: true, value: { kind: 'block', ...certified } })
@@ -75,6 +77,8 @@ test('arbitrary bytes never throw, and what they decode to has those bytes as it
     fc.property(hostile, (data) => {
       const transactions = decodeTransactions(data)
       if (transactions.ok) expect(encodeTransactions(transactions.value)).toEqual(data)
+      const batch = decodeBatch(data)
+      if (batch.ok) expect(encodeBatch(new DataView(data.buffer, data.byteOffset).getUint32(0), batch.value)).toEqual(data)
       const news = decodeNews(data)
       if (news.ok && news.value.kind === 'block') expect(encodeNews(news.value)).toEqual(data)
       if (news.ok && news.value.kind === 'announcement') expect(new Uint8Array([2, ...news.value.commit])).toEqual(data)
@@ -98,6 +102,8 @@ test('what is decoded from a Buffer is copied or plain all the same', () => {
 test('a message cut anywhere is refused, and so is one with a byte too many', () => {
   const one = encodeTransactions([new Uint8Array(300).fill(1)])
   for (let length = 0; length < one.length; length++) expect(decodeTransactions(one.subarray(0, length)).ok).toBe(false)
+  for (const length of [0, 3]) expect(decodeBatch(new Uint8Array(length))).toEqual({ ok: false, code: 'truncated' })
+  expect(decodeBatch(new Uint8Array(4))).toEqual({ ok: false, code: 'empty' })
   const request = encodeRequest({ from: 7n, count: 3 })
   for (let length = 0; length < request.length; length++)
     expect(decodeRequest(request.subarray(0, length))).toEqual({ ok: false, code: 'truncated' })

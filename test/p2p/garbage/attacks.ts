@@ -5,15 +5,7 @@ import { RPC } from '@libp2p/gossipsub/message'
 import type { Libp2p } from 'libp2p'
 import { concatBytes, hexToBytes, numberToBytes } from 'viem'
 import { encodeFrameOf, FRAME } from '../../../p2p/frames.ts'
-import {
-  BLOCK_BYTES_MAX,
-  directProtocolsOf,
-  encodeNews,
-  encodeRequest,
-  encodeTransactions,
-  syncProtocolOf,
-  topicsOf,
-} from '../../../p2p/wire.ts'
+import { BLOCK_BYTES_MAX, directProtocolsOf, encodeBatch, encodeNews, encodeRequest, syncProtocolOf, topicsOf } from '../../../p2p/wire.ts'
 import { blockOf, GENESIS_HASH, HEAD, helloOf, OTHER_GENESIS_HASH, txOf, VALIDATOR } from './ground.ts'
 
 type Connection = Awaited<ReturnType<Libp2p['dial']>>
@@ -73,15 +65,20 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'random transactions': (stage) => onTopic(stage, TOPICS.transactions, () => randomBytes(500)),
   'random blocks': (stage) => onTopic(stage, TOPICS.blocks, () => randomBytes(5_000)),
   'transactions that are too long': (stage) => onTopic(stage, TOPICS.transactions, () => randomBytes(1 << 20)),
-  'transactions that are never valid': (stage) => onTopic(stage, TOPICS.transactions, () => encodeTransactions([txOf(3, names++)])),
+  'transactions that are never valid': (stage) => onTopic(stage, TOPICS.transactions, () => encodeBatch(0, [txOf(3, names++)])),
   'transactions that are known': (stage) =>
-    onTopic(stage, TOPICS.transactions, () => encodeTransactions(Array.from({ length: 4 }, () => txOf(2, names++)))),
+    onTopic(stage, TOPICS.transactions, () =>
+      encodeBatch(
+        0,
+        Array.from({ length: 4 }, () => txOf(2, names++)),
+      ),
+    ),
   'old blocks': (stage) =>
     onTopic(stage, TOPICS.blocks, (i) =>
       encodeNews({ commit: concatBytes([Uint8Array.of(6, 1 + (i % HEAD)), numberToBytes(i)]), block: blockOf(i).subarray(0, 2_000) }),
     ),
   'the same message again and again': (stage) => {
-    const data = encodeTransactions([txOf(1, names++)])
+    const data = encodeBatch(0, [txOf(1, names++)])
     return onTopic(stage, TOPICS.transactions, () => data)
   },
   'random bytes as a request': (stage) => again(stage, SYNC, () => randomBytes(40)),

@@ -1,0 +1,65 @@
+/** Transactions among nodes: what a broken link swallowed comes when the link is back. */
+import { hexToBytes } from 'viem'
+import { expect, onTestFinished, test } from 'vitest'
+import { createEpochSets } from '../../node/epochs.ts'
+import { createPeers } from '../../node/peers.ts'
+import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
+import { startTcpProxy } from '../fakes/tcpProxy.ts'
+import { addressOf, testAccounts, testGenesis } from '../fakes/testChain.ts'
+import { eventually } from '../p2p/peer.ts'
+
+const genesis = testGenesis()
+
+/** A node that follows, with its peers. */
+async function startNode(bootstrap: readonly string[] = []) {
+  const { chain } = await openDiskChain(genesis)
+  const peers = await createPeers({
+    dataDir: testFolder(),
+    config: { host: '127.0.0.1', port: 0, bootstrap },
+    chain,
+    sets: createEpochSets(chain),
+    isValidator: false,
+    isOwn: () => false,
+    log: quietLog,
+    onTransactions() {},
+    hasBlock: () => false,
+    onFinalBlock() {},
+    onHeight() {},
+    onPeer() {},
+  })
+  onTestFinished(peers.close)
+  return { chain, peers, address: peers.addresses[0] ?? '' }
+}
+
+async function transfer(nonce: number): Promise<Uint8Array> {
+  const [account] = testAccounts
+  if (!account) throw new Error('no account')
+  const fees = { gas: 21_000n, maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 1n }
+  return hexToBytes(
+    await account.signTransaction({ chainId: genesis.params.chainId, nonce, to: addressOf(account), value: 1n, type: 'eip1559', ...fees }),
+  )
+}
+
+const portOf = (address: string) => Number(/\/tcp\/(\d+)/.exec(address)?.[1])
+
+test('a transaction that a broken link swallowed comes when the link is back', async () => {
+  const far = await startNode()
+  const to = portOf(far.address)
+  const proxy = await startTcpProxy({ from: 0, to, seed: 1, delayMs: [0, 1], cutOneIn: Number.POSITIVE_INFINITY })
+  onTestFinished(proxy.close)
+  const near = await startNode([far.address.replace(`/tcp/${to}/`, `/tcp/${proxy.port}/`)])
+  const pooled = () => far.chain.pool.size()
+
+  await eventually(() => expect(near.peers.metrics()?.gossip.meshTransactions).toBe(1))
+  expect(await near.chain.submit(await transfer(0))).toMatchObject({ ok: true })
+  await eventually(() => expect(pooled()).toBe(1))
+
+  proxy.swallow()
+  const { published = 0 } = near.peers.metrics()?.gossip ?? {}
+  expect(await near.chain.submit(await transfer(1))).toMatchObject({ ok: true })
+  await eventually(() => expect(near.peers.metrics()?.gossip.published).toBeGreaterThan(published))
+  expect(pooled()).toBe(1)
+  proxy.heal()
+  await eventually(() => expect(pooled()).toBe(2))
+  expect(far.peers.metrics()?.gossip.rejected).toBe(0)
+})
