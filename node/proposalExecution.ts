@@ -51,7 +51,13 @@ export type ProposalExecution = Pick<Proposals, 'take' | 'give' | 'settle' | 'cl
 
 /** Over the chain as this process executes it. Nothing is under way. */
 export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }: ExecutionOptions): ProposalExecution {
-  const proposals = createProposals({ height: () => chain.head().header.number, fetch: net.fetchBlock, blame: net.blame })
+  const proposals = createProposals({
+    height: () => chain.head().header.number,
+    fetch: net.fetchBlock,
+    blame: net.blame,
+    minBlockIntervalMs: () => chain.nextParams().minBlockIntervalMs,
+    nowMs,
+  })
   /** Blocks that are being checked, and whether a quorum vouches for them. */
   const checking = new Map<Hex, { isVouched: boolean }>()
   const took = new Map<Hex, Took>()

@@ -4,6 +4,7 @@
  */
 import type { Hex } from 'viem'
 import { type Block, decodeBlock, hashHeader } from '../execution/block.ts'
+import { BLOCK_TALK, createWorth } from './worth.ts'
 
 /** Blocks that came by themselves. */
 const UNASKED_MAX = 8
@@ -19,6 +20,9 @@ export type ProposalsOptions = {
   /** Asks other validators for a block. */
   fetch(hash: Hex): Promise<Uint8Array | undefined>
   blame(peer: string, why: string): void
+  /** Least time between two heights. */
+  minBlockIntervalMs(): number
+  nowMs(): number
 }
 
 export type Proposals = {
@@ -45,6 +49,7 @@ type Wanted = {
 export function createProposals(options: ProposalsOptions): Proposals {
   const unasked = new Map<Hex, Unasked>()
   const wanted = new Map<Hex, Wanted>()
+  const worth = createWorth({ talk: BLOCK_TALK, minBlockIntervalMs: options.minBlockIntervalMs, nowMs: options.nowMs })
   let closed = false
 
   function keep(hash: Hex, one: Unasked): void {
@@ -100,11 +105,14 @@ export function createProposals(options: ProposalsOptions): Proposals {
     take(bytes, peer) {
       if (closed) return
       const block = decodeBlock(bytes)
+      worth.heard()
       if (!block) return options.blame(peer, 'a block that is none')
       const ahead = block.header.number - options.height()
-      if (ahead !== 1n && ahead !== 2n) return
       const hash = hashHeader(block.header)
-      if (!found(hash, block)) keep(hash, { block, bytes: bytes.length, peer })
+      if ((ahead === 1n || ahead === 2n) && found(hash, block)) return
+      // What nobody asked for yet is of no use so far.
+      if (!worth.bears(peer)) return options.blame(peer, 'its blocks are of no use')
+      if (ahead === 1n || ahead === 2n) keep(hash, { block, bytes: bytes.length, peer })
     },
     give(hash, block) {
       if (!found(hash, block)) unasked.set(hash, { block, bytes: 0, peer: '' })
@@ -117,6 +125,7 @@ export function createProposals(options: ProposalsOptions): Proposals {
       return one.promise
     },
     settle(height) {
+      worth.passed()
       for (const [hash, { block }] of unasked) if (block.header.number <= height) unasked.delete(hash)
       for (const one of wanted.values()) if (one.height <= height) one.resolve(undefined)
     },

@@ -98,8 +98,8 @@ export function createValidator(options: ValidatorOptions): Validator {
   const underWay = new Set<Promise<void>>()
   /** Signatures are made one after another, in the order in which they were asked for. */
   let signing: Promise<void> = Promise.resolve()
-  /** Who waits for the next block to be final. */
-  const adopting: (() => void)[] = []
+  /** Who waits for the next block to be final, and the last height whose commit came with its block: others have that. */
+  const adopting = { waiting: [] as (() => void)[], height: 0 }
   const execution = createExecution(executionPorts())
   const intake = createIntake(intakePorts())
 
@@ -132,6 +132,7 @@ export function createValidator(options: ValidatorOptions): Validator {
         if (commit) net.sendTo(peer, commit)
       },
       blame: net.blame,
+      minBlockIntervalMs: () => chain.nextParams().minBlockIntervalMs,
     }
   }
 
@@ -200,7 +201,7 @@ export function createValidator(options: ValidatorOptions): Validator {
         signAndSend(effect.message)
         break
       case 'broadcast':
-        if (!isAlone()) outbox.push(() => net.broadcast(encodeMessage(effect.message)))
+        if (!isAlone() && !isCommitUpTo(effect.message, adopting.height)) outbox.push(() => net.broadcast(encodeMessage(effect.message)))
         break
       case 'startTimer':
         timers.start(effect)
@@ -283,7 +284,7 @@ export function createValidator(options: ValidatorOptions): Validator {
       writtenMs: nowMs() - timestampMs(block.header),
     })
     execution.settle(number)
-    for (const resolve of adopting.splice(0)) resolve()
+    for (const resolve of adopting.waiting.splice(0)) resolve()
     pace.next()
   }
 
@@ -308,8 +309,9 @@ export function createValidator(options: ValidatorOptions): Validator {
     assert(decoded.ok && decoded.value.kind === 'commit', 'a final block has a commit')
     startHeight()
     if (stopped || chain.head().header.number >= number || BigInt(state.height) !== number) return
+    adopting.height = state.height
     execution.give(hash, block)
-    const isFinal = new Promise<void>((resolve) => adopting.push(resolve))
+    const isFinal = new Promise<void>((resolve) => adopting.waiting.push(resolve))
     enqueue({ kind: 'message', message: decoded.value, receivedMs: nowMs() })
     await isFinal
   }
@@ -356,7 +358,7 @@ export function createValidator(options: ValidatorOptions): Validator {
       stopped = true
       intake.close()
       execution.close()
-      for (const resolve of adopting.splice(0)) resolve()
+      for (const resolve of adopting.waiting.splice(0)) resolve()
       pace.stop()
       timers.stop()
       await Promise.all(underWay)
@@ -381,6 +383,10 @@ function mayVoteAt(guard: Guard | undefined, set: ValidatorSet, height: number):
   if (!votes && set.validators.length === 1)
     throw new Error(`this key has signed at height ${height} and the write-ahead log of that height is lost: put it back`)
   return votes
+}
+
+function isCommitUpTo({ kind, height }: Message, adopted: number): boolean {
+  return kind === 'commit' && height <= adopted
 }
 
 /** A fresh proposal goes out with its block: who has that need not ask. */
