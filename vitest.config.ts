@@ -1,7 +1,8 @@
 /**
- * Two groups of tests: `rooms` (pure rules, in-memory ports, loopback sockets) and, after them and one file at a time, `e2e`
- * (real processes and a local L1). Nothing is retried: a test that fails once is a defect. Sized for a machine with 2 cores.
+ * Two groups of tests: `rooms` (pure rules, in-memory ports, loopback sockets) and, after them, `e2e` (real processes and a local L1).
+ * Nothing is retried: a test that fails once is a defect. Sized for a machine with 2 cores, of which one file of e2e leaves half idle.
  */
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 
 const roomTimeoutMs = 60_000
@@ -13,6 +14,8 @@ export default defineConfig({
     // Own processes: native addons (level, BLS, KZG) are not all safe to load in several threads of one process.
     pool: 'forks',
     maxWorkers: 2,
+    // As in node/main.ts: what Node compiles is kept for the next process, of which tests start hundreds.
+    env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/tributary', import.meta.url)) },
     passWithNoTests: false,
     allowOnly: false,
     projects: [
@@ -24,6 +27,8 @@ export default defineConfig({
           exclude: ['test/e2e/**'],
           testTimeout: roomTimeoutMs,
           hookTimeout: roomTimeoutMs,
+          // A process for each of the workers and not for each file: a file takes longer to load than most take to run.
+          isolate: false,
           sequence: { groupOrder: 0 },
         },
       },
@@ -34,7 +39,6 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
-          maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },
       },
