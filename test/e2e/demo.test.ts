@@ -1,4 +1,7 @@
-/** The demo as people run it: against a devnet, by its own command, read by a machine. */
+/**
+ * The demo as people run it: against a devnet, by its own command, read by a machine. Batches are in call data: that blobs are read back is shown by
+ * test/e2e/deposits.test.ts, and each process that touches one has to load the trusted setup.
+ */
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Devnet, jsonLines, runCommand, startDevnet } from './devnet.ts'
 
@@ -6,7 +9,7 @@ const DEMO_MAX_MS = 120_000
 
 let devnet: Devnet
 beforeAll(async () => {
-  devnet = await startDevnet(['--batch-sec', '2'])
+  devnet = await startDevnet(['--batch-sec', '2', '--da', 'calldata'])
 })
 afterAll(() => devnet?.close())
 

@@ -18,7 +18,7 @@ import { createChildren } from './child.ts'
 import { jsonLines, runCommand } from './devnet.ts'
 import { ask, type Stage, startStage, until } from './stage.ts'
 
-const EPOCH_BLOCKS = 12
+const EPOCH_BLOCKS = 6
 const FEES: Hex = '0x00000000000000000000000000000000000000fe'
 const VERIFY_MAX_MS = 120_000
 const WAIT_MS = 120_000
@@ -72,6 +72,13 @@ async function blockBy(height: number, isNewcomer: boolean): Promise<number> {
   )
 }
 
+type Members = { readonly newestEpoch: unknown; readonly members: readonly { readonly feeRecipient: Hex }[] }
+
+/** Who is registered, and from which epoch on that is the set. */
+async function registered(rpc: string): Promise<Members> {
+  return (await ask(rpc, 'tributary_getRecord', ['validators', null, 'latest'])).result as Members
+}
+
 async function send(functionName: 'register' | 'requestExit', args: readonly unknown[]): Promise<void> {
   await mined(client, await client.writeContract({ ...registry, functionName, args } as never))
 }
@@ -90,17 +97,13 @@ test('a node whose key is of no validator follows; registered, it votes and prop
   expect(joined).toBeGreaterThan(EPOCH_BLOCKS)
   await blockBy(joined, false)
   await send('requestExit', [])
-  const left = await until(
-    'an epoch without the newcomer',
-    async () => {
-      const height = await heightOf(rpc)
-      const from = height - EPOCH_BLOCKS
-      if (from <= joined) return undefined
-      for (let at = from; at <= height; at++) if ((await blockOf(rpc, `0x${at.toString(16)}`))?.miner === FEES) return undefined
-      return height
-    },
-    WAIT_MS,
-  )
+  const first = await until('the ledger without the newcomer', async () => {
+    const { members, newestEpoch } = await registered(rpc)
+    return members.length === 1 ? Number(newestEpoch) * EPOCH_BLOCKS + 1 : undefined
+  })
+  const left = first + 3
+  await until('an epoch without the newcomer', async () => ((await heightOf(rpc)) >= left ? true : undefined), WAIT_MS)
+  for (let at = first; at <= left; at++) expect((await blockOf(rpc, `0x${at.toString(16)}`))?.miner).not.toBe(FEES)
   await until('the newcomer follows again', async () => ((await heightOf(newcomer)) >= left ? true : undefined), WAIT_MS)
   for (const height of [joined, left]) {
     const at = `0x${height.toString(16)}`
@@ -110,13 +113,12 @@ test('a node whose key is of no validator follows; registered, it votes and prop
 
 test('the ledger tells who is registered, and the sets of epochs', async () => {
   const { rpc } = stage.devnet.ready()
-  type Members = { readonly newestEpoch: unknown; readonly members: readonly { readonly feeRecipient: Hex }[] }
-  const registered = (await ask(rpc, 'tributary_getRecord', ['validators', null, 'latest'])).result as Members
-  expect(registered.members).toHaveLength(1)
-  const record = await ask(rpc, 'tributary_getRecord', ['epochs', { epoch: registered.newestEpoch }, 'latest'])
-  expect((record.result as Members).members).toEqual(registered.members)
+  const { members, newestEpoch } = await registered(rpc)
+  expect(members).toHaveLength(1)
+  const record = await ask(rpc, 'tributary_getRecord', ['epochs', { epoch: newestEpoch }, 'latest'])
+  expect((record.result as Members).members).toEqual(members)
   const first = (await ask(rpc, 'tributary_getRecord', ['epochs', { epoch: 0 }, 'latest'])).result as Members
-  expect(first.members).toEqual(registered.members)
+  expect(first.members).toEqual(members)
 })
 
 test('L1 knows the sets, and everything is rebuilt from it', async () => {

@@ -16,6 +16,8 @@ const L1_CLOCK_SLOW_SEC = 120
 /** An L1 block is final when so many came after it, times two. */
 const L1_SLOTS_IN_AN_EPOCH = 4
 const POLL_MS = 100
+/** Longest that an answer may take: a node that has just begun, on a machine that is busy, is not quick. */
+const ANSWER_MAX_MS = 60_000
 
 export type RuledL1 = {
   readonly url: string
@@ -85,7 +87,7 @@ export function l2Client(rpcUrl: string, account: number) {
   return createClient({
     account: devnetAccount(account),
     chain,
-    transport: http(rpcUrl, { retryCount: 0 }),
+    transport: http(rpcUrl, { retryCount: 0, timeout: ANSWER_MAX_MS }),
     pollingInterval: POLL_MS,
     cacheTime: 0,
   })

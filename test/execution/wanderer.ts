@@ -15,6 +15,7 @@ import { requestDigest } from '../../execution/receipt.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { type ChainParams, OPEN_WEI } from '../../genesis/params.ts'
 import { addressOf, type TestChain, testAccounts, testKeys } from '../fakes/testChain.ts'
+import { createRandom } from '../sim/random.ts'
 import { disputeOf, FAULTS, type FaultyWindow, makeFaultyWindow, rightKind } from './faultyWindows.ts'
 import { type Content, contentOf, MISQUOTES } from './quotes.ts'
 
@@ -48,15 +49,9 @@ type Chance = {
   pick<T>(items: readonly T[]): T
 }
 
-/** mulberry32. */
 function chanceOf(seed: number): Chance {
-  let state = seed >>> 0
-  const next = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let t = Math.imul(state ^ (state >>> 15), state | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
-    return (t ^ (t >>> 14)) >>> 0
-  }
+  const random = createRandom(seed)
+  const next = (): number => random() * 2 ** 32
   const below = (n: number): number => next() % n
   return {
     below,

@@ -1,5 +1,6 @@
 /** A link that is slow and breaks: takes connections for a port, hands bytes on later than they came, and cuts connections, all by one seed. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { createRandom } from '../sim/random.ts'
 
 export type ProxyOptions = {
   /** Port to listen on; 0: any. */
@@ -88,16 +89,5 @@ export async function startTcpProxy({ from, to, seed, delayMs, cutOneIn }: Proxy
       for (const socket of sockets) socket.destroy()
       await closed
     },
-  }
-}
-
-/** Numbers from 0 up to 1 that follow from the seed. Source: mulberry32, public domain. */
-function createRandom(seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }

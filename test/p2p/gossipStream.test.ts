@@ -1,11 +1,11 @@
 /** What comes in on a gossip stream: RPCs are told from other bytes as they come, in whatever pieces, and streams take turns. */
-import { randomBytes } from 'node:crypto'
 import { RPC } from '@libp2p/gossipsub/message'
 import fc from 'fast-check'
 import { concatBytes } from 'viem'
 import { expect, test } from 'vitest'
 import { createBudgets } from '../../p2p/budget.ts'
 import { createRpcScan, createTurns, RPC_BYTES_MAX, waitOf } from '../../p2p/gossipStream.ts'
+import { createRandom } from '../sim/random.ts'
 
 const anyRpc = fc.record({
   subscriptions: fc.array(fc.record({ subscribe: fc.boolean(), topic: fc.string() }), { maxLength: 4 }),
@@ -55,9 +55,11 @@ test('what is no RPC is known as such, and stays so', () => {
     expect([wrong, scan(wrong)]).toEqual([wrong, undefined])
     expect(scan(Uint8Array.of(0))).toBeUndefined()
   }
-  // Random bytes may begin like a long entry: few do.
-  const passed = Array.from({ length: 1_000 }, () => createRpcScan()(randomBytes(10_000))).filter((entries) => entries !== undefined)
-  expect(passed.length).toBeLessThan(100)
+  // Random bytes may begin like a long entry: one in some thousands does.
+  const random = createRandom(1)
+  const anyBytes = () => Uint8Array.from({ length: 10_000 }, () => random() * 256)
+  const passed = Array.from({ length: 1_000 }, () => createRpcScan()(anyBytes())).filter((entries) => entries !== undefined)
+  expect(passed.length).toBeLessThan(3)
 })
 
 test('one goes on in each turn, in the order of asking', async () => {

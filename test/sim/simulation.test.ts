@@ -26,20 +26,20 @@ function runAll({ nodes, faults, seeds }: Mix, rest: Partial<Scenario> = {}): { 
 const sum = (outcomes: readonly Outcome[], of: (outcome: Outcome) => number) => outcomes.reduce((total, one) => total + of(one), 0)
 
 const MIXES: readonly Mix[] = [
-  { nodes: 4, faults: 'all', seeds: 70 },
-  { nodes: 7, faults: 'all', seeds: 25 },
-  { nodes: 10, faults: 'all', seeds: 12 },
-  { nodes: 4, faults: ['drop', 'delay', 'duplicate', 'reorder'], seeds: 20 },
-  { nodes: 4, faults: ['drop', 'partition', 'oneway', 'crash', 'torn', 'full'], seeds: 30 },
-  { nodes: 4, faults: ['drop', 'crash', 'lost'], seeds: 20 },
-  { nodes: 4, faults: ['copies', 'hide', 'crash', 'partition'], seeds: 25 },
-  { nodes: 4, faults: ['hide', 'crash', 'signer', 'weights'], seeds: 20 },
-  { nodes: 4, faults: ['drop', 'partition', 'crash', 'twins'], seeds: 30 },
-  { nodes: 4, faults: ['hide', 'crash', 'twins', 'equivocator', 'script'], seeds: 30 },
-  { nodes: 4, faults: ['skew', 'slow', 'signer', 'silent', 'drop'], seeds: 15 },
-  { nodes: 4, faults: ['epochs', 'weights', 'drop', 'crash', 'equivocator'], seeds: 25 },
-  { nodes: 7, faults: ['drop', 'partition', 'crash', 'twins', 'equivocator', 'script', 'silent'], seeds: 20 },
-  { nodes: 10, faults: ['hide', 'epochs', 'crash', 'torn', 'script', 'twins'], seeds: 6 },
+  { nodes: 4, faults: 'all', seeds: 40 },
+  { nodes: 7, faults: 'all', seeds: 14 },
+  { nodes: 10, faults: 'all', seeds: 6 },
+  { nodes: 4, faults: ['drop', 'delay', 'duplicate', 'reorder'], seeds: 11 },
+  { nodes: 4, faults: ['drop', 'partition', 'oneway', 'crash', 'torn', 'full'], seeds: 16 },
+  { nodes: 4, faults: ['drop', 'crash', 'lost'], seeds: 11 },
+  { nodes: 4, faults: ['copies', 'hide', 'crash', 'partition'], seeds: 14 },
+  { nodes: 4, faults: ['hide', 'crash', 'signer', 'weights'], seeds: 11 },
+  { nodes: 4, faults: ['drop', 'partition', 'crash', 'twins'], seeds: 16 },
+  { nodes: 4, faults: ['hide', 'crash', 'twins', 'equivocator', 'script'], seeds: 16 },
+  { nodes: 4, faults: ['skew', 'slow', 'signer', 'silent', 'drop'], seeds: 9 },
+  { nodes: 4, faults: ['epochs', 'weights', 'drop', 'crash', 'equivocator'], seeds: 14 },
+  { nodes: 7, faults: ['drop', 'partition', 'crash', 'twins', 'equivocator', 'script', 'silent'], seeds: 11 },
+  { nodes: 10, faults: ['hide', 'epochs', 'crash', 'torn', 'script', 'twins'], seeds: 4 },
 ]
 
 for (const mix of MIXES) {
