@@ -149,6 +149,8 @@ async function untilStopped<T>(
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop(0))
   if (endsWithStdin) process.stdin.on('close', () => stop(0)).resume()
+  // Who reads what is printed may go, and it goes on: to say so would be one more thing that nobody reads, and so without end.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   process.on('uncaughtException', onFatal)
   process.on('unhandledRejection', onFatal)
   const running = describe(await start(onFatal))

@@ -2,6 +2,7 @@
  * A validator comes and goes, as processes: a node with a key of its own waits beside a devnet of one, is registered on L1, votes and proposes from the next
  * epoch on, leaves again, and the devnet goes on alone. L1 knows each set by a certificate of the one before, and everything is rebuilt from L1.
  */
+import type { ChildProcess } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,7 +15,7 @@ import { loadValidatorKey, type ValidatorKey } from '../../node/keys.ts'
 import { openTokenAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
 import { toL1Key, toL1Signature } from '../../settlement/registry.ts'
 import { mined, type StageClient } from '../fakes/l1Stage.ts'
-import { createChildren } from './child.ts'
+import { createChildren, end } from './child.ts'
 import { jsonLines, runCommand } from './devnet.ts'
 import { ask, type Stage, startStage, until } from './stage.ts'
 
@@ -30,6 +31,7 @@ let client: StageClient
 let registry: { readonly address: Hex; readonly abi: typeof validatorRegistryAbi }
 let key: ValidatorKey
 let newcomer: string
+let child: ChildProcess
 
 beforeAll(async () => {
   stage = await startStage(['--epoch-blocks', String(EPOCH_BLOCKS)])
@@ -38,9 +40,12 @@ beforeAll(async () => {
   registry = { address: contracts.validatorRegistry, abi: validatorRegistryAbi }
   key = loadValidatorKey(dataDir, { create: true })
   const words = ['--l1', l1, '--data-dir', dataDir, '--bootstrap', p2p, '--da', 'none', '--rpc-port', '0']
-  const { ready } = await children.start(['node', ...words, '--p2p-host', '127.0.0.1', '--p2p-port', '0'])
-  assert(typeof ready.rpc === 'string')
-  newcomer = ready.rpc
+  const started = await children.start(['node', ...words, '--p2p-host', '127.0.0.1', '--p2p-port', '0'])
+  assert(typeof started.ready.rpc === 'string')
+  newcomer = started.ready.rpc
+  child = started.child
+  // From now on nobody reads what it prints.
+  for (const stream of [child.stdout, child.stderr]) stream?.destroy()
 })
 
 afterAll(async () => {
@@ -119,6 +124,10 @@ test('the ledger tells who is registered, and the sets of epochs', async () => {
   expect((record.result as Members).members).toEqual(members)
   const first = (await ask(rpc, 'tributary_getRecord', ['epochs', { epoch: 0 }, 'latest'])).result as Members
   expect(first.members).toEqual(members)
+})
+
+test('a node whose output nobody read all the while ends in order', async () => {
+  expect(await end(child, 'SIGTERM')).toBe(0)
 })
 
 test('L1 knows the sets, and everything is rebuilt from it', async () => {
