@@ -38,8 +38,6 @@ export type PoolAccounts = (lane: Lane, sender: Hex) => PoolAccount
 export type Mempool = {
   /** Takes a transaction in, or says why not. */
   add(tx: PoolTx, accounts: PoolAccounts, fees: BlockFees): { readonly ok: true } | Rejection
-  /** Why it would not take it in, as far as account, fees and the sender's row tell; whether there is room, `add` says. Takes nothing in. */
-  check(tx: PoolTx, accounts: PoolAccounts, fees: BlockFees): Rejection | undefined
   get(hash: Hex): PoolTx | undefined
   /** Executable transactions that can pay these fees, best price first, each sender's in nonce order. Safe against changes while it is read. */
   offer(fees: BlockFees): Iterable<PoolTx>
@@ -247,14 +245,6 @@ export function createMempool(limits: MempoolLimits): Mempool {
       }
       if (row.entries.size > 0 || row.head || row.last) arrange(row, refused ? undefined : entry)
       return refused ?? { ok: true }
-    },
-
-    check(tx, accounts, fees) {
-      const seen = look(tx, accounts, fees)
-      if ('ok' in seen) return seen
-      const { row, refused } = seen
-      if (row.entries.size > 0 || row.head || row.last) arrange(row)
-      return refused
     },
 
     get: (hash) => byHash.get(hash)?.tx,

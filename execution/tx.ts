@@ -40,8 +40,6 @@ export type ReadTx<T extends Tx = Tx> = {
   readonly hash: Hex
   /** What is to be recovered: the sender's signature, then those of others that it carries. */
   signed(): readonly SignedDigest[]
-  /** The transaction as it is if this one sent it and everything else is well. */
-  sentBy(sender: Hex): T
   /** The transaction if all is well. `found`: who made the signatures of `signed`; recovered here, after cheaper checks, if not given. */
   conclude(found?: readonly (Signatory | undefined)[]): { readonly ok: true; readonly tx: T } | Rejection
 }
@@ -119,7 +117,7 @@ function readDepositTx(raw: Uint8Array): ReadTx | Rejection {
   const deposit = decodeDeposit(raw)
   if (!deposit) return invalid('malformedTransaction', { type: TX_TYPE.deposit })
   const tx: DepositTx = { kind: 'deposit', raw, hash: transactionHash(raw), sender: deposit.from, type: TX_TYPE.deposit, deposit }
-  return { ok: true, hash: tx.hash, signed: () => [], sentBy: () => tx, conclude: () => ({ ok: true, tx }) }
+  return { ok: true, hash: tx.hash, signed: () => [], conclude: () => ({ ok: true, tx }) }
 }
 
 function readNativeTx(raw: Uint8Array, chainId: number): ReadTx | Rejection {
@@ -129,18 +127,17 @@ function readNativeTx(raw: Uint8Array, chainId: number): ReadTx | Rejection {
   const refused = native.type.checkFields(native.fields)
   if (refused) return refused
   const hash = transactionHash(raw)
-  const sentBy = (sender: Hex): Tx => ({ kind: 'native', raw, hash, sender, type: native.type.byte, native, gas: nativeGas(native) })
   return {
     ok: true,
     hash,
     signed: () => signaturesOf(native),
-    sentBy,
     conclude(found) {
       const checked = checkSignatures(
         native,
         found?.map((one) => one?.address),
       )
-      return checked.ok ? { ok: true, tx: sentBy(checked.sender) } : checked
+      if (!checked.ok) return checked
+      return { ok: true, tx: { kind: 'native', raw, hash, sender: checked.sender, type: native.type.byte, native, gas: nativeGas(native) } }
     },
   }
 }
@@ -166,12 +163,10 @@ function readEthereumTx(raw: Uint8Array, common: Common): ReadTx<EthereumTx> | R
     if (!signed) return invalid('badSignature')
     const hash = transactionHash(raw)
     const type = (raw[0] ?? 0) >= 0xc0 ? 0 : (raw[0] ?? 0)
-    const sentBy = (sender: Hex): EthereumTx => ({ kind: 'ethereum', raw, hash, sender, type, tx })
     return {
       ok: true,
       hash,
       signed: () => [signed],
-      sentBy,
       conclude(found = [recoverSignatory(signed)]) {
         const [signatory] = found
         if (!signatory) return invalid('badSignature')
@@ -183,7 +178,7 @@ function readEthereumTx(raw: Uint8Array, common: Common): ReadTx<EthereumTx> | R
         } catch (error) {
           return malformed(error)
         }
-        return { ok: true, tx: sentBy(signatory.address) }
+        return { ok: true, tx: { kind: 'ethereum', raw, hash, sender: signatory.address, type, tx } }
       },
     }
   } catch (error) {

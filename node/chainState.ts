@@ -154,8 +154,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
 
   const intakePool = (source: TxSource): IntakePool => ({
     has: (hash) => pool.get(hash) !== undefined,
-    offer: (offers) => offers.map(({ tx, mayWait }) => (mayWait ? (pool.check(tx, poolAccounts, fees) ?? { ok: true }) : add(tx, source))),
-    conclude: (concluded) => concluded.map(({ offer, isWell }) => (isWell ? add(offer.tx, source) : { ok: true })),
+    offer: (offers) => offers.map(({ tx }) => add(tx, source)),
   })
   const recoverAny: RecoverAll = recover ?? (async (signed) => signed.map(recoverSignatory))
   const intakeOf = (source: TxSource) => createTxIntake({ common: vm.common, recover: recoverAny, pool: intakePool(source) })

@@ -7,7 +7,7 @@ import type { Intake } from '../rpc/intake.ts'
 import type { Log } from './log.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { type Outbox, packTxs, type RpcWorkerData, type ToMain, type ToWorker } from './rpcMessages.ts'
-import { createTxIntake, type IntakePool, type Offer, type Verdict } from './txIntake.ts'
+import { createTxIntake, type IntakePool, type Verdict } from './txIntake.ts'
 
 export type RpcIntake = Intake & { close(): Promise<void> }
 
@@ -32,34 +32,18 @@ export function createRpcIntake({ chainId, recoverThreads, log, ask, send }: Rpc
 }
 
 function createRemotePool({ ask, send }: Pick<RpcIntakeOptions, 'ask' | 'send'>): IntakePool<Promise<readonly Verdict[]>> {
-  const patients = new WeakMap<Offer, number>()
-  let lastPatient = 0
-
-  async function verdicts(count: number, question: (id: number) => void): Promise<Verdict[]> {
-    const refused = new Map(await ask<Extract<ToWorker, { kind: 'verdicts' }>['refused']>(question))
-    return Array.from({ length: count }, (_, i) => refused.get(i) ?? { ok: true })
-  }
-
   return {
     has: () => false, // what waits is known on the main thread alone: it costs a recovery here, and none there
-    offer(offers) {
+    async offer(offers) {
       const txs = packTxs(
         offers.map(({ tx: { raw, hash, sender, kind }, publicKey }) => ({
           ...{ raw, hash, sender },
           publicKey: kind === 'ethereum' ? publicKey : undefined,
         })),
       )
-      const numbers = offers.map((offer) => {
-        if (!offer.mayWait) return 0
-        patients.set(offer, ++lastPatient)
-        return lastPatient
-      })
-      return verdicts(offers.length, (id) => send({ kind: 'offer', id, txs, patients: numbers }, txs.raws.buffer))
-    },
-    conclude(concluded) {
-      const numbers = concluded.map(({ offer }) => patients.get(offer) ?? 0)
-      const areWell = concluded.map(({ isWell }) => isWell)
-      return verdicts(concluded.length, (id) => send({ kind: 'conclude', id, patients: numbers, areWell }))
+      type Refused = Extract<ToWorker, { kind: 'verdicts' }>['refused']
+      const refused = new Map(await ask<Refused>((id) => send({ kind: 'offer', id, txs }, txs.raws.buffer)))
+      return offers.map((_, i) => refused.get(i) ?? { ok: true })
     },
   }
 }

@@ -31,9 +31,8 @@ export type ToMain =
   | { readonly kind: 'ask'; readonly id: number; readonly connection: number | undefined; readonly asked: Asked }
   | { readonly kind: 'askReady'; readonly id: number }
   | { readonly kind: 'start' | 'drop'; readonly connection: number }
-  /** Transactions for the pool. `patients`: a number for each that may wait, 0 for the others. */
-  | { readonly kind: 'offer'; readonly id: number; readonly txs: PackedTxs; readonly patients: readonly number[] }
-  | { readonly kind: 'conclude'; readonly id: number; readonly patients: readonly number[]; readonly areWell: readonly boolean[] }
+  /** Transactions for the pool. */
+  | { readonly kind: 'offer'; readonly id: number; readonly txs: PackedTxs }
   /** So many characters of texts have been taken, `pushed` of them for subscribers. */
   | { readonly kind: 'took'; readonly length: number; readonly pushed: number }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly event: string; readonly facts: Readonly<Record<string, unknown>> }

@@ -6,7 +6,6 @@
 import { availableParallelism } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
-import { assert } from '../execution/assert.ts'
 import { commonOf } from '../execution/ethereumRules.ts'
 import type { Rejection } from '../execution/native/nativeType.ts'
 import { takeTx } from '../execution/tx.ts'
@@ -15,7 +14,7 @@ import type { Subscriber } from '../rpc/subscriptions.ts'
 import { errorFacts, type Log } from './log.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import { createOutbox, type ListenOptions, type Outbox, type RpcWorkerData, type ToMain, type ToWorker, unpackTxs } from './rpcMessages.ts'
-import type { IntakePool, Offer, Verdict } from './txIntake.ts'
+import type { IntakePool } from './txIntake.ts'
 
 /**
  * Threads beside the one that serves and the main one that recover signatures of what it takes in: one on two processors, too, for what comes next is read
@@ -78,8 +77,6 @@ type Life = {
   readonly worker: Worker
   readonly outbox: Outbox<ToWorker>
   readonly subscribers: Map<number, Subscriber>
-  /** Transactions whose senders are well, by the numbers that the thread gave them. */
-  readonly patients: Map<number, Offer>
   /** Calls that wait until the thread has taken more of the answers. */
   readonly held: (() => void)[]
   /** Characters that it was sent and has not taken, and those among them that are no answers. */
@@ -104,7 +101,7 @@ export function createRpcThread({ log, untakenMax = UNTAKEN_MAX, unpushedMax = U
       workerData,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MAX_MIB },
     })
-    const maps = { subscribers: new Map<number, Subscriber>(), patients: new Map<number, Offer>(), held: [] }
+    const maps = { subscribers: new Map<number, Subscriber>(), held: [] }
     const begun: Life = { worker, outbox: createOutbox<ToWorker>(worker), ...maps, untaken: 0, unpushed: 0, bornMs: performance.now() }
     worker.on('message', (messages: readonly ToMain[]) => {
       if (life === begun) for (const message of messages) take(begun, message)
@@ -171,22 +168,11 @@ export function createRpcThread({ log, untakenMax = UNTAKEN_MAX, unpushedMax = U
     underWay.add(one)
   }
 
-  function takeOffer(from: Life, { pool, wake }: RpcThreadPorts, { id, txs, patients }: Extract<ToMain, { kind: 'offer' }>): void {
-    const offers = unpackTxs(txs).map((checked, i): Offer => ({ tx: takeTx(checked, common), mayWait: patients[i] !== 0 }))
-    const verdicts = pool.offer(offers)
-    for (const [i, offer] of offers.entries()) if (offer.mayWait && verdicts[i]?.ok) from.patients.set(patients[i] ?? 0, offer)
-    sayVerdicts(from, id, verdicts)
-    wake()
-  }
-
-  function takeConclusion(from: Life, { pool, wake }: RpcThreadPorts, message: Extract<ToMain, { kind: 'conclude' }>): void {
-    const concluded = message.patients.map((patient, i) => {
-      const offer = from.patients.get(patient)
-      assert(offer, 'nobody waits by this number')
-      from.patients.delete(patient)
-      return { offer, isWell: message.areWell[i] === true }
-    })
-    sayVerdicts(from, message.id, pool.conclude(concluded))
+  function takeOffer({ outbox }: Life, { pool, wake }: RpcThreadPorts, { id, txs }: Extract<ToMain, { kind: 'offer' }>): void {
+    const verdicts = pool.offer(unpackTxs(txs).map((checked) => ({ tx: takeTx(checked, common) })))
+    const refused: [number, Rejection][] = []
+    for (const [i, verdict] of verdicts.entries()) if (!verdict.ok) refused.push([i, verdict])
+    outbox.add({ kind: 'verdicts', id, refused })
     wake()
   }
 
@@ -211,7 +197,6 @@ export function createRpcThread({ log, untakenMax = UNTAKEN_MAX, unpushedMax = U
     ask: takeAsk,
     askReady: (from, ports, { id }) => track(sayReady(from, ports, id)),
     offer: takeOffer,
-    conclude: takeConclusion,
     start: (from, { desk }, { connection }) => desk.start(subscriberOf(from, connection)),
     drop: (from, { desk }, { connection }) => drop(from, desk, connection),
     took: (from, _, message) => takeTaken(from, message),
@@ -269,12 +254,6 @@ export function createRpcThread({ log, untakenMax = UNTAKEN_MAX, unpushedMax = U
       await before(CLOSE_MAX_MS, Promise.allSettled(underWay))
     },
   }
-}
-
-function sayVerdicts({ outbox }: Life, id: number, verdicts: readonly Verdict[]): void {
-  const refused: [number, Rejection][] = []
-  for (const [i, verdict] of verdicts.entries()) if (!verdict.ok) refused.push([i, verdict])
-  outbox.add({ kind: 'verdicts', id, refused })
 }
 
 /** Waits for the work, but no longer than this. */

@@ -67,14 +67,6 @@ async function manyDraws(change: FieldValues = {}): Promise<FieldValues> {
 const signed = (who: PrivateKeyAccount, fields: FieldValues, { nonce = 0n, maxFeeWei = OPEN_WEI } = {}) =>
   signNative(who, { type: attributionCredit, fields, nonce, chainId, maxFeeWei })
 
-/** Whose key holds nothing. */
-function beggarOf(raw: Uint8Array): Uint8Array {
-  const other = raw.slice()
-  const last = other.length - 1
-  other[last] = (other[last] ?? 0) ^ 1 // another s: the signature of somebody whom nobody knows
-  return other
-}
-
 test('fields that break a rule cost no recovery, however many signatures there are', async () => {
   const { cost } = await start()
   expect(await cost(await signed(WORKER, await manyDraws({ count: 0 })))).toEqual(['badWindow', 0])
@@ -87,22 +79,24 @@ test('fields that break a rule cost no recovery, however many signatures there a
   expect(await cost(await signNative(WORKER, { type: transfer, fields: nowhere, nonce: 0n, chainId }))).toEqual(['badRecipient', 0])
 })
 
-test('a sender from whom the pool would take nothing costs one', async () => {
-  const { cost } = await start()
-  const fields = await manyDraws()
-  expect(await cost(beggarOf(await signed(WORKER, fields)))).toEqual(['insufficientFunds', 1])
-  expect(await cost(await signed(WORKER, fields, { nonce: 101n }))).toEqual(['nonceTooHigh', 1])
-  expect(await cost(await signed(WORKER, fields, { maxFeeWei: 1n }))).toEqual(['feeTooLow', 1])
-  expect(await cost(await signed(WORKER, fields, { maxFeeWei: 2_000_000n * OPEN_WEI }))).toEqual(['insufficientFunds', 1])
-})
-
-test('who could pay costs every signature once, whether they hold or not; what waits already costs none', async () => {
+test('what passes its fields costs every signature once, whether they hold or not; what waits already costs none', async () => {
   const { cost } = await start()
   expect(await cost(await signed(WORKER, await manyDraws()))).toEqual(['badVoucher', 65])
   const raw = await signed(WORKER, await creditOf([CLIENT, THIRD]))
   expect(await cost(raw)).toEqual(['ok', 3])
   expect(await cost(raw)).toEqual(['alreadyKnown', 0])
-  expect(await cost(await signed(WORKER, await manyDraws()))).toEqual(['replacementUnderpriced', 1])
+})
+
+test('what the pool refuses has cost its signatures, of which each is larger than a transfer', async () => {
+  const { cost } = await start()
+  const fields = await creditOf([CLIENT, THIRD])
+  const refused = await signed(WORKER, fields, { nonce: 101n })
+  expect(await cost(refused)).toEqual(['nonceTooHigh', 3])
+  expect(await cost(await signed(WORKER, fields, { maxFeeWei: 1n }))).toEqual(['feeTooLow', 3])
+  expect(await cost(await signed(WORKER, fields, { maxFeeWei: 2_000_000n * OPEN_WEI }))).toEqual(['insufficientFunds', 3])
+  const pay = { kind: 0, to: addressOf(CLIENT), amount: 1n }
+  const least = await signNative(WORKER, { type: transfer, fields: pay, nonce: 0n, chainId })
+  expect(refused.length / 3).toBeGreaterThan(least.length)
 })
 
 test('more signatures than the threads get through in a second are not taken on, and it says when to come again', async () => {
