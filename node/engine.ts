@@ -9,27 +9,29 @@ import { indexOfKey } from '../consensus/validatorSet.ts'
 import type { Header } from '../execution/block.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
-import type { DirectOptions } from '../p2p/direct.ts'
 import { createKzg, type Kzg } from '../settlement/kzg.ts'
 import { createL1, type L1 } from '../settlement/l1.ts'
 import { createBatchThread } from './batchThread.ts'
 import type { ChainState } from './chainState.ts'
+import { type ConsensusChain, createConsensusChain } from './consensusChain.ts'
+import { type ConsensusThread, createConsensusThread } from './consensusThread.ts'
 import type { EpochSets } from './epochs.ts'
 import { type EvidenceStore, openEvidenceStore } from './evidenceStore.ts'
 import { createFollower, type Follower } from './follower.ts'
-import { openJournal } from './journal.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
+import type { LoopDelay } from './loopDelay.ts'
 import type { NodeOptions } from './node.ts'
+import type { ChildDirectPorts } from './p2pChild.ts'
 import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
 import type { NetworkView } from './rpcChain.ts'
-import type { ValidatorSigner } from './signer.ts'
-import { createValidator, type Validator } from './validator.ts'
+import type { SigningKey } from './signer.ts'
 
 /** What moves the head, a validator or a follower, with its peers; and what is known of L1. */
 export type Engine = {
   readonly addresses: readonly string[]
-  start(): void
+  /** Rejects if consensus may not go on from where it stood. */
+  start(): Promise<void>
   /** Something waits for a block. */
   wake(): void
   network(): NetworkView
@@ -42,6 +44,8 @@ export type EngineParts = {
   /** Takes, in order of their opening, what ends the parts. */
   readonly closers: (() => Promise<void> | void)[]
   onL1(status: L1Status): void
+  /** A window of the delays of another thread's event loop, or of the network's process, is over. */
+  onDelay(thread: string, delay: LoopDelay): void
 }
 
 /** Opens L1, peers, consensus and the poster on a chain that is open. Throws what they throw, at once if L1 is another than the genesis file's. */
@@ -62,7 +66,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   const evidence = openEvidenceStore(join(dataDir, 'evidence'), {
     onDamaged: (file) => log.warn('this file is no evidence', { file }),
   })
-  const mover = await openMover(options, { chain, sets, follower, evidence, closers })
+  const mover = await openMover(options, { ...parts, follower, evidence })
   if (options.posting) {
     const poster = createPoster({
       chain,
@@ -82,20 +86,17 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   return { ...mover, l1Status: follower.status }
 }
 
-type MoverParts = Pick<EngineParts, 'chain' | 'sets' | 'closers'> & { readonly follower: L1Follower; readonly evidence: EvidenceStore }
+type MoverParts = Omit<EngineParts, 'onL1'> & { readonly follower: L1Follower; readonly evidence: EvidenceStore }
 
-async function openMover(
-  options: NodeOptions,
-  { chain, sets, follower, evidence, closers }: MoverParts,
-): Promise<Omit<Engine, 'l1Status'>> {
-  const { key, dataDir, log, onFatal, genesis } = options
-  const signer = key?.createSigner({ chainId: genesis.params.chainId, epochOf: sets.epochOf })
+async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
+  const { chain, sets, follower, closers } = parts
+  const { key, dataDir, log, onFatal } = options
   /** Whether others have or may get a vote. */
   const isShared = () => sets.areMany || sets.next().validators.length > 1
   const observer: Follower = createFollower({
     chain,
     setAt: sets.setAt,
-    ...(key && { adopt: async (final) => validator?.adopt(final) }),
+    ...(key && { adopt: async (final) => consensus?.thread.adopt(final) }),
     request: (request) => peers.request(request),
     blame: (peer, why) => peers.blame(peer, why),
     log: log.child('follower'),
@@ -103,8 +104,7 @@ async function openMover(
     onFatal,
   })
   closers.push(observer.stop)
-  const validator =
-    signer && openValidator(options, { chain, sets, signer, follower, evidence, closers, peers: () => peers, onAhead: observer.askNow })
+  const consensus = key && openConsensus(options, { ...parts, key, peers: () => peers, onAhead: observer.askNow })
   const peers = await createPeers({
     dataDir,
     config: options.p2p,
@@ -112,23 +112,30 @@ async function openMover(
     sets,
     isValidator: key !== undefined,
     isOwn: (header) => isProposerOf(sets, key?.publicKey, header),
-    direct: validator && signer && isShared() ? (peerId) => directOptions(peerId, { chain, sets, signer, validator }) : undefined,
+    direct: key && consensus && isShared() ? directPorts(key, { chain, sets, ...consensus }) : undefined,
     log: log.child('p2p'),
-    onTransactions: () => validator?.wake(),
+    onTransactions: () => consensus?.thread.wake(),
     hasBlock: observer.has,
     onFinalBlock: observer.takeBlock,
     onHeight: observer.takeHeight,
     onPeer: observer.askNow,
+    onDelay: (delay) => parts.onDelay('p2p', delay),
   })
   closers.push(peers.close)
   chain.onBlock(() => follower.passed(getL1Info(createLedger(chain.store.reader.ledgerRecord)).number))
+  let { epoch } = sets.next()
+  chain.onBlock(() => {
+    if (sets.next().epoch === epoch) return
+    epoch = sets.next().epoch
+    peers.direct?.recheck()
+  })
   return {
     addresses: peers.addresses,
-    start() {
-      validator?.start()
-      if (!validator || isShared()) observer.start()
+    async start() {
+      await consensus?.thread.start()
+      if (!consensus || isShared()) observer.start()
     },
-    wake: () => validator?.wake(),
+    wake: () => consensus?.thread.wake(),
     network() {
       const highest = observer.highest()
       return { peers: peers.count(), highestBlock: highest > chain.head().header.number ? highest : undefined }
@@ -142,63 +149,63 @@ function isProposerOf({ setAt }: EpochSets, publicKey: Hex | undefined, { miner,
   return set?.validators.some((one) => one.publicKey === publicKey && one.feeRecipient === miner) ?? false
 }
 
+type Consensus = { readonly thread: ConsensusThread; readonly asked: ConsensusChain }
+
 /** What this validator says and hears on direct streams. */
-async function directOptions(
-  peerId: string,
-  {
-    chain,
-    sets,
-    signer,
-    validator,
-  }: Pick<MoverParts, 'chain' | 'sets'> & { readonly signer: ValidatorSigner; readonly validator: Validator },
-): Promise<DirectOptions> {
+function directPorts(
+  { publicKey }: Pick<SigningKey, 'publicKey'>,
+  { chain, sets, thread, asked }: Pick<MoverParts, 'chain' | 'sets'> & Consensus,
+): ChildDirectPorts {
   const { genesisHash, store } = chain
-  const key = hexToBytes(signer.publicKey)
   return {
-    hello: concatBytes([key, await signer.signHello(genesisHash, peerId)]),
-    checkHello(from, hello) {
-      const publicKey = bytesToHex(hello.subarray(0, 48))
-      const set = sets.next()
-      const index = indexOfKey(set, publicKey)
-      const known = index === undefined ? undefined : set.keys[index]
-      if (!known) return undefined
-      return verifySignature(known, helloDigest(genesisHash, from), hello.subarray(48)) ? publicKey : 'wrong'
-    },
-    onMessage: validator.takeMessage,
-    onBlock: validator.takeBlock,
-    readBlock: store.bytesOf,
+    openDoor: thread.openDoor,
+    options: async (peerId) => ({
+      hello: concatBytes([hexToBytes(publicKey), await thread.signHello(genesisHash, peerId)]),
+      checkHello(from, hello) {
+        const shown = bytesToHex(hello.subarray(0, 48))
+        const set = sets.next()
+        const index = indexOfKey(set, shown)
+        const known = index === undefined ? undefined : set.keys[index]
+        if (!known) return undefined
+        return verifySignature(known, helloDigest(genesisHash, from), hello.subarray(48)) ? shown : 'wrong'
+      },
+      onBlock: asked.takeBlock,
+      readBlock: store.bytesOf,
+    }),
   }
 }
 
-type ValidatorParts = MoverParts & { readonly signer: ValidatorSigner; peers(): Peers; onAhead(): void }
+type ConsensusParts = MoverParts & { readonly key: SigningKey; peers(): Peers; onAhead(): void }
 
-function openValidator({ dataDir, genesis, log, onFatal }: NodeOptions, parts: ValidatorParts): Validator {
-  const { chain, sets, signer, follower, evidence, closers, peers } = parts
-  const journal = openJournal(join(dataDir, 'consensus'))
-  closers.push(journal.close, signer.close)
+function openConsensus({ dataDir, genesis, log, onFatal }: NodeOptions, parts: ConsensusParts): Consensus {
+  const { chain, sets, key, follower, evidence, closers, peers } = parts
   const { originLagBlocks } = genesis.params
-  const validator = createValidator({
+  const asked = createConsensusChain({
     chain,
-    setAt: sets.setAt,
-    signer,
     net: {
-      broadcast: (message) => peers().direct?.broadcast(message),
       broadcastBlock: (block) => peers().direct?.broadcastBlock(block),
-      sendTo: (peer, message) => peers().direct?.sendTo(peer, message),
       fetchBlock: async (hash) => peers().direct?.fetchBlock(hash),
       blame: (peer, why) => peers().direct?.blame(peer, why),
     },
-    journal,
     log: log.child('consensus'),
     nowMs: Date.now,
     nextOrigin: (current, timestampMs) => follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks }),
     judgeOrigin: follower.judge,
+  })
+  const thread = createConsensusThread({
+    chain,
+    sets,
+    asked,
+    key,
+    directory: join(dataDir, 'consensus'),
+    log: log.child('consensus'),
     onAhead: parts.onAhead, // how far, their certificates say
     onEvidence: (found) => evidence.add(found, sets.epochOf(found.height)),
+    onDelay: (delay) => parts.onDelay('consensus', delay),
     onFatal,
   })
-  closers.push(validator.stop)
-  return validator
+  closers.push(thread.stop)
+  return { thread, asked }
 }
 
 function openL1({ genesis, l1 }: NodeOptions, kzg: Kzg): L1 {

@@ -22,6 +22,15 @@ export function createLog(
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: (name) => createLog(options, name) }
 }
 
+/** A log that is written elsewhere: of a thread, by the main one. `room`: undefined in its own. Facts are plain data. */
+export function relayLog(say: (room: string | undefined, level: LogLevel, event: string, facts: Facts) => void, room?: string): Log {
+  const at =
+    (level: LogLevel) =>
+    (event: string, facts: Facts = {}) =>
+      say(room, level, event, facts)
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: (name) => relayLog(say, name) }
+}
+
 /** The facts of an error: its name, message, and what it carries. */
 export function errorFacts(error: unknown): Facts {
   if (!(error instanceof Error)) return { error: String(error) }

@@ -132,9 +132,10 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const onDelay = (delay: LoopDelay) => delays.take('rpc', delay)
     const server = await rpcThread.listen({ desk, pool: chain.intakePool('client'), wake, onDelay }, options.rpc)
     const { openEngine } = await loadEngine()
-    const opened = await openEngine(options, { chain, sets: createEpochSets(chain), closers, onL1: settlement.update })
+    const parts = { chain, sets: createEpochSets(chain), closers, onL1: settlement.update, onDelay: delays.take }
+    const opened = await openEngine(options, parts)
     engine = opened
-    opened.start()
+    await opened.start()
     rpcThread.warmUp()
     restorePool(poolJournal, { log, wake }).catch(onFatal)
     const status = (): NodeStatus => {
@@ -150,7 +151,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
 
 /** Loads what answers do not need, a piece at a time: who asks meanwhile is answered in between. */
 async function loadEngine(): Promise<typeof import('./engine.ts')> {
-  const pieces = [() => import('../settlement/l1.ts'), () => import('./validator.ts'), () => import('./p2pChild.ts')]
+  const pieces = [() => import('../settlement/l1.ts'), () => import('./consensusThread.ts'), () => import('./p2pChild.ts')]
   for (const load of pieces) {
     await nextTurn()
     await load()

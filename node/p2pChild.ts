@@ -14,11 +14,13 @@ import type { NetworkMetrics, NetworkPorts, PeerNetwork } from '../p2p/network.t
 import { P2pError } from '../p2p/p2pError.ts'
 import type { BlocksAnswer } from '../p2p/sync.ts'
 import { type BlockNews, decodeTransactions } from '../p2p/wire.ts'
+import type { LoopDelay } from './loopDelay.ts'
 import { createPipe, type Pipe } from './p2pPipe.ts'
 
 /** What the process is told first. */
 export type OpenNetwork = Pick<HostOptions, 'seed' | 'genesisHash' | 'listen' | 'bootstrap'> & {
-  readonly hasDirect: boolean
+  /** Where its pipe of consensus messages ends; undefined: there are no direct streams. */
+  readonly messagesAt: string | undefined
 }
 
 /** What the process is told when it knows its name. */
@@ -31,7 +33,7 @@ export type ProcessFacts = {
   /** Longest that its event loop was late. */
   readonly delayMs: number
   readonly rssBytes: number
-  /** Words that it had no room for on its way here. */
+  /** Words that it had no room for on their way here. */
   readonly pipeDrops: number
   readonly pipeWaitingBytes: number
 }
@@ -46,11 +48,32 @@ export type ChildMetrics = NetworkMetrics & {
   }
 }
 
-export type ChildNetwork = Omit<PeerNetwork, 'metrics'> & {
+/** Direct streams, but for their messages: what they carry comes and goes at the door. */
+export type ChildDirect = Omit<Direct, 'broadcast' | 'sendTo'>
+
+export type ChildNetwork = Omit<PeerNetwork, 'metrics' | 'direct'> & {
+  readonly direct: ChildDirect | undefined
   /** Of a moment ago. Undefined: the process has not told any yet. */
   metrics(): ChildMetrics | undefined
   /** Of the process; undefined while there is none. */
   pid(): number | undefined
+}
+
+/** What a node says and hears on direct streams. */
+export type ChildDirectPorts = {
+  /** By its own peer id, which its hello signs. */
+  options(peerId: string): Promise<ChildDirectOptions>
+  /** Where a process finds the other end of its pipe of messages; each finds one of its own. See node/messageDoor.ts. */
+  openDoor(): Promise<string>
+}
+
+export type ChildDirectOptions = Omit<DirectOptions, 'onMessage'>
+
+export type ChildPorts = Omit<NetworkPorts, 'direct'> & {
+  /** Without it there are no direct streams. */
+  readonly direct?: ChildDirectPorts | undefined
+  /** A window of the delays of the process's event loop is over. */
+  onDelay?(delay: LoopDelay): void
 }
 
 export type ChildOptions = Pick<HostOptions, 'seed' | 'genesisHash' | 'listen' | 'bootstrap'> & { readonly log: P2pLog }
@@ -76,11 +99,11 @@ const DELAY_WARN_MS = 1_000
 const HEAP_MIB = 768
 
 /** Starts the network. Throws P2pError if it cannot listen, and what `ports.direct` throws. */
-export async function openChildNetwork(ports: NetworkPorts, options: ChildOptions): Promise<ChildNetwork> {
+export async function openChildNetwork(ports: ChildPorts, options: ChildOptions): Promise<ChildNetwork> {
   const { log } = options
   const counts = { restarts: 0, tellDrops: 0, delayMaxMs: 0 }
   let state = NOTHING
-  let direct: DirectOptions | undefined
+  let direct: ChildDirectOptions | undefined
   let directError: unknown
   let running: Running | undefined
   let failures = 0
@@ -96,16 +119,16 @@ export async function openChildNetwork(ports: NetworkPorts, options: ChildOption
   /** What a validator says of itself is made once: the name stays the same. */
   const directOf = async (peerId: string) => {
     try {
-      direct ??= await ports.direct?.(peerId)
+      direct ??= await ports.direct?.options(peerId)
     } catch (error) {
       directError = error
       throw error
     }
     return direct
   }
-  const start = (listen: HostOptions['listen']) =>
+  const start = async (listen: HostOptions['listen']) =>
     startProcess(handlersOf(ports, { directOf, onState, log }), {
-      open: { ...options, listen, hasDirect: ports.direct !== undefined },
+      open: { ...options, listen, messagesAt: await ports.direct?.openDoor() },
       onEnd,
     })
 
@@ -165,10 +188,8 @@ type Tell = (name: string, argument?: unknown) => boolean
 type Ask = (name: string, argument: unknown) => Promise<unknown>
 
 /** Direct streams as the process has them. */
-function directOver(tell: Tell, ask: Ask, state: () => State): Direct {
+function directOver(tell: Tell, ask: Ask, state: () => State): ChildDirect {
   return {
-    broadcast: (message) => void tell('broadcast', message),
-    sendTo: (peer, message) => void tell('sendTo', { peer, message }),
     broadcastBlock: (block) => void tell('broadcastBlock', block),
     fetchBlock: async (hash, first) => (await ask('fetchBlock', { hash, first })) as Uint8Array | undefined,
     validators: () => state().validators,
@@ -179,12 +200,12 @@ function directOver(tell: Tell, ask: Ask, state: () => State): Direct {
   }
 }
 
-type HandlerParts = { directOf(peerId: string): Promise<DirectOptions | undefined>; onState(state: State): void; readonly log: P2pLog }
+type HandlerParts = { directOf(peerId: string): Promise<ChildDirectOptions | undefined>; onState(state: State): void; readonly log: P2pLog }
 
 /** What the process asks and tells. */
-function handlersOf(ports: NetworkPorts, { directOf, onState, log }: HandlerParts) {
-  let direct: DirectOptions | undefined
-  const known = (): DirectOptions => {
+function handlersOf(ports: ChildPorts, { directOf, onState, log }: HandlerParts) {
+  let direct: ChildDirectOptions | undefined
+  const known = (): ChildDirectOptions => {
     assert(direct, 'the process speaks of direct streams before it asked for the hello')
     return direct
   }
@@ -202,11 +223,11 @@ function handlersOf(ports: NetworkPorts, { directOf, onState, log }: HandlerPart
     readBlock: (number: bigint) => ports.readBlock(number),
     onPeer: () => ports.onPeer(),
     checkHello: ({ peer, hello }: { readonly peer: string; readonly hello: Uint8Array }) => known().checkHello(peer, hello),
-    onMessage: ({ message, from }: { readonly message: Uint8Array; readonly from: string }) => known().onMessage(message, from),
     onBlock: ({ block, from }: { readonly block: Uint8Array; readonly from: string }) => known().onBlock(block, from),
     readBytes: (hash: Hex) => known().readBlock(hash),
     onValidator: ({ peer, publicKey }: { readonly peer: string; readonly publicKey: Hex }) => known().onValidator?.(peer, publicKey),
     state: onState,
+    delay: (delay: LoopDelay) => ports.onDelay?.(delay),
     log: ({
       level,
       event,
@@ -232,7 +253,7 @@ type StartParts = { readonly open: OpenNetwork; onEnd(why: string, livedMs: numb
 
 /** Starts a process and has it listen. Throws P2pError if it cannot. `onEnd` is called once for a process that was started. */
 async function startProcess(handlers: ReturnType<typeof handlersOf>, { open, onEnd }: StartParts): Promise<Running> {
-  const { seed, genesisHash, listen, bootstrap, hasDirect } = open
+  const { seed, genesisHash, listen, bootstrap, messagesAt } = open
   const child = spawn(process.execPath, [`--max-old-space-size=${HEAP_MIB}`, fileURLToPath(new URL('./p2pProcess.ts', import.meta.url))], {
     stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
   })
@@ -252,7 +273,7 @@ async function startProcess(handlers: ReturnType<typeof handlersOf>, { open, onE
     })
     .catch(() => {}) // it never rejects
   try {
-    const opened = (await pipe.call('open', { seed, genesisHash, listen, bootstrap, hasDirect })) as OpenedNetwork
+    const opened = (await pipe.call('open', { seed, genesisHash, listen, bootstrap, messagesAt })) as OpenedNetwork
     isOpen = true
     return { pipe, pid: child.pid, opened, kill: () => child.kill('SIGKILL'), end: () => endProcess(child, pipe, exited) }
   } catch (error) {

@@ -8,7 +8,6 @@ import { decodeMessage } from '../consensus/message.ts'
 import { encodeBlock, type Header } from '../execution/block.ts'
 import type { PoolTx } from '../execution/mempool.ts'
 import { transactionHash } from '../execution/native/native.ts'
-import type { Direct, DirectOptions } from '../p2p/direct.ts'
 import type { Verdict } from '../p2p/gossip.ts'
 import type { Sync } from '../p2p/sync.ts'
 import type { BlockNews, CertifiedBlock } from '../p2p/wire.ts'
@@ -17,7 +16,8 @@ import type { EpochSets } from './epochs.ts'
 import { checkCommitment, checkFinal, type FinalBlock } from './follower.ts'
 import { loadKeyMaterial } from './keys.ts'
 import type { Log } from './log.ts'
-import { type ChildMetrics, openChildNetwork } from './p2pChild.ts'
+import type { LoopDelay } from './loopDelay.ts'
+import { type ChildDirect, type ChildDirectPorts, type ChildMetrics, openChildNetwork } from './p2pChild.ts'
 import { createResend, RESEND_TICK_MS } from './resend.ts'
 
 /** Where this node meets others. */
@@ -43,15 +43,17 @@ export type PeersOptions = {
   onHeight(number: bigint): void
   /** A peer that serves blocks has come. */
   onPeer(): void
-  /** What this node says and hears on direct streams between validators, by its own peer id, which its hello signs; without it there are none. */
-  readonly direct?: ((peerId: string) => Promise<DirectOptions>) | undefined
+  /** What this node says and hears on direct streams between validators; without it there are none. */
+  readonly direct?: ChildDirectPorts | undefined
+  /** A window of the delays of the network's event loop is over. */
+  onDelay(delay: LoopDelay): void
 }
 
 export type Peers = Pick<Sync, 'request' | 'blame'> & {
   /** Multiaddrs by which others reach this node. */
   readonly addresses: readonly string[]
   /** Direct streams between validators, if they were asked for. */
-  readonly direct: Direct | undefined
+  readonly direct: ChildDirect | undefined
   /** Peers that it is connected to. */
   count(): number
   /** Of the network and its process, a moment ago; undefined: nothing is known yet. */
@@ -88,6 +90,7 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
         options.onPeer()
       },
       direct: options.direct,
+      onDelay: options.onDelay,
     },
     {
       seed: loadKeyMaterial(join(dataDir, 'p2p.key'), { create: true }),

@@ -4,7 +4,6 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Hex } from 'viem'
-import type { LoggedInput } from '../consensus/wal.ts'
 import { type Block, timestampMs } from '../execution/block.ts'
 import type { OriginStep } from '../execution/buildBlock.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
@@ -13,6 +12,7 @@ import type { ChainState } from './chainState.ts'
 import type { Log } from './log.ts'
 import { originOf } from './origin.ts'
 import { createProposals, type Proposals } from './proposals.ts'
+import type { ValidatorChain } from './validator.ts'
 
 /**
  * Building stops after this time, so that what the pool holds cannot make a proposal late: with the longest transaction that gas allows (about 2 s of this EVM)
@@ -31,8 +31,6 @@ export type ExecutionOptions = {
   judgeOrigin(current: L1Info, step: OriginStep): boolean | undefined
   /** Whether consensus still waits for a block of this height. */
   isOpen(height: number): boolean
-  /** Takes what was asked for. */
-  done(input: LoggedInput): void
   nowMs(): number
   readonly log: Log
 }
@@ -41,16 +39,15 @@ export type ExecutionOptions = {
 type Took = { readonly builtMs?: number; readonly checkedMs?: number }
 
 export type ProposalExecution = Pick<Proposals, 'take' | 'give' | 'settle' | 'close'> & {
-  /** Builds a block on the head; it is on disk when it is answered. */
-  build(request: { readonly height: number; readonly round: number; readonly feeRecipient: Hex }): Promise<void>
-  /** Answers once a block is executed and L1 confirms it; not at all while L1 does not, unless a quorum vouches for it. */
-  check(request: { readonly height: number; readonly blockHash: Hex; readonly isVouched: boolean }): Promise<void>
+  readonly build: ValidatorChain['build']
+  /** Answers once a block is executed and L1 confirms it; not while L1 does not, unless a quorum vouches for it. */
+  readonly check: ValidatorChain['check']
   /** What building or checking a block of the open height took here. */
   took(blockHash: Hex): Took
 }
 
 /** Over the chain as this process executes it. Nothing is under way. */
-export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }: ExecutionOptions): ProposalExecution {
+export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: ExecutionOptions): ProposalExecution {
   const proposals = createProposals({
     height: () => chain.head().header.number,
     fetch: net.fetchBlock,
@@ -73,17 +70,17 @@ export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }:
     while (step && !isMoot() && l1.judgeOrigin(originOfHead(), step) !== true) await sleep(L1_AGAIN_MS)
   }
 
-  async function checkNow(height: number, blockHash: Hex, entry: { readonly isVouched: boolean }): Promise<void> {
+  async function checkNow(height: number, blockHash: Hex, entry: { readonly isVouched: boolean }): ReturnType<ValidatorChain['check']> {
     const block = chain.store.proposed(blockHash) ?? (await proposals.wait(BigInt(height), blockHash, entry.isVouched))
-    if (!block) return
+    if (!block) return undefined
     // Without an answer the round passes with a vote for nil. Others may know more of L1 than we do: what a quorum vouches for is not for us to doubt.
     await isOfL1(block, () => entry.isVouched || !isOpen(height))
-    if (!isOpen(height)) return
+    if (!isOpen(height)) return undefined
     const began = performance.now()
     const [result] = await Promise.all([chain.check(block), chain.store.writeProposed(block)])
     took.set(blockHash, { checkedMs: Math.round(performance.now() - began) })
     if (!result.ok) log.warn('a proposed block is invalid', { blockHash, code: result.code })
-    done({ kind: 'blockChecked', height, blockHash, valid: result.ok, timestampMs: timestampMs(block.header) })
+    return { kind: 'blockChecked', height, blockHash, valid: result.ok, timestampMs: timestampMs(block.header) }
   }
 
   return {
@@ -101,18 +98,18 @@ export function createExecution({ chain, net, isOpen, done, nowMs, log, ...l1 }:
       const began = performance.now()
       const result = await chain.build({ timestampMs: time, feeRecipient, origin, budgetMs: BUILD_BUDGET_MS })
       took.set(result.hash, { builtMs: Math.round(performance.now() - began) })
-      done({ kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) })
+      return { kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) }
     },
     async check({ height, blockHash, isVouched }) {
       const known = checking.get(blockHash)
       if (known) {
         known.isVouched ||= isVouched
         if (isVouched) await proposals.wait(BigInt(height), blockHash, true)
-        return
+        return undefined
       }
       const entry = { isVouched }
       checking.set(blockHash, entry)
-      await checkNow(height, blockHash, entry).finally(() => checking.delete(blockHash))
+      return checkNow(height, blockHash, entry).finally(() => checking.delete(blockHash))
     },
   }
 }

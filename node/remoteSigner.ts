@@ -9,8 +9,9 @@ import { type Hex, hexToBytes, isHex } from 'viem'
 import { type BlsPublicKey, parsePublicKey, verifySignature } from '../consensus/bls.ts'
 import { helloDigest, statementDigest } from '../consensus/digest.ts'
 import type { UnsignedMessage } from '../consensus/message.ts'
+import { assert } from '../execution/assert.ts'
 import type { Log } from './log.ts'
-import { SignerError, type SigningDomain, type SigningKey, type ValidatorSigner } from './signer.ts'
+import { type KeyParts, SignerError, type SigningDomain, type SigningKey, type ValidatorSigner } from './signer.ts'
 import { encodeHelloQuestion, encodeSignQuestion, parseMembers, SIGNER_BODY_BYTES_MAX, type SignerAddress } from './signerWire.ts'
 
 /** One attempt. A signature and a wait for the disk take a few milliseconds. */
@@ -34,17 +35,24 @@ type Slot = Pick<UnsignedMessage, 'height' | 'round'>
 type Question = { readonly method: 'GET' | 'POST'; readonly path: string; readonly body: string }
 type Answer = { readonly status: number; readonly members: Readonly<Record<string, unknown>> }
 
-/** Asks the signer for its key. Rejects with SignerError if it is not there in time, or signs for another chain. */
+/** Asks the signer whose key it holds. Rejects with SignerError if it is not there in time, or signs for another chain. */
 export async function openRemoteKey(options: RemoteSignerOptions): Promise<SigningKey> {
   const http = createHttp(options)
-  const ask = createRetries(http.ask, options.log)
+  const limits = { deadlineMs: Date.now() + options.startMs, stop: new AbortController().signal }
+  const { address, token } = options
+  const publicKey = await askKey(createRetries(http.ask, options.log), { chainId: options.chainId, ...limits }).finally(http.close)
+  return { publicKey, parts: () => ({ kind: 'remote', publicKey, address, token }) }
+}
+
+/** A signer that asks another process, which held this key when it was asked last. */
+export function createRemoteSigner(
+  { publicKey, address, token }: Extract<KeyParts, { readonly kind: 'remote' }>,
+  { domain, log }: { readonly domain: SigningDomain; readonly log: Log },
+): ValidatorSigner {
+  const http = createHttp({ address, token })
+  const ask = createRetries(http.ask, log)
   const row = createRow()
-  const { publicKey, key } = await row
-    .runAlone((stop) => askKey(ask, { chainId: options.chainId, deadlineMs: Date.now() + options.startMs, stop }))
-    .catch((error) => {
-      http.close()
-      throw error
-    })
+  const key = keyOf(publicKey)
 
   async function askSignature(question: Question, digest: Uint8Array, limits: Limits): Promise<Uint8Array> {
     const { signature } = await ask(question, limits)
@@ -54,7 +62,7 @@ export async function openRemoteKey(options: RemoteSignerOptions): Promise<Signi
     return bytes
   }
 
-  const createSigner = (domain: SigningDomain): ValidatorSigner => ({
+  return {
     publicKey,
     remembers: true,
     sign(message) {
@@ -73,20 +81,25 @@ export async function openRemoteKey(options: RemoteSignerOptions): Promise<Signi
       row.close()
       http.close()
     },
-  })
-  return { publicKey, createSigner }
+  }
+}
+
+function keyOf(publicKey: Hex): BlsPublicKey {
+  const key = parsePublicKey(publicKey)
+  assert(key, 'the key of a signer was checked when it was opened')
+  return key
 }
 
 /** The signer's key. */
 async function askKey(
   ask: (question: Question, limits: Limits) => Promise<Answer['members']>,
   { chainId, ...limits }: Limits & { readonly chainId: number },
-): Promise<{ readonly publicKey: Hex; readonly key: BlsPublicKey }> {
+): Promise<Hex> {
   const { publicKey, chainId: theirs } = await ask({ method: 'GET', path: '/key', body: '' }, limits)
-  const key = isHex(publicKey) && publicKey.length === 98 ? parsePublicKey(publicKey) : undefined
-  if (!isHex(publicKey) || !key) throw new SignerError('badAnswer', 'the signer answered with no BLS public key')
+  if (!isHex(publicKey) || publicKey.length !== 98 || !parsePublicKey(publicKey))
+    throw new SignerError('badAnswer', 'the signer answered with no BLS public key')
   if (theirs !== chainId) throw new SignerError('refused', `the signer signs for chain ${theirs}, not ${chainId}`)
-  return { publicKey, key }
+  return publicKey
 }
 
 type Row = {
@@ -179,7 +192,7 @@ function createRetries(askOnce: (question: Question, signal: AbortSignal) => Pro
 }
 
 /** HTTP to one signer over connections that stay open. `ask` rejects if there is no answer. */
-function createHttp({ address, token }: RemoteSignerOptions) {
+function createHttp({ address, token }: Pick<RemoteSignerOptions, 'address' | 'token'>) {
   const sockets = { keepAlive: true, maxSockets: 4, maxFreeSockets: 2 }
   const agent = address.kind === 'https' ? new HttpsAgent(sockets) : new HttpAgent(sockets)
   const place: RequestOptions = address.kind === 'socket' ? { socketPath: address.path } : { host: address.host, port: address.port }

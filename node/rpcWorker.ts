@@ -10,7 +10,7 @@ import type { Desk } from '../rpc/desk.ts'
 import type { Intake } from '../rpc/intake.ts'
 import { createRpcServer, type RpcServer } from '../rpc/server.ts'
 import type { Subscriber } from '../rpc/subscriptions.ts'
-import type { Facts, Log, LogLevel } from './log.ts'
+import { relayLog } from './log.ts'
 import { watchLoopDelay } from './loopDelay.ts'
 import type { RpcIntake } from './rpcIntake.ts'
 import { createOutbox, type ListenOptions, type RpcWorkerData, type ToMain, type ToWorker } from './rpcMessages.ts'
@@ -19,7 +19,7 @@ assert(parentPort, 'this file runs as a worker')
 const port = parentPort
 const { chainId, recoverThreads } = workerData as RpcWorkerData
 const outbox = createOutbox<ToMain>(port)
-const log = createRemoteLog()
+const log = relayLog((_, level, event, facts) => outbox.add({ kind: 'log', level, event, facts }))
 const questions = createQuestions()
 const connections = createConnections()
 const intake = createLateIntake()
@@ -112,15 +112,6 @@ const desk: Desk = {
   isReady: () => questions.ask((id) => outbox.add({ kind: 'askReady', id })),
   start: connections.start,
   drop: connections.drop,
-}
-
-function createRemoteLog(): Log {
-  const at =
-    (level: LogLevel) =>
-    (event: string, facts: Facts = {}) =>
-      outbox.add({ kind: 'log', level, event, facts })
-  const remote: Log = { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error'), child: () => remote }
-  return remote
 }
 
 async function listen(options: ListenOptions): Promise<void> {

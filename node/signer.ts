@@ -3,10 +3,11 @@
  * decided before: by the machine, and by the guard that the node keeps (consensus/guard.ts). Digests: docs/spec/consensus.md#digests
  */
 import type { Hex } from 'viem'
-import { sign } from '../consensus/bls.ts'
+import { secretKeyBytes, sign } from '../consensus/bls.ts'
 import { helloDigest, statementDigest } from '../consensus/digest.ts'
 import type { UnsignedMessage } from '../consensus/message.ts'
 import type { ValidatorKey } from './keys.ts'
+import type { SignerAddress } from './signerWire.ts'
 
 /**
  * Signs for a validator: in this process, or by asking another one. It has its own guard only if it is remote; the node's guard (consensus/guard.ts)
@@ -50,15 +51,18 @@ export class SignerError extends Error {
   }
 }
 
-/** A validator's key, wherever it is: who it is, and a signer with it. */
-export type SigningKey = {
-  readonly publicKey: Hex
-  createSigner(domain: SigningDomain): ValidatorSigner
-}
+/** What a thread makes a signer of: a secret key, 32 bytes, or where the signer is that holds it. */
+export type KeyParts =
+  | { readonly kind: 'local'; readonly publicKey: Hex; readonly secret: Uint8Array }
+  | { readonly kind: 'remote'; readonly publicKey: Hex; readonly address: SignerAddress; readonly token: string }
+
+/** A validator's key, wherever it is. */
+export type SigningKey = { readonly publicKey: Hex; parts(): KeyParts }
 
 /** A key in this process. */
 export function localKey(key: ValidatorKey): SigningKey {
-  return { publicKey: key.publicKey, createSigner: (domain) => createLocalSigner(key, domain) }
+  const { publicKey, secret } = key
+  return { publicKey, parts: () => ({ kind: 'local', publicKey, secret: secretKeyBytes(secret) }) }
 }
 
 /** A signer with the key in this process. Its promises are settled when they are given. */

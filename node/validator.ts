@@ -18,34 +18,69 @@ import { DEFAULT_TIMING } from '../consensus/timing.ts'
 import type { ValidatorSet } from '../consensus/validatorSet.ts'
 import { decodeWal, encodeWalHeader, encodeWalInput, isLogged, type LoggedInput } from '../consensus/wal.ts'
 import { assert } from '../execution/assert.ts'
-import { timestampMs } from '../execution/block.ts'
-import type { OriginStep } from '../execution/buildBlock.ts'
-import type { L1Info } from '../execution/ledger/tables.ts'
-import type { ChainState } from './chainState.ts'
-import type { FinalBlock } from './follower.ts'
 import { createIntake, type IntakeOptions } from './intake.ts'
 import type { Journal } from './journal.ts'
 import type { Log } from './log.ts'
 import { errorFacts } from './log.ts'
-import { createExecution, type ExecutionOptions } from './proposalExecution.ts'
 import { SignerError, type ValidatorSigner } from './signer.ts'
 
 const TIMING = { ...DEFAULT_TIMING, proposeMs: 3_000 }
 /** In place of a signature that nobody will ever see. */
 const UNSIGNED = new Uint8Array(96)
 
+/** Commits of past heights that the chain is asked for at a time, for peers that are behind. */
+const COMMITS_ASKED_MAX = 64
+
 /** The way to other validators. */
 export type ValidatorNet = {
   broadcast(message: Uint8Array): void
-  broadcastBlock(block: Uint8Array): void
   sendTo(peer: string, message: Uint8Array): void
-  fetchBlock(hash: Hex): Promise<Uint8Array | undefined>
   /** A peer sent what no correct one sends. */
   blame(peer: string, why: string): void
 }
 
+/** The last final block, and how long after it the next may start and must. */
+export type ChainHead = {
+  readonly height: number
+  readonly timestampMs: number
+  readonly minBlockIntervalMs: number
+  readonly maxBlockIntervalMs: number
+}
+
+type InputOf<K extends LoggedInput['kind']> = Extract<LoggedInput, { readonly kind: K }>
+export type BuildRequest = { readonly height: number; readonly round: number; readonly feeRecipient: Hex }
+/** `isVouched`: a quorum vouches for the block. */
+export type CheckRequest = { readonly height: number; readonly blockHash: Hex; readonly isVouched: boolean }
+/** `commit`: the certificate's bytes. `decidedMs`: when it was complete here. */
+export type Decision = {
+  readonly height: number
+  readonly round: number
+  readonly blockHash: Hex
+  readonly commit: Uint8Array
+  readonly decidedMs: number
+}
+
+/** The chain as consensus knows it and asks for it; it may be on another thread. What rejects ends the validator. */
+export type ValidatorChain = {
+  /** The head as it was last told. */
+  head(): ChainHead
+  /** Whether something waits for a block, as it was last told. */
+  isWaiting(): boolean
+  /** Builds a block on the head; it is on disk when it is answered. */
+  build(request: BuildRequest): Promise<InputOf<'blockBuilt'>>
+  /** The verdict on a block; undefined: its height is over, or another call for it answers. */
+  check(request: CheckRequest): Promise<InputOf<'blockChecked'> | undefined>
+  /** Makes a block final, with its certificate. It is the head, and told to be, when this resolves. */
+  decide(decision: Decision): Promise<void>
+  /** The certificate of a final block. */
+  commitOf(height: number): Promise<Uint8Array | undefined>
+  /** A fresh proposal of this block was let out, and the block may follow: who has it need not ask. */
+  sendBlock(blockHash: Hex): void
+}
+
 export type ValidatorOptions = {
-  readonly chain: ChainState
+  readonly chainId: number
+  readonly chain: ValidatorChain
   /** The set of a height; undefined while the block that fixes it is not final. */
   setAt(height: number): ValidatorSet | undefined
   readonly signer: ValidatorSigner
@@ -53,10 +88,6 @@ export type ValidatorOptions = {
   readonly journal: Journal
   readonly log: Log
   nowMs(): number
-  /** The L1 origin for a block at this time, or undefined to stay. */
-  nextOrigin(current: L1Info, timestampMs: number): OriginStep | undefined
-  /** Whether L1 has this after `current`; undefined while that is not known. */
-  judgeOrigin(current: L1Info, step: OriginStep): boolean | undefined
   /** Others are at heights beyond the next one. */
   onAhead(): void
   onEvidence(evidence: Evidence): void
@@ -69,22 +100,23 @@ export type Validator = {
   start(): void
   /** Something waits for a block: the next height may start as early as the network allows. */
   wake(): void
-  /** Takes a message, and a proposed block, of another validator. */
+  /** Takes a message of another validator. */
   takeMessage(message: Uint8Array, peer: string): void
-  takeBlock(block: Uint8Array, peer: string): void
-  /** Takes the block after the head, which a quorum made final: consensus decides it. Resolves when it is the head, or the validator has stopped. */
-  adopt(final: FinalBlock): Promise<void>
+  /**
+   * Takes the certificate of the block after the head, which the chain was given already: consensus decides it. Resolves when it is the head, when
+   * consensus is at another height, or when the validator has stopped.
+   */
+  adopt(final: { readonly number: bigint; readonly commit: Uint8Array }): Promise<void>
   /** Ends after what is under way; nothing is signed afterwards. */
   stop(): Promise<void>
 }
 
 /** A validator that does nothing until it is started. */
 export function createValidator(options: ValidatorOptions): Validator {
-  const { chain, setAt, signer, net, journal, log, nowMs, onFatal } = options
-  const { chainId } = chain.genesis.params
+  const { chainId, chain, setAt, signer, net, journal, log, nowMs, onFatal } = options
   const context = { publicKey: signer.publicKey, timing: TIMING, aggregate: aggregateSignatures }
-  const headHeight = Number(chain.head().header.number)
-  let state: State = idleState(context, knownSet(headHeight + 1), headHeight)
+  const from = chain.head().height
+  let state: State = idleState(context, knownSet(from + 1), from)
   const waiting: LoggedInput[] = []
   /** What leaves the process once log and guard are on disk. */
   let outbox: (() => void)[] = []
@@ -100,23 +132,8 @@ export function createValidator(options: ValidatorOptions): Validator {
   let signing: Promise<void> = Promise.resolve()
   /** Who waits for the next block to be final, and the last height whose commit came with its block: others have that. */
   const adopting = { waiting: [] as (() => void)[], height: 0 }
-  const execution = createExecution(executionPorts())
   const intake = createIntake(intakePorts())
-
-  function executionPorts(): ExecutionOptions {
-    return {
-      chain,
-      net,
-      nextOrigin: options.nextOrigin,
-      judgeOrigin: options.judgeOrigin,
-      nowMs,
-      log,
-      isOpen: (height) => !stopped && state.height === height && Number(chain.head().header.number) < height,
-      done: (input) => {
-        if (!stopped) enqueue(input)
-      },
-    }
-  }
+  const commits = createCommits(chain)
 
   function intakePorts(): IntakeOptions {
     return {
@@ -127,12 +144,9 @@ export function createValidator(options: ValidatorOptions): Validator {
       deliver: (message, receivedMs) => enqueue({ kind: 'message', message, receivedMs }),
       onNext: startHeight,
       onAhead: options.onAhead,
-      onBehind(peer, height) {
-        const commit = chain.store.commit(BigInt(height))
-        if (commit) net.sendTo(peer, commit)
-      },
+      onBehind: (peer, height) => background(commits.tell(height, (commit) => !stopped && net.sendTo(peer, commit))),
       blame: net.blame,
-      minBlockIntervalMs: () => chain.nextParams().minBlockIntervalMs,
+      minBlockIntervalMs: () => chain.head().minBlockIntervalMs,
     }
   }
 
@@ -214,7 +228,7 @@ export function createValidator(options: ValidatorOptions): Validator {
         break
       case 'checkBlock':
       case 'fetchBlock':
-        background(execution.check({ ...effect, isVouched: effect.kind === 'fetchBlock' }))
+        background(check(effect))
         break
       case 'decide':
         outbox.push(() => background(decide(effect)))
@@ -239,7 +253,7 @@ export function createValidator(options: ValidatorOptions): Validator {
       if (message.height !== state.height) return // a signer that was slow: the height is over
       guard = verdict.guard
       const signed = { ...message, signature } as Message
-      if (!isAlone()) outbox.push(() => send(signed, { net, store: chain.store }))
+      if (!isAlone()) outbox.push(() => send(signed))
       enqueue({ kind: 'message', message: signed, receivedMs: nowMs() })
     }
     if (isAlone() && message.kind !== 'precommit') {
@@ -265,32 +279,38 @@ export function createValidator(options: ValidatorOptions): Validator {
     else ask()
   }
 
-  function build({ height, round }: Extract<Effect, { kind: 'buildBlock' }>): Promise<void> {
+  /** A fresh proposal goes out with its block. */
+  function send(message: Message): void {
+    net.broadcast(encodeMessage(message))
+    if (message.kind === 'proposal' && message.validRound === -1) chain.sendBlock(message.blockHash)
+  }
+
+  async function build({ height, round }: Extract<Effect, { kind: 'buildBlock' }>): Promise<void> {
     const self = state.set.validators[state.self ?? -1]
     assert(self, 'who builds is of the set')
-    return execution.build({ height, round, feeRecipient: self.feeRecipient })
+    answered(await chain.build({ height, round, feeRecipient: self.feeRecipient }))
+  }
+
+  async function check({ kind, height, blockHash }: Extract<Effect, { kind: 'checkBlock' | 'fetchBlock' }>): Promise<void> {
+    answered(await chain.check({ height, blockHash, isVouched: kind === 'fetchBlock' }))
+  }
+
+  function answered(input: LoggedInput | undefined): void {
+    if (input && !stopped) enqueue(input)
   }
 
   async function decide({ height, blockHash, commit }: Extract<Effect, { kind: 'decide' }>): Promise<void> {
-    if (Number(chain.head().header.number) >= height) return pace.next() // told again after a restart
-    const finalAtMs = nowMs()
-    const { block, transactions } = await chain.decide(blockHash, encodeMessage(commit))
-    const { number, gasUsed } = block.header
-    log.debug('block final', {
-      ...{ number, hash: blockHash, txs: transactions.length, gasUsed, round: commit.round },
-      // From the proposal's time: to its being final here, of it building or checking it here, and to its being written here.
-      finalMs: finalAtMs - timestampMs(block.header),
-      ...execution.took(blockHash),
-      writtenMs: nowMs() - timestampMs(block.header),
-    })
-    execution.settle(number)
+    if (chain.head().height >= height) return pace.next() // told again after a restart
+    const bytes = encodeMessage(commit)
+    commits.keep(height, bytes)
+    await chain.decide({ height, round: commit.round, blockHash, commit: bytes, decidedMs: nowMs() })
     for (const resolve of adopting.waiting.splice(0)) resolve()
     pace.next()
   }
 
   function startHeight(): void {
     if (stopped || (state.step !== 'idle' && state.step !== 'decided')) return
-    const height = Number(chain.head().header.number) + 1
+    const height = chain.head().height + 1
     if (height <= state.height) return // the decided block is being written; `decide` comes back when it is
     const set = knownSet(height)
     run(() => {
@@ -304,13 +324,12 @@ export function createValidator(options: ValidatorOptions): Validator {
     intake.begun()
   }
 
-  async function adopt({ number, hash, block, commit }: FinalBlock): Promise<void> {
+  async function adopt({ number, commit }: Parameters<Validator['adopt']>[0]): Promise<void> {
     const decoded = decodeMessage(commit)
     assert(decoded.ok && decoded.value.kind === 'commit', 'a final block has a commit')
     startHeight()
-    if (stopped || chain.head().header.number >= number || BigInt(state.height) !== number) return
+    if (stopped || BigInt(chain.head().height) >= number || BigInt(state.height) !== number) return
     adopting.height = state.height
-    execution.give(hash, block)
     const isFinal = new Promise<void>((resolve) => adopting.waiting.push(resolve))
     enqueue({ kind: 'message', message: decoded.value, receivedMs: nowMs() })
     await isFinal
@@ -352,12 +371,10 @@ export function createValidator(options: ValidatorOptions): Validator {
       if (state.step === 'idle' || state.step === 'decided') pace.wake()
     },
     takeMessage: intake.take,
-    takeBlock: execution.take,
     adopt,
     async stop() {
       stopped = true
       intake.close()
-      execution.close()
       for (const resolve of adopting.waiting.splice(0)) resolve()
       pace.stop()
       timers.stop()
@@ -389,14 +406,22 @@ function isCommitUpTo({ kind, height }: Message, adopted: number): boolean {
   return kind === 'commit' && height <= adopted
 }
 
-/** A fresh proposal goes out with its block: who has that need not ask. */
-function send(
-  message: Message,
-  { net, store }: { readonly net: ValidatorNet; readonly store: Pick<ChainState['store'], 'bytesOf'> },
-): void {
-  const bytes = message.kind === 'proposal' && message.validRound === -1 ? store.bytesOf(message.blockHash) : undefined
-  net.broadcast(encodeMessage(message))
-  if (bytes) net.broadcastBlock(bytes)
+/** Certificates of past heights for peers that are behind; most of them by one height, whose certificate is here still. */
+function createCommits(chain: Pick<ValidatorChain, 'commitOf'>) {
+  let last: { readonly height: number; readonly bytes: Uint8Array } | undefined
+  let asked = 0
+  return {
+    keep(height: number, bytes: Uint8Array): void {
+      last = { height, bytes }
+    },
+    async tell(height: number, say: (commit: Uint8Array) => void): Promise<void> {
+      if (height === last?.height) return say(last.bytes)
+      if (asked >= COMMITS_ASKED_MAX) return
+      asked++
+      const commit = await chain.commitOf(height).finally(() => asked--)
+      if (commit) say(commit)
+    },
+  }
 }
 
 /** Timers of the open height. */
@@ -418,7 +443,7 @@ function createTimers(onTimeout: (input: LoggedInput) => void) {
 }
 
 /** When the next height may start: the shortest interval after the head if something waits, else the longest. */
-function createPace({ chain, nowMs, onDue }: { readonly chain: ChainState; nowMs(): number; onDue(): void }) {
+function createPace({ chain, nowMs, onDue }: { readonly chain: ValidatorChain; nowMs(): number; onDue(): void }) {
   let timer: NodeJS.Timeout | undefined
   /** It waits for the shortest interval: to be woken again changes nothing. */
   let awake = false
@@ -427,10 +452,9 @@ function createPace({ chain, nowMs, onDue }: { readonly chain: ChainState; nowMs
   function next(): void {
     clearTimeout(timer)
     if (stopped) return
-    awake = chain.pool.size() > 0
-    const { minBlockIntervalMs, maxBlockIntervalMs } = chain.nextParams()
-    const intervalMs = awake ? minBlockIntervalMs : maxBlockIntervalMs
-    const at = timestampMs(chain.head().header) + intervalMs
+    awake = chain.isWaiting()
+    const { timestampMs, minBlockIntervalMs, maxBlockIntervalMs } = chain.head()
+    const at = timestampMs + (awake ? minBlockIntervalMs : maxBlockIntervalMs)
     timer = setTimeout(due, Math.max(0, Math.min(at - nowMs(), maxBlockIntervalMs)))
   }
 

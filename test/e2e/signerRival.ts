@@ -6,6 +6,7 @@ import { bytesToHex, toHex } from 'viem'
 import { NIL } from '../../consensus/digest.ts'
 import type { Vote } from '../../consensus/message.ts'
 import { createLog } from '../../node/log.ts'
+import { openSigner } from '../../node/openSigner.ts'
 import { openRemoteKey } from '../../node/remoteSigner.ts'
 import { SignerError } from '../../node/signer.ts'
 import { loadToken, parseSignerAddress } from '../../node/signerWire.ts'
@@ -21,14 +22,15 @@ export type RivalAnswer = {
 const ROUNDS = 3
 
 const [url = '', tokenFile = '', chainId = '', number = ''] = process.argv.slice(2)
+const log = createLog({ level: 'warn', json: true, write: (line) => process.stderr.write(line) })
 const key = await openRemoteKey({
   address: parseSignerAddress(url, '--signer'),
   token: loadToken(tokenFile, { create: false }),
   chainId: Number(chainId),
   startMs: 30_000,
-  log: createLog({ level: 'warn', json: true, write: (line) => process.stderr.write(line) }),
+  log,
 })
-const signer = key.createSigner({ chainId: Number(chainId), epochOf: () => 0 })
+const signer = await openSigner(key.parts(), { domain: { chainId: Number(chainId), epochOf: () => 0 }, log })
 
 async function ask(vote: RivalAnswer['vote']): Promise<RivalAnswer> {
   try {

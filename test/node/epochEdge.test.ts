@@ -12,11 +12,12 @@ import type { OriginStep } from '../../execution/buildBlock.ts'
 import type { L1Info } from '../../execution/ledger/tables.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import type { ChainState } from '../../node/chainState.ts'
+import { type ConsensusChain, createConsensusChain } from '../../node/consensusChain.ts'
 import { createEpochSets, type EpochSets } from '../../node/epochs.ts'
 import { checkFinal } from '../../node/follower.ts'
 import { openJournal } from '../../node/journal.ts'
 import { createLocalSigner } from '../../node/signer.ts'
-import { createValidator, type Validator, type ValidatorNet } from '../../node/validator.ts'
+import { createValidator, type Validator } from '../../node/validator.ts'
 import { validator as named, secretKey } from '../consensus/fixtures.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
 import { testGenesis } from '../fakes/testChain.ts'
@@ -52,44 +53,50 @@ function nextOrigin(current: L1Info): OriginStep | undefined {
   return { info, deposits }
 }
 
-type Member = { readonly chain: ChainState; readonly sets: EpochSets; readonly validator: Validator; readonly blamed: string[] }
+type Member = {
+  readonly chain: ChainState
+  readonly sets: EpochSets
+  readonly asked: ConsensusChain
+  readonly validator: Validator
+  readonly blamed: string[]
+}
 
 async function startNetwork(): Promise<Member[]> {
   const members: Member[] = []
   const others = (i: number) => members.filter((_, at) => at !== i)
   /** What is under way arrives in turns of its own. */
   const deliver = (work: () => void) => setImmediate(work)
-  const netOf = (i: number): ValidatorNet => ({
-    broadcast(message) {
+  const netOf = (i: number) => ({
+    broadcast(message: Uint8Array) {
       for (const to of others(i)) deliver(() => to.validator.takeMessage(message.slice(), String(i)))
     },
-    broadcastBlock(block) {
-      for (const to of others(i)) deliver(() => to.validator.takeBlock(block.slice(), String(i)))
+    broadcastBlock(block: Uint8Array) {
+      for (const to of others(i)) deliver(() => to.asked.takeBlock(block.slice(), String(i)))
     },
-    sendTo(peer, message) {
+    sendTo(peer: string, message: Uint8Array) {
       deliver(() => members[Number(peer)]?.validator.takeMessage(message.slice(), String(i)))
     },
-    fetchBlock: async (hash) =>
+    fetchBlock: async (hash: Hex) =>
       others(i)
         .flatMap(({ chain }) => chain.store.bytesOf(hash) ?? [])[0]
         ?.slice(),
-    blame: (peer, why) => members[i]?.blamed.push(`${peer}: ${why}`),
+    blame: (peer: string, why: string) => void members[i]?.blamed.push(`${peer}: ${why}`),
   })
   for (const i of PLACES) {
     const { chain } = await openDiskChain(genesis)
     const sets = createEpochSets(chain)
     const journal = openJournal(testFolder())
     const secret = secretKey(i)
+    const ports = { log: quietLog, nowMs: Date.now }
+    const asked = createConsensusChain({ ...ports, chain, net: netOf(i), nextOrigin, judgeOrigin: () => true })
     const validator = createValidator({
-      chain,
+      ...ports,
+      chainId,
+      chain: asked,
       setAt: sets.setAt,
       signer: createLocalSigner({ secret, publicKey: publicKeyOf(secret) }, { chainId, epochOf: sets.epochOf }),
       net: netOf(i),
       journal,
-      log: quietLog,
-      nowMs: Date.now,
-      nextOrigin,
-      judgeOrigin: () => true,
       onAhead() {},
       onEvidence: () => expect.unreachable('nobody breaks a rule'),
       onFatal: (error) => {
@@ -97,10 +104,11 @@ async function startNetwork(): Promise<Member[]> {
       },
     })
     onTestFinished(async () => {
+      asked.stop()
       await validator.stop()
       journal.close()
     })
-    members.push({ chain, sets, validator, blamed: [] })
+    members.push({ chain, sets, asked, validator, blamed: [] })
   }
   for (const { validator } of members) validator.start()
   return members

@@ -7,11 +7,10 @@ import { fileURLToPath } from 'node:url'
 import fc from 'fast-check'
 import { concatBytes, type Hex } from 'viem'
 import { afterEach, expect, test } from 'vitest'
-import { type ChildNetwork, openChildNetwork } from '../../node/p2pChild.ts'
+import { createMessageDoor, type MessageDoor } from '../../node/messageDoor.ts'
+import { type ChildDirectOptions, type ChildNetwork, type ChildPorts, openChildNetwork } from '../../node/p2pChild.ts'
 import { createPipe, decodeMessage, encodeMessage } from '../../node/p2pPipe.ts'
-import type { DirectOptions } from '../../p2p/direct.ts'
 import { HELLO_BYTES } from '../../p2p/frames.ts'
-import type { NetworkPorts } from '../../p2p/network.ts'
 import type { BlockNews } from '../../p2p/wire.ts'
 import { eventually, GENESIS_HASH, silentLog } from '../p2p/peer.ts'
 
@@ -21,22 +20,25 @@ const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 const bytesOf = (words: string) => new TextEncoder().encode(words)
 
 const opened: ChildNetwork[] = []
+const doors: MessageDoor[] = []
 afterEach(async () => {
+  for (const door of doors.splice(0)) door.close()
   for (const network of opened.splice(0).reverse()) await network.close()
 })
 
 /** A validator whose network is in a process; its hello is its name. */
 async function startChild(name: number, bootstrap: readonly string[] = []) {
   const heard = { messages: [] as string[], blocks: [] as number[], txs: [] as string[], news: [] as BlockNews[] }
-  const direct = async (): Promise<DirectOptions> => ({
+  const door = createMessageDoor({ onMessage: ({ message }: { readonly message: Uint8Array }) => heard.messages.push(text(message)) })
+  doors.push(door)
+  const options = async (): Promise<ChildDirectOptions> => ({
     hello: new Uint8Array(HELLO_BYTES).fill(name),
     checkHello: (_, hello) => keyOf(hello[0] ?? 0),
-    onMessage: (message) => heard.messages.push(text(message)),
     onBlock: (block) => heard.blocks.push(block.length),
     readBlock: (hash) => (hash === keyOf(7).slice(0, 66) ? bytesOf('the block') : undefined),
     isBlock: (_, block) => text(block) === 'the block',
   })
-  const ports: NetworkPorts = {
+  const ports: ChildPorts = {
     checkTransactions: async (transactions) => {
       heard.txs.push(...transactions.map(text))
       return 'accept'
@@ -47,7 +49,7 @@ async function startChild(name: number, bootstrap: readonly string[] = []) {
     },
     readBlock: (number) => (number <= 3n ? { commit: Uint8Array.of(6, Number(number)), block: bytesOf(`block ${number}`) } : undefined),
     onPeer() {},
-    direct,
+    direct: { options, openDoor: door.open },
   }
   const network = await openChildNetwork(ports, {
     seed: new Uint8Array(32).fill(name),
@@ -57,7 +59,7 @@ async function startChild(name: number, bootstrap: readonly string[] = []) {
     log: silentLog,
   })
   opened.push(network)
-  return { ...network, heard, address: network.addresses[0] ?? '' }
+  return { ...network, say: door.tell, heard, address: network.addresses[0] ?? '' }
 }
 
 test('two nodes whose networks are processes have all that they would have in one', async () => {
@@ -65,8 +67,8 @@ test('two nodes whose networks are processes have all that they would have in on
   const two = await startChild(2, [one.address])
   await eventually(() => expect([one.direct?.validators(), two.direct?.validators()].map((known) => known?.length)).toEqual([1, 1]))
   expect(one.direct?.validators()).toEqual([{ peerId: two.peerId, publicKey: keyOf(2) }])
-  one.direct?.broadcast(bytesOf('vote'))
-  two.direct?.sendTo(one.peerId, bytesOf('another'))
+  one.say('broadcast', bytesOf('vote'))
+  two.say('sendTo', { peer: one.peerId, message: bytesOf('another') })
   one.direct?.broadcastBlock(new Uint8Array(8 << 20))
   await eventually(() => expect([one.heard.messages, two.heard.messages, two.heard.blocks]).toEqual([['another'], ['vote'], [8 << 20]]))
   expect(await two.direct?.fetchBlock(keyOf(7).slice(0, 66) as Hex)).toEqual(bytesOf('the block'))
@@ -97,7 +99,7 @@ test('a process that is killed is started anew, under its name and at its addres
   await eventually(() => expect([one.peers(), two.peers(), one.direct?.validators().length]).toEqual([1, 1, 1]))
   expect(one.pid()).not.toBe(before)
   await eventually(() => expect(one.metrics()?.process).toMatchObject({ restarts: 1, isUp: true }))
-  two.direct?.broadcast(bytesOf('again'))
+  two.say('broadcast', bytesOf('again'))
   await eventually(() => expect(one.heard.messages).toContain('again'))
 })
 
@@ -111,7 +113,7 @@ test('a process ends when its pipe does, and so when the node is killed', async 
     genesisHash: GENESIS_HASH,
     listen: { host: '127.0.0.1', port: 0 },
     bootstrap: [],
-    hasDirect: false,
+    messagesAt: undefined,
   }
   expect(await pipe.call('open', open)).toMatchObject({ peerId: expect.any(String) })
   const exited = once(child, 'exit')
@@ -129,7 +131,7 @@ test('a taken port is said to be so', async () => {
     bootstrap: [],
     log: silentLog,
   }
-  const ports: NetworkPorts = {
+  const ports: ChildPorts = {
     checkTransactions: async () => 'accept',
     checkBlock: async () => 'accept',
     readBlock: () => undefined,
@@ -140,12 +142,14 @@ test('a taken port is said to be so', async () => {
 
 test('an error of who signs the hello is the error of the start', async () => {
   class SignerGone extends Error {}
-  const ports: NetworkPorts = {
+  const door = createMessageDoor({})
+  doors.push(door)
+  const ports: ChildPorts = {
     checkTransactions: async () => 'accept',
     checkBlock: async () => 'accept',
     readBlock: () => undefined,
     onPeer() {},
-    direct: () => Promise.reject(new SignerGone('gone')),
+    direct: { options: () => Promise.reject(new SignerGone('gone')), openDoor: door.open },
   }
   const options = {
     seed: new Uint8Array(32).fill(2),

@@ -26,6 +26,7 @@ async function startNode(bootstrap: readonly string[] = []) {
     onFinalBlock() {},
     onHeight() {},
     onPeer() {},
+    onDelay() {},
   })
   onTestFinished(peers.close)
   return { chain, peers, address: peers.addresses[0] ?? '' }

@@ -11,6 +11,7 @@ import { assert } from '../../execution/assert.ts'
 import { UsageError } from '../../node/config.ts'
 import { KeyError } from '../../node/keys.ts'
 import { createLog } from '../../node/log.ts'
+import { openSigner } from '../../node/openSigner.ts'
 import { openRemoteKey } from '../../node/remoteSigner.ts'
 import type { ValidatorSigner } from '../../node/signer.ts'
 import { openSignerGuardFile, type SignerGuardFile } from '../../node/signerGuardFile.ts'
@@ -53,7 +54,7 @@ async function startServer(setting: ServerSetting = {}): Promise<SignerServer> {
 async function connect(url: string, token = TOKEN, chainId = CHAIN_ID): Promise<ValidatorSigner> {
   const address = parseSignerAddress(url, '--signer')
   const key = await openRemoteKey({ address, token, chainId, startMs: 300, log })
-  const signer = key.createSigner({ ...DOMAIN, chainId })
+  const signer = await openSigner(key.parts(), { domain: { ...DOMAIN, chainId }, log })
   closers.push(signer.close)
   return signer
 }

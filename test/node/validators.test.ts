@@ -10,15 +10,17 @@ import { decodeMessage } from '../../consensus/message.ts'
 import { encodeBlock } from '../../execution/block.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import type { ChainState } from '../../node/chainState.ts'
+import { type ConsensusChain, createConsensusChain } from '../../node/consensusChain.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
 import { checkFinal } from '../../node/follower.ts'
 import { type Journal, openJournal } from '../../node/journal.ts'
 import type { ValidatorKey } from '../../node/keys.ts'
+import { openSigner } from '../../node/openSigner.ts'
 import { openRemoteKey } from '../../node/remoteSigner.ts'
-import { localKey, SignerError, type ValidatorSigner } from '../../node/signer.ts'
+import { createLocalSigner, SignerError, type ValidatorSigner } from '../../node/signer.ts'
 import { openSignerGuardFile } from '../../node/signerGuardFile.ts'
 import { type SignerServer, startSignerServer } from '../../node/signerServer.ts'
-import { createValidator, type Validator, type ValidatorNet } from '../../node/validator.ts'
+import { createValidator, type Validator } from '../../node/validator.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
 import { addressOf, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
@@ -38,6 +40,7 @@ const { chainId } = genesis.params
 
 type Member = {
   readonly chain: ChainState
+  readonly asked: ConsensusChain
   readonly validator: Validator
   readonly journal: Journal
   /** Peers whom it told off, with why. */
@@ -47,7 +50,7 @@ type Member = {
   isDeafTo: (message: Uint8Array) => boolean
 }
 
-const localSigner = async (i: number): Promise<ValidatorSigner> => localKey(keyOf(i)).createSigner({ chainId, epochOf: () => 0 })
+const localSigner = async (i: number): Promise<ValidatorSigner> => createLocalSigner(keyOf(i), { chainId, epochOf: () => 0 })
 
 function keyOf(i: number): ValidatorKey {
   const secret = SECRETS[i]
@@ -60,39 +63,39 @@ async function startNetwork(signerOf = localSigner) {
   const others = (i: number) => members.filter((member, at) => at !== i && member.isConnected && members[i]?.isConnected)
   /** What is under way arrives in turns of its own. */
   const deliver = (work: () => void) => setImmediate(work)
-  const netOf = (i: number): ValidatorNet => ({
-    broadcast(message) {
+  const netOf = (i: number) => ({
+    broadcast(message: Uint8Array) {
       for (const to of others(i)) if (!to.isDeafTo(message)) deliver(() => to.validator.takeMessage(message.slice(), String(i)))
     },
-    broadcastBlock(block) {
-      for (const to of others(i)) deliver(() => to.validator.takeBlock(block.slice(), String(i)))
+    broadcastBlock(block: Uint8Array) {
+      for (const to of others(i)) deliver(() => to.asked.takeBlock(block.slice(), String(i)))
     },
-    sendTo(peer, message) {
+    sendTo(peer: string, message: Uint8Array) {
       const to = members[Number(peer)]
       if (to?.isConnected && members[i]?.isConnected) deliver(() => to.validator.takeMessage(message.slice(), String(i)))
     },
-    async fetchBlock(hash) {
+    async fetchBlock(hash: Hex) {
       for (const from of others(i)) {
         const bytes = from.chain.store.bytesOf(hash)
         if (bytes) return bytes.slice()
       }
       return undefined
     },
-    blame: (peer, why) => members[i]?.blamed.push(`${peer}: ${why}`),
+    blame: (peer: string, why: string) => void members[i]?.blamed.push(`${peer}: ${why}`),
   })
   for (const i of SECRETS.keys()) {
     const { chain } = await openDiskChain(genesis)
     const journal = openJournal(testFolder())
+    const ports = { log: quietLog, nowMs: Date.now }
+    const asked = createConsensusChain({ ...ports, chain, net: netOf(i), nextOrigin: () => undefined, judgeOrigin: () => true })
     const validator = createValidator({
-      chain,
+      ...ports,
+      chainId,
+      chain: asked,
       setAt: () => set,
       signer: await signerOf(i),
       net: netOf(i),
       journal,
-      log: quietLog,
-      nowMs: Date.now,
-      nextOrigin: () => undefined,
-      judgeOrigin: () => true,
       onAhead() {},
       onEvidence: () => expect.unreachable('nobody breaks a rule'),
       onFatal: (error) => {
@@ -100,10 +103,11 @@ async function startNetwork(signerOf = localSigner) {
       },
     })
     onTestFinished(async () => {
+      asked.stop()
       await validator.stop()
       journal.close()
     })
-    members.push({ chain, validator, journal, blamed: [], isConnected: true, isDeafTo: () => false })
+    members.push({ chain, asked, validator, journal, blamed: [], isConnected: true, isDeafTo: () => false })
   }
   for (const { validator } of members) validator.start()
   return members
@@ -160,6 +164,7 @@ test('three go on without the fourth, which decides what it missed when it is gi
     if (!commit || !block) throw new Error('a final block is stored')
     const checked = checkFinal({ commit, block: encodeBlock(block) }, () => set, chainId)
     if (!checked.ok) throw new Error(checked.code)
+    away.asked.give(checked.final)
     await away.validator.adopt(checked.final)
   }
   const back = heightOf(away)
@@ -213,7 +218,7 @@ async function startSigners() {
   })
   const signerOf = async (i: number): Promise<ValidatorSigner> => {
     const key = await openRemoteKey({ address: addressAt(i), token, chainId, startMs: 5_000, log: quietLog })
-    const signer = key.createSigner({ chainId, epochOf: () => 0 })
+    const signer = await openSigner(key.parts(), { domain: { chainId, epochOf: () => 0 }, log: quietLog })
     onTestFinished(signer.close)
     return signer
   }
@@ -268,7 +273,7 @@ test('bytes that are no message, and votes that nobody signed, are told off', as
   const [first] = members
   if (!first) throw new Error('no member')
   first.validator.takeMessage(Uint8Array.of(9, 9, 9), '1')
-  first.validator.takeBlock(Uint8Array.of(1, 2, 3), '2')
+  first.asked.takeBlock(Uint8Array.of(1, 2, 3), '2')
   await until(() => expect(first.blamed.map((one) => one.slice(0, 1)).sort()).toEqual(['1', '2']))
   await until(() => expect(heightOf(first)).toBeGreaterThanOrEqual(3n))
 })
