@@ -1,6 +1,6 @@
 /**
  * The way of consensus messages past the main thread: a local socket at which the network's process meets the thread that runs consensus. Each process is
- * let in at a path of its own, in a folder that only this user may enter, and both are gone once it is in. Spec: docs/spec/p2p.md#processes
+ * let in at a path of its own, in a folder that only this user may enter, and both are gone once it is in. Spec: docs/spec/p2p.md#process
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, type Server } from 'node:net'
