@@ -114,9 +114,7 @@ export type Validator = {
 /** A validator that does nothing until it is started. */
 export function createValidator(options: ValidatorOptions): Validator {
   const { chainId, chain, setAt, signer, net, journal, log, nowMs, onFatal } = options
-  const context = { publicKey: signer.publicKey, timing: TIMING, aggregate: aggregateSignatures }
-  const from = chain.head().height
-  let state: State = idleState(context, knownSet(from + 1), from)
+  let state: State = idleState(contextOf(signer), knownSet(chain.head().height + 1), chain.head().height)
   const waiting: LoggedInput[] = []
   /** What leaves the process once log and guard are on disk. */
   let outbox: (() => void)[] = []
@@ -224,11 +222,11 @@ export function createValidator(options: ValidatorOptions): Validator {
         timers.stop()
         break
       case 'buildBlock':
-        background(build(effect))
+        background(resume(build(effect)))
         break
       case 'checkBlock':
       case 'fetchBlock':
-        background(check(effect))
+        background(resume(chain.check({ height: effect.height, blockHash: effect.blockHash, isVouched: effect.kind === 'fetchBlock' })))
         break
       case 'decide':
         outbox.push(() => background(decide(effect)))
@@ -285,18 +283,16 @@ export function createValidator(options: ValidatorOptions): Validator {
     if (message.kind === 'proposal' && message.validRound === -1) chain.sendBlock(message.blockHash)
   }
 
-  async function build({ height, round }: Extract<Effect, { kind: 'buildBlock' }>): Promise<void> {
+  /** Takes what the chain answers. */
+  async function resume(answer: Promise<LoggedInput | undefined>): Promise<void> {
+    const input = await answer
+    if (input && !stopped) enqueue(input)
+  }
+
+  function build({ height, round }: Extract<Effect, { kind: 'buildBlock' }>): ReturnType<ValidatorChain['build']> {
     const self = state.set.validators[state.self ?? -1]
     assert(self, 'who builds is of the set')
-    answered(await chain.build({ height, round, feeRecipient: self.feeRecipient }))
-  }
-
-  async function check({ kind, height, blockHash }: Extract<Effect, { kind: 'checkBlock' | 'fetchBlock' }>): Promise<void> {
-    answered(await chain.check({ height, blockHash, isVouched: kind === 'fetchBlock' }))
-  }
-
-  function answered(input: LoggedInput | undefined): void {
-    if (input && !stopped) enqueue(input)
+    return chain.build({ height, round, feeRecipient: self.feeRecipient })
   }
 
   async function decide({ height, blockHash, commit }: Extract<Effect, { kind: 'decide' }>): Promise<void> {
@@ -381,6 +377,10 @@ export function createValidator(options: ValidatorOptions): Validator {
       await Promise.all(underWay)
     },
   }
+}
+
+function contextOf({ publicKey }: ValidatorSigner): State['context'] {
+  return { publicKey, timing: TIMING, aggregate: aggregateSignatures }
 }
 
 /** What a key signed last. Throws if the file is damaged: nothing may be signed until an operator has looked. */
