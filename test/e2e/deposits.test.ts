@@ -60,8 +60,8 @@ test('deposits of an L1 block are on L2 as soon as one more L1 block stands on i
   )
 
   // The origin stays one block behind L1's head, so that the block may still be exchanged.
-  const head = await l2.getBlockNumber()
-  await until('two more L2 blocks', async () => (await l2.getBlockNumber()) >= head + 2n || undefined)
+  await until('the origin before it', async () => (await l2.getL1Info()).number >= included - 1n || undefined)
+  await until('two more L2 blocks', blocksAfter(await l2.getBlockNumber(), 2n))
   expect((await l2.getL1Info()).number).toBe(included - 1n)
   await l1.mine(1)
   const first = await until('the block with the deposits', async () => {
@@ -140,6 +140,10 @@ test('everything is rebuilt from L1 alone, blobs and deposits, and no block of t
   expect(result.summary.blocks).toBeGreaterThanOrEqual(head)
   expect(BigInt(result.summary.compared)).toBe(result.summary.blocks + 1n)
 })
+
+function blocksAfter(head: bigint, count: bigint) {
+  return async () => (await l2.getBlockNumber()) >= head + count || undefined
+}
 
 /** Last block of the last batch that L1 has up to its block of this tag. */
 async function postedUntil(tag: 'latest' | 'finalized'): Promise<bigint> {

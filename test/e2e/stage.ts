@@ -16,6 +16,8 @@ const L1_CLOCK_SLOW_SEC = 120
 /** An L1 block is final when so many came after it, times two. */
 const L1_SLOTS_IN_AN_EPOCH = 4
 const POLL_MS = 100
+/** Longest wait for what has to happen, unless a test says otherwise: on a machine that is busy with more than one. */
+const WAIT_MAX_MS = 60_000
 /** Longest that an answer may take: a node that has just begun, on a machine that is busy, is not quick. */
 const ANSWER_MAX_MS = 60_000
 
@@ -99,7 +101,7 @@ export function l2Client(rpcUrl: string, account: number) {
 export type L2Client = ReturnType<typeof l2Client>
 
 /** Asks until there is an answer. Throws when it takes longer than it may. */
-export async function until<T>(what: string, probe: () => Promise<T | undefined> | T | undefined, waitMaxMs = 30_000): Promise<T> {
+export async function until<T>(what: string, probe: () => Promise<T | undefined> | T | undefined, waitMaxMs = WAIT_MAX_MS): Promise<T> {
   const endMs = Date.now() + waitMaxMs
   for (;;) {
     const answer = await probe()
