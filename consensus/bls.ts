@@ -59,9 +59,14 @@ export function uncompressedKey(key: BlsPublicKey): Uint8Array {
   return key.toBytes(false)
 }
 
+/** The key of these coordinates, as `uncompressedKey` gives them, or undefined if they are not a key. */
+export function parseUncompressedKey(coordinates: Uint8Array): BlsPublicKey | undefined {
+  return attemptBlst(() => PublicKey.fromBytes(coordinates, true))
+}
+
 /** The 48 bytes of a key of which the coordinates are given, as `parsePublicKey` takes them; undefined if they are no key. */
 export function compressedKey(coordinates: Uint8Array): Hex | undefined {
-  const key = attemptBlst(() => PublicKey.fromBytes(coordinates, true))
+  const key = parseUncompressedKey(coordinates)
   return key && toHex(key.toBytes())
 }
 

@@ -10,10 +10,11 @@
  * signature 96). Spec: docs/spec/consensus.md#evidence
  */
 import { assert } from '../execution/assert.ts'
-import { VALIDATORS_MAX } from '../genesis/params.ts'
-import { verifySignature } from './bls.ts'
+import type { JudgeEvidence } from '../execution/report.ts'
+import { EVIDENCE_BYTES, VALIDATORS_MAX } from '../genesis/params.ts'
+import { type BlsPublicKey, parseUncompressedKey, verifySignature } from './bls.ts'
 import { readBlockHash, readVoted } from './certificate.ts'
-import { NIL, type Statement, statementDigest, TAG } from './digest.ts'
+import { type Domain, NIL, type Statement, statementDigest, TAG } from './digest.ts'
 import type { Proposal, Vote } from './message.ts'
 import type { ValidatorSet } from './validatorSet.ts'
 import {
@@ -44,12 +45,11 @@ export type Evidence = {
   readonly second: Signed
 }
 
-export type EvidenceVerdict =
-  | { readonly ok: true }
-  | { readonly ok: false; readonly code: 'unknownValidator' | 'noOffence' | 'badSignature' }
+type Judgement = { readonly ok: true } | { readonly ok: false; readonly code: 'noOffence' | 'badSignature' }
+
+export type EvidenceVerdict = Judgement | { readonly ok: false; readonly code: 'unknownValidator' }
 
 const EVIDENCE_KIND = { doubleVote: 1, amnesia: 2 } as const
-const EVIDENCE_BYTES = 1 + 2 + 8 + 2 * (1 + 4 + 4 + 32 + SIGNATURE_BYTES)
 
 /** True if the two contradict each other in one slot. */
 export function isDoubleVote(a: Omit<Statement, 'height'>, b: Omit<Statement, 'height'>): boolean {
@@ -71,16 +71,25 @@ export function evidenceOf(kind: Evidence['kind'], validator: number, first: Pro
 
 /** Judges evidence from anyone: the offence and both signatures. The set must be the one of the evidence's height. */
 export function verifyEvidence(set: ValidatorSet, evidence: Evidence, chainId: number): EvidenceVerdict {
-  const { kind, validator, height, first, second } = evidence
-  const key = set.keys[validator]
-  if (key === undefined) return { ok: false, code: 'unknownValidator' }
+  const key = set.keys[evidence.validator]
+  return key === undefined ? { ok: false, code: 'unknownValidator' } : judge(evidence, key, { chainId, epoch: set.epoch })
+}
+
+/** The same for whoever executes blocks: the validator is a key by its coordinates, and the evidence is its bytes. */
+export const judgeEvidence: JudgeEvidence = (bytes, { chainId, epoch, key }) => {
+  const decoded = decodeEvidence(bytes)
+  if (!decoded.ok) return { ok: false, code: 'malformedEvidence' }
+  const parsed = parseUncompressedKey(key)
+  return parsed ? judge(decoded.value, parsed, { chainId, epoch }) : { ok: false, code: 'badSignature' }
+}
+
+function judge({ kind, height, first, second }: Evidence, key: BlsPublicKey, domain: Domain): Judgement {
   if (kind === 'doubleVote' ? !isDoubleVote(first, second) : !isAmnesia(first, second)) return { ok: false, code: 'noOffence' }
-  const domain = { chainId, epoch: set.epoch }
   const signed = (part: Signed) => verifySignature(key, statementDigest(domain, { ...part, height }), part.signature)
   return signed(first) && signed(second) ? { ok: true } : { ok: false, code: 'badSignature' }
 }
 
-/** The bytes of evidence: 285 of them. */
+/** The bytes of evidence: `EVIDENCE_BYTES` of them. */
 export function encodeEvidence(evidence: Evidence): Uint8Array {
   const { kind, validator, height, first, second } = evidence
   const head = [uintBytes(EVIDENCE_KIND[kind], 1), uintBytes(validator, 2), uintBytes(height, 8)]

@@ -4,7 +4,7 @@
  * Spec: docs/spec/block.md
  */
 import type { Hex } from 'viem'
-import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
+import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX, REPORTS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { applyTx, type Outcome } from './applyTx.ts'
 import { assert } from './assert.ts'
 import {
@@ -29,9 +29,10 @@ import { nextSetRequestsHash } from './ledger/validators.ts'
 import { orderedRoot } from './mpt.ts'
 import { nativeRowBytes, operationRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
-import { ROW_ELEMENT_BYTES } from './native/row.ts'
+import { REPORT_ROW_BYTES, ROW_ELEMENT_BYTES } from './native/row.ts'
 import type { EvmOperation } from './precompile.ts'
 import type { RecoverAll } from './recover.ts'
+import type { JudgeEvidence } from './report.ts'
 import { encodeRlp } from './rlp.ts'
 import type { State, StateRoots, StateWrites } from './state.ts'
 import { decodeTxs, type Tx } from './tx.ts'
@@ -57,6 +58,8 @@ export type Executor = {
   readonly state: State
   readonly vm: Vm
   readonly params: ChainParams
+  /** Judges the evidence of reports. */
+  readonly judgeEvidence: JudgeEvidence
   /** Recovers the signatures of a block together; without it they are recovered one by one. */
   readonly recover?: RecoverAll | undefined
 }
@@ -119,7 +122,7 @@ export type BlockRun = {
 
 /** Starts the execution of a block in this environment. */
 export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
-  const { state, vm } = executor
+  const { state, vm, judgeEvidence } = executor
   const params = paramsAt(executor.params, state.ledger, env.number)
   const transactions: Tx[] = []
   const receipts: Receipt[] = []
@@ -132,12 +135,15 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
     gasUsed: () => gasUsed,
     bytesUsed: () => bytesUsed,
     async apply(tx) {
+      const refused = tx.kind === 'report' && checkReportPlace(transactions)
+      if (refused) return refused
       const own = ownPostedBytes(tx)
       const full = (bytes: number) => invalid('blockBytesExceeded', { bytes, left: params.blockBytesMax - bytesUsed })
       if (bytesUsed + own > params.blockBytesMax) return full(own)
       if (tx.kind !== 'deposit') dataPrice ??= dataPriceIn(state.ledger, params)
       state.checkpoint()
-      const outcome = await applyTx({ state, vm, params, env, gasUsedBefore: gasUsed, ...(dataPrice && { dataPrice }) }, tx)
+      const context = { state, vm, params, env, judgeEvidence, gasUsedBefore: gasUsed, ...(dataPrice && { dataPrice }) }
+      const outcome = await applyTx(context, tx)
       // What a call did through the doors is posted as rows of their own, and known only now.
       const bytes = own + state.operations().reduce((sum, operation) => sum + operationRowBytes(operation), 0)
       if (!outcome.ok || (tx.kind !== 'deposit' && bytesUsed + bytes > params.blockBytesMax)) {
@@ -233,9 +239,17 @@ function checkDeposits(
   return { ok: true, origin: info }
 }
 
+/** Reports stand behind the deposits and before everything else, and are few. */
+function checkReportPlace(before: readonly Tx[]): Rejection | undefined {
+  const others = before.filter(({ kind }) => kind !== 'deposit')
+  if (others.some(({ kind }) => kind !== 'report')) return invalid('misplacedReport', { index: before.length })
+  return others.length < REPORTS_PER_BLOCK_MAX ? undefined : invalid('tooManyReports', { max: REPORTS_PER_BLOCK_MAX })
+}
+
 /** Bytes that a transaction takes on L1 by itself: its row on the native lane, its own bytes on the EVM lane (before compression), a deposit's mark. */
 function ownPostedBytes(tx: Tx): number {
   if (tx.kind === 'native') return nativeRowBytes(tx.native)
+  if (tx.kind === 'report') return REPORT_ROW_BYTES
   return tx.kind === 'deposit' ? ROW_ELEMENT_BYTES : tx.raw.length
 }
 

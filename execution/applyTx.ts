@@ -1,22 +1,23 @@
 /**
- * One transaction on the state: the EVM lane through execution/vm.ts, the native lane through its type's rule, deposits by their own.
+ * One transaction on the state: the EVM lane through execution/vm.ts, the native lane through its type's rule, deposits and reports by their own.
  * What comes back is a receipt without its place in the block, or why the transaction can be in no block now.
  */
 import { createAddressFromString, KECCAK256_NULL } from '@ethereumjs/util'
 import type { Hex } from 'viem'
-import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
+import { type ChainParams, FEE_VAULT, REPORT_GAS } from '../genesis/params.ts'
 import { type DataFee, type DataPrice, dataFeeWei, NO_DATA_PRICE } from './fee.ts'
-import { applyDepositToLedger, applyNativeToLedger } from './laneRules.ts'
+import { applyDepositToLedger, applyNativeToLedger, applyReportToLedger } from './laneRules.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
+import type { JudgeEvidence } from './report.ts'
 import type { State } from './state.ts'
-import type { DepositTx, EthereumTx, NativeTx, Tx } from './tx.ts'
+import type { DepositTx, EthereumTx, NativeTx, ReportTx, Tx } from './tx.ts'
 import type { BlockEnv, EvmOutcome, Vm } from './vm.ts'
 
 /** Everything that a transaction left behind. */
 export type Outcome = EvmOutcome & {
   /** Why a native transaction was included as failed. */
   readonly failureCode: string | undefined
-  /** What its bytes cost, where bytes cost something; deposits pay nothing. */
+  /** What its bytes cost, where bytes cost something; deposits and reports pay nothing. */
   readonly dataFee: DataFee | undefined
 }
 
@@ -25,6 +26,7 @@ export type TxContext = {
   readonly vm: Vm
   readonly params: ChainParams
   readonly env: BlockEnv
+  readonly judgeEvidence: JudgeEvidence
   /** Gas of the transactions before this one in the block. */
   readonly gasUsedBefore: bigint
   /** What bytes cost in the block; left out, nothing. */
@@ -35,6 +37,7 @@ export type TxContext = {
 export async function applyTx(context: TxContext, tx: Tx): Promise<({ readonly ok: true } & Outcome) | Rejection> {
   if (tx.kind === 'native') return applyNative(context, tx)
   if (tx.kind === 'ethereum') return applyEthereum(context, tx)
+  if (tx.kind === 'report') return applyReport(context, tx)
   return { ok: true, failureCode: undefined, dataFee: undefined, ...(await applyDeposit(context, tx)) }
 }
 
@@ -49,6 +52,19 @@ function applyNative(
   const succeeded = result.failureCode === undefined
   if (succeeded) creditEvmSide(state, tx)
   return { ...result, succeeded, gasUsed: gas, contractAddress: undefined }
+}
+
+/** Nobody pays for it. */
+function applyReport(
+  { state, params, env, judgeEvidence, gasUsedBefore }: TxContext,
+  { report }: ReportTx,
+): ({ ok: true } & Outcome) | Rejection {
+  const gasUsed = REPORT_GAS
+  if (gasUsedBefore + gasUsed > env.gasLimit) return invalid('blockGasExceeded', { gas: gasUsed, left: env.gasLimit - gasUsedBefore })
+  const result = applyReportToLedger({ ledger: state.ledger, params, env, judgeEvidence }, report)
+  return result.ok
+    ? { ...result, succeeded: true, gasUsed, contractAddress: undefined, failureCode: undefined, dataFee: undefined }
+    : result
 }
 
 /** The one place where the native lane touches the EVM: a transfer of kind 1 has already moved the supply in the ledger. */

@@ -1,6 +1,6 @@
 /**
- * Makes a block: deposits that the L1 origin demands, then what the pool offers, in its order, by applying each. The result is a block that
- * `applyBlock` accepts, because both run the same `startBlock`.
+ * Makes a block: deposits that the L1 origin demands, reports of evidence, then what the pool offers, in its order, by applying each. The result is a
+ * block that `applyBlock` accepts, because both run the same `startBlock`.
  */
 import type { Hex } from 'viem'
 import { type BlockResult, type Executor, startBlock } from './applyBlock.ts'
@@ -10,7 +10,7 @@ import { type Deposit, encodeDeposit, l1InfoDeposit } from './deposit.ts'
 import { paramsAt } from './ledger/governed.ts'
 import type { L1Info } from './ledger/tables.ts'
 import type { Rejection } from './native/nativeType.ts'
-import { decodeTx, type Tx } from './tx.ts'
+import { decodeTx, type ReportTx, type Tx } from './tx.ts'
 
 /** A new L1 origin with the deposits that come with it, in log order. */
 export type OriginStep = { readonly info: L1Info; readonly deposits: readonly Deposit[] }
@@ -21,6 +21,8 @@ export type BuildRequest = {
   readonly feeRecipient: Hex
   /** Undefined: the parent's origin stays. */
   readonly origin: OriginStep | undefined
+  /** Tried before anything else that is offered. */
+  readonly reports?: readonly ReportTx[]
   /** Offers transactions in the order in which they shall be tried. */
   readonly offer: Iterable<Tx>
   /** Transactions tried at most, so that a pool of rejects cannot hold a block up. */
@@ -30,7 +32,7 @@ export type BuildRequest = {
 }
 
 /** The block has no room left for the transaction; another one may have. */
-const FULL: ReadonlySet<string> = new Set(['blockGasExceeded', 'blockBytesExceeded'])
+const FULL: ReadonlySet<string> = new Set(['blockGasExceeded', 'blockBytesExceeded', 'tooManyReports'])
 
 /** The block, and the transactions that were offered but can be in no block now, with why. */
 export type Built = BlockResult & { readonly rejected: readonly { readonly hash: Hex; readonly rejection: Rejection }[] }
@@ -58,6 +60,10 @@ export async function buildBlock(executor: Executor, request: BuildRequest): Pro
     assert(outcome.ok, 'a deposit was refused')
   }
   const rejected: { hash: Hex; rejection: Rejection }[] = []
+  for (const report of request.reports ?? []) {
+    const outcome = await run.apply(report)
+    if (!outcome.ok && !FULL.has(outcome.code)) rejected.push({ hash: report.hash, rejection: outcome })
+  }
   let tries = 0
   for (const tx of offer) {
     const goesOn = request.mayGoOn?.()

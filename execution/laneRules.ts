@@ -1,11 +1,11 @@
 /**
- * What a block does to the ledger, rule by rule and without the EVM: native transactions, deposits, and operations of EVM origin.
+ * What a block does to the ledger, rule by rule and without the EVM: native transactions, deposits, reports of evidence, and operations of EVM origin.
  * Blocks (execution/applyTx.ts) and the lane's re-execution (settlement/lane.ts) both run these functions, so that they cannot differ.
  * Spec: docs/spec/transactions.md#fees, #validity-and-failure; docs/spec/block.md#l1-origin-and-deposits; docs/spec/batch.md#rows
  */
 import type { Hex } from 'viem'
 import { activeFork } from '../genesis/forks.ts'
-import { type ChainParams, DOOR, TREASURY, VALIDATORS } from '../genesis/params.ts'
+import { type ChainParams, DOOR, TREASURY, TX_TYPE, VALIDATORS } from '../genesis/params.ts'
 import {
   type Deposit,
   depositedEvent,
@@ -17,9 +17,10 @@ import {
 } from './deposit.ts'
 import { epochOf } from './epoch.ts'
 import { type BlockFees, type DataFee, type DataPrice, dataFeeWei } from './fee.ts'
+import { toHex } from './hex.ts'
 import type { JournaledLedger, Ledger } from './ledger/ledger.ts'
 import { addBalance, getAccount, getSupply, putAccount, putL1Info, putSupply } from './ledger/tables.ts'
-import { changeValidator } from './ledger/validators.ts'
+import { accusedOf, changeValidator, convict } from './ledger/validators.ts'
 import { nativeRowBytes, type SignedNative } from './native/native.ts'
 import {
   type Applied,
@@ -33,6 +34,7 @@ import {
 } from './native/nativeType.ts'
 import { addPrepaid } from './native/transfer.ts'
 import type { EvmOperation } from './precompile.ts'
+import { type JudgeEvidence, keyOf, type Report, validatorConvictedEvent } from './report.ts'
 import type { NativeTx } from './tx.ts'
 import type { BlockEnv } from './vm.ts'
 
@@ -139,6 +141,34 @@ export function applyDepositToLedger(
   }
   putSupply(ledger, { ...supply, deposited, evmSupply: supply.evmSupply + deposit.mintWei })
   return { kind: 'evm' }
+}
+
+/** Who judges evidence, and the block that a report is in. */
+export type ReportContext = Pick<LaneContext, 'ledger' | 'params'> & {
+  readonly env: Pick<BlockEnv, 'number' | 'timestamp'>
+  readonly judgeEvidence: JudgeEvidence
+}
+
+/** A report on the ledger: the validator is convicted. A rejection leaves it as it was, and keeps the report out of every block. */
+export function applyReportToLedger(
+  { ledger, params, env, judgeEvidence }: ReportContext,
+  report: Report,
+): { readonly ok: true; readonly logs: readonly Log[] } | Rejection {
+  if (!isActive({ byte: TX_TYPE.evidenceReport }, params, env.timestamp)) return invalid('typeNotActive', { type: TX_TYPE.evidenceReport })
+  const blockNumber = env.number
+  const accused = accusedOf(ledger, report, { blockNumber, params })
+  if (!accused.ok) return accused
+  const { member, epoch } = accused
+  const key = keyOf(member)
+  const verdict = judgeEvidence(report.evidence, { chainId: params.chainId, epoch, key })
+  if (!verdict.ok) return invalid(verdict.code, { validator: member.validator })
+  const isOut = convict(ledger, { member, report, blockNumber, params })
+  const { validator } = member
+  const convicted = { validator, key: toHex(key), height: report.height, kind: report.kind }
+  const logs = [doorLog(VALIDATORS, validatorConvictedEvent, convicted)]
+  if (!isOut) return { ok: true, logs }
+  const change = { validator, weight: 0n, fromEpoch: epochOf(blockNumber, params) + 1 }
+  return { ok: true, logs: [...logs, doorLog(VALIDATORS, validatorChangedEvent, change)] }
 }
 
 /**

@@ -1,11 +1,11 @@
 /**
- * The door for transaction bytes: first byte → Ethereum type, native type or deposit; hash and sender.
+ * The door for transaction bytes: first byte → Ethereum type, native type, deposit or report of evidence; hash and sender.
  * Spec: docs/spec/transactions.md#types
  */
 import type { Common } from '@ethereumjs/common'
 import { Capability, createTxFromRLP, getMinimumGasLimit, type TypedTransaction } from '@ethereumjs/tx'
 import { type Hex, numberToBytes } from 'viem'
-import { LIMIT, TX_TYPE } from '../genesis/params.ts'
+import { LIMIT, SYSTEM_SENDER, TX_TYPE } from '../genesis/params.ts'
 import { assert } from './assert.ts'
 import { type Deposit, decodeDeposit } from './deposit.ts'
 import {
@@ -19,6 +19,7 @@ import {
 } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
 import { type RecoverAll, recoverSignatory, type Signatory, type SignedDigest } from './recover.ts'
+import { decodeReport, type Report } from './report.ts'
 
 type Identity = {
   readonly raw: Uint8Array
@@ -30,9 +31,10 @@ type Identity = {
 export type EthereumTx = Identity & { readonly kind: 'ethereum'; readonly tx: TypedTransaction }
 export type NativeTx = Identity & { readonly kind: 'native'; readonly native: SignedNative; readonly gas: bigint }
 export type DepositTx = Identity & { readonly kind: 'deposit'; readonly deposit: Deposit }
+export type ReportTx = Identity & { readonly kind: 'report'; readonly report: Report }
 
 /** A transaction whose bytes and signature were checked; nothing is said about state. */
-export type Tx = EthereumTx | NativeTx | DepositTx
+export type Tx = EthereumTx | NativeTx | DepositTx | ReportTx
 
 /** A transaction of which its signatures are not checked yet. */
 export type ReadTx<T extends Tx = Tx> = {
@@ -57,6 +59,7 @@ export function readTx(raw: Uint8Array, common: Common): ReadTx | Rejection {
   if (raw.length > LIMIT.txBytes) return invalid('oversizedTransaction', { bytes: raw.length, max: LIMIT.txBytes })
   if (first === 0x03) return invalid('blobTransaction')
   if (first === TX_TYPE.deposit) return readDepositTx(raw)
+  if (first === TX_TYPE.evidenceReport) return readReportTx(raw)
   if (nativeTypeOf(first)) return readNativeTx(raw, Number(common.chainId()))
   if (first === 0x01 || first === 0x02 || first === 0x04 || first >= 0xc0) return readEthereumTx(raw, common)
   return invalid('unknownType', { type: first })
@@ -118,6 +121,18 @@ function readDepositTx(raw: Uint8Array): ReadTx | Rejection {
   if (!deposit) return invalid('malformedTransaction', { type: TX_TYPE.deposit })
   const tx: DepositTx = { kind: 'deposit', raw, hash: transactionHash(raw), sender: deposit.from, type: TX_TYPE.deposit, deposit }
   return { ok: true, hash: tx.hash, signed: () => [], conclude: () => ({ ok: true, tx }) }
+}
+
+function readReportTx(raw: Uint8Array): ReadTx | Rejection {
+  const report = decodeReport(raw)
+  if (!report) return invalid('malformedTransaction', { type: TX_TYPE.evidenceReport })
+  const tx = reportTx(raw, report)
+  return { ok: true, hash: tx.hash, signed: () => [], sentBy: () => tx, conclude: () => ({ ok: true, tx }) }
+}
+
+/** A report as a transaction: of the system, as what L1 says of itself is. */
+export function reportTx(raw: Uint8Array, report: Report): ReportTx {
+  return { kind: 'report', raw, hash: transactionHash(raw), sender: SYSTEM_SENDER, type: TX_TYPE.evidenceReport, report }
 }
 
 function readNativeTx(raw: Uint8Array, chainId: number): ReadTx | Rejection {

@@ -28,6 +28,8 @@ export const TX_TYPE = {
   claim: 0x58,
   /** Of EVM origin only: no transaction starts with it. */
   paramSet: 0x59,
+  /** Made by who proposes a block, signed by nobody. docs/spec/transactions.md#0x5a-evidencereport */
+  evidenceReport: 0x5a,
   deposit: 0x7e,
 } as const
 
@@ -59,7 +61,7 @@ export const RESERVED_LAST = 0x0a1f
 /** Where the base fee of EVM transactions goes, on the EVM side. */
 export const FEE_VAULT: Hex = '0x0000000000000000000000000000000000000a1f'
 
-/** To whom a deposit is addressed by which the registry on L1 says who the validators are to be. */
+/** Who the validators are to be: the registry on L1 says it in deposits to this account, and reports of evidence in blocks are shown as calls of it. */
 export const VALIDATORS: Hex = '0x0000000000000000000000000000000000000a1c'
 
 /** The account that may change governable parameters, by a call of the PARAMS door. Governance's contract will stand there; nobody has its key. */
@@ -150,6 +152,22 @@ export const NATIVE_GAS = {
  */
 export const DEPOSIT_GAS_PER_BLOCK_MAX = 8_000_000n
 export const DEPOSIT_GAS_COUNTED_MIN = 50_000n
+
+/** Length of evidence against a validator. docs/spec/consensus.md#evidence */
+export const EVIDENCE_BYTES = 285
+
+/**
+ * Reports of evidence that one block may hold, and the gas of each: two BLS signatures are verified for it, before anything else of the block's own.
+ * test/bench/gasCosts.json has what that costs. docs/spec/consensus.md#in-blocks
+ */
+export const REPORTS_PER_BLOCK_MAX = 4
+export const REPORT_GAS = 150_000n
+
+/**
+ * Epochs after its own in which evidence may still be told in a block. A validator that left is free of its stake later than that: unbonding is longer than
+ * L1's age of evidence and an epoch together. docs/spec/consensus.md#in-blocks
+ */
+export const EVIDENCE_EPOCHS_MAX = 2
 
 /** Bounds of native fields, in bytes or items. docs/spec/transactions.md */
 export const LIMIT = {

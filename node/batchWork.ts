@@ -3,12 +3,14 @@
  * It reads committed blocks from the store, none of which stays in memory, and is done on a thread of its own (node/batchThread.ts).
  */
 import { bytesToHex, type Hex } from 'viem'
+import { judgeEvidence } from '../consensus/evidence.ts'
 import { decodeMessage } from '../consensus/message.ts'
 import { assert } from '../execution/assert.ts'
 import { timestampMs } from '../execution/block.ts'
 import { commonOf } from '../execution/ethereumRules.ts'
 import { decodeNative, nativeGas, signingHash } from '../execution/native/native.ts'
 import { recoverAddress } from '../execution/recover.ts'
+import { decodeReport } from '../execution/report.ts'
 import { decodeTx } from '../execution/tx.ts'
 import { type ChainParams, TX_TYPE } from '../genesis/params.ts'
 import { type BatchCommit, encodeBatch, toBatchBlocks } from '../settlement/batch.ts'
@@ -72,7 +74,7 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     const parent = { timestampMs: timestampMs(before.block.header), originNumber: l1InfoAfter(store, firstBlock - 1n).number }
     const blocks = toBatchBlocks(lane, parent)
     const rows = laneRows(lane)
-    const start = { root: before.ledgerRoot, source: store.reader, params, lookups: lookupsOf(lane) }
+    const start = { root: before.ledgerRoot, source: store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }
     const executed = executeLane(start, rows)
     assert(executed.ok, 'the lane of our own blocks does not run')
     const last = store.block(lastBlock)
@@ -107,6 +109,8 @@ function readCommitted(raw: Uint8Array, chainId: number, sender: Uint8Array | un
     assert(decoded.ok && decoded.tx.kind === 'deposit', 'a committed deposit does not decode')
     return decoded.tx
   }
+  const report = decodeReport(raw)
+  if (report) return { kind: 'report', raw, report }
   const native = decodeNative(raw)
   if (!native) return { kind: 'ethereum', raw }
   const address = sender ? bytesToHex(sender) : recoverAddress(signingHash(native), native.signature)

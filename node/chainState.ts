@@ -5,6 +5,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createAccountFromRLP } from '@ethereumjs/util'
 import type { Hex } from 'viem'
+import { judgeEvidence } from '../consensus/evidence.ts'
 import { applyBlock, type BlockResult, type Executor } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import { type Block, type Header, nextBaseFeeWei } from '../execution/block.ts'
@@ -32,6 +33,7 @@ import type { ChainParams } from '../genesis/params.ts'
 import { createPrecompiles } from '../precompiles/precompiles.ts'
 import type { Log } from './log.ts'
 import { OPENSSL_CURVES } from './opensslCurves.ts'
+import type { ReportSource } from './reporter.ts'
 import type { Store } from './store.ts'
 import { StoreError } from './store.ts'
 import { createTxIntake, type IntakePool, type TxIntake, type Verdict } from './txIntake.ts'
@@ -67,6 +69,8 @@ export type ChainState = {
   head(): { readonly header: Header; readonly hash: Hex }
   /** Builds a block on the head, keeps it as a candidate, and has its bytes on disk. */
   build(options: BuildOptions): Promise<BlockResult>
+  /** Blocks that are built from now on have reports from there. */
+  reportFrom(source: ReportSource): void
   /** Executes a proposed block on the head and keeps it as a candidate. */
   check(block: Block): Promise<({ readonly ok: true } & BlockResult) | Rejection>
   /** Makes a candidate (or a proposed block) the head; it is on disk when this resolves. */
@@ -102,7 +106,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   const number = store.head() ?? 0n
   const state = createState(store.reader, store.roots(number))
   const vm = await createVm({ state, params, precompiles: createPrecompiles(OPENSSL_CURVES), blockHash: (n) => store.block(n)?.hash })
-  const executor: Executor = { state, vm, params, recover }
+  const executor: Executor = { state, vm, params, judgeEvidence, recover }
   const pool = createMempool(mempool)
   const candidates = new Map<Hex, BlockResult>()
   const blockListeners = new Set<(result: BlockResult) => void>()
@@ -115,6 +119,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   const { poolAccounts, forgetAccounts } = createPoolAccounts(store)
   let nextParams = paramsAfter(head.header)
   let fees = feesAfter(head.header)
+  let reporter: ReportSource | undefined
 
   /** The parameters that rule the block after this one, and what it takes for gas and bytes, from disk: the state in memory may be in the middle of a block. */
   function paramsAfter(header: Header): ChainParams {
@@ -184,6 +189,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
         const built = await buildBlock(executor, {
           ...request,
           parent: head.header,
+          reports: reporter?.due(state.ledger, head.header.number + 1n) ?? [],
           offer: pool.offer(fees),
           triesMax: 20_000,
           mayGoOn: inTurns(budgetMs),
@@ -191,10 +197,16 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
         keep(built)
         const gone = built.rejected.filter(({ rejection }) => !PASSING.has(rejection.code))
         pool.drop(gone.map(({ hash }) => hash))
-        for (const { hash, rejection } of gone) log.debug('transaction dropped from the pool', { hash, code: rejection.code })
+        for (const { hash, rejection } of gone) {
+          reporter?.refuse(hash, rejection.code)
+          log.debug('transaction dropped', { hash, code: rejection.code })
+        }
         await store.writeProposed(built.block)
         return built
       }),
+    reportFrom(source) {
+      reporter = source
+    },
     check: (block) => alone(() => checkNow(block)),
     decide: (hash, commit) =>
       alone(async () => {

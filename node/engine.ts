@@ -24,6 +24,7 @@ import type { NodeOptions } from './node.ts'
 import type { ChildDirectPorts } from './p2pChild.ts'
 import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
+import { createReporter } from './reporter.ts'
 import type { NetworkView } from './rpcChain.ts'
 import type { SigningKey } from './signer.ts'
 
@@ -66,6 +67,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   const evidence = openEvidenceStore(join(dataDir, 'evidence'), {
     onDamaged: (file) => log.warn('this file is no evidence', { file }),
   })
+  chain.reportFrom(createReporter({ store: evidence, params: genesis.params, log: log.child('evidence') }))
   const mover = await openMover(options, { ...parts, follower, evidence })
   if (options.posting) {
     const poster = createPoster({

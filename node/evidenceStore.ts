@@ -1,5 +1,5 @@
 /**
- * Evidence that this node found, on disk until L1 has judged it: one file for each validator and epoch, `EPOCH-VALIDATOR` with what became of it behind
+ * Evidence that this node found, on disk: one file for each validator and epoch, `EPOCH-VALIDATOR` with what became of it on L1 behind
  * the dot. Bytes: consensus/evidence.ts. Spec: docs/spec/consensus.md#evidence
  */
 import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, renameSync, writeSync } from 'node:fs'
@@ -22,6 +22,10 @@ export type EvidenceStore = {
   open(): readonly KeptEvidence[]
   /** L1 took it, or will never: it is kept, and not brought again. */
   settle(id: string, end: 'taken' | 'refused'): void
+  /** What blocks may have to be told, whatever became of it on L1; in no order that means anything. */
+  unreported(): readonly KeptEvidence[]
+  /** Blocks need not be told, as far as this process knows. */
+  dismiss(id: string): void
 }
 
 /** Opens or makes the folder. Files that are no evidence are left alone, and are told to `onDamaged`. */
@@ -29,14 +33,18 @@ export function openEvidenceStore(directory: string, { onDamaged }: { onDamaged(
   mkdirSync(directory, { recursive: true })
   const known = new Set<string>()
   const open = new Map<string, Evidence>()
+  const unreported = new Map<string, Evidence>()
   for (const name of readdirSync(directory)) {
     const [, id, state] = FILE_PATTERN.exec(name) ?? []
     if (id === undefined) continue
     known.add(id)
-    if (state !== 'open') continue
     const decoded = decodeEvidence(new Uint8Array(readFileSync(join(directory, name))))
-    if (decoded.ok) open.set(id, decoded.value)
-    else onDamaged(join(directory, name))
+    if (!decoded.ok) {
+      onDamaged(join(directory, name))
+      continue
+    }
+    unreported.set(id, decoded.value)
+    if (state === 'open') open.set(id, decoded.value)
   }
   return {
     add(evidence, epoch) {
@@ -45,9 +53,14 @@ export function openEvidenceStore(directory: string, { onDamaged }: { onDamaged(
       writeWhole(directory, `${id}.open`, encodeEvidence(evidence))
       known.add(id)
       open.set(id, evidence)
+      unreported.set(id, evidence)
       return true
     },
     open: () => [...open].map(([id, evidence]) => ({ id, evidence })),
+    unreported: () => [...unreported].map(([id, evidence]) => ({ id, evidence })),
+    dismiss: (id) => {
+      unreported.delete(id)
+    },
     settle(id, end) {
       open.delete(id)
       const file = join(directory, `${id}.open`)

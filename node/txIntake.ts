@@ -107,9 +107,10 @@ export function createTxIntake({
   }
 }
 
-/** Deposits come from L1 alone. */
+/** Deposits come from L1 alone, and reports of evidence from who proposes a block. */
 function conclude(read: ReadTx, found: readonly (Signatory | undefined)[]): Answer {
   const decoded = read.conclude(found)
   if (!decoded.ok) return decoded
+  if (decoded.tx.kind === 'report') return invalid('reportNotAccepted')
   return decoded.tx.kind === 'deposit' ? invalid('depositNotAccepted') : { ok: true, tx: decoded.tx }
 }

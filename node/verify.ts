@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createPublicClient, type Hex, http } from 'viem'
 import { verifyCommit } from '../consensus/certificate.ts'
+import { judgeEvidence } from '../consensus/evidence.ts'
 import { assert } from '../execution/assert.ts'
 import { timestampMs } from '../execution/block.ts'
 import { type Built, buildBlock } from '../execution/buildBlock.ts'
@@ -188,7 +189,7 @@ async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Pr
   if (unsignedLast) return toDifference(unsignedLast)
   const wrong = checkExecuted(decoded.batch, results, {
     lastBlockHash: posted.header.lastBlockHash,
-    ledger: { root, source: store.reader, params },
+    ledger: { root, source: store.reader, params, judgeEvidence },
   })
   return wrong && toDifference(wrong)
 }

@@ -107,7 +107,9 @@ function tipsOf({ block, transactions, receipts }: ChainBlock): { readonly tipWe
   const base = block.header.baseFeePerGas
   return transactions
     .flatMap((tx, i) =>
-      tx.kind === 'deposit' ? [] : [{ tipWei: effectiveGasPriceWei(tx, base) - base, gasUsed: receipts[i]?.gasUsed ?? 0n }],
+      tx.kind === 'deposit' || tx.kind === 'report'
+        ? []
+        : [{ tipWei: effectiveGasPriceWei(tx, base) - base, gasUsed: receipts[i]?.gasUsed ?? 0n }],
     )
     .sort((a, b) => (a.tipWei < b.tipWei ? -1 : a.tipWei > b.tipWei ? 1 : 0))
 }

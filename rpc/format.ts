@@ -1,6 +1,7 @@
 /**
  * Blocks, transactions, receipts and logs as JSON-RPC shows them: Ethereum's shapes to the letter, so that wallets, explorers and indexers need
- * no change. A native transaction is shown as a call of its door with its fields beside it, a deposit as the OP Stack's clients expect.
+ * no change. A native transaction is shown as a call of its door with its fields beside it, a deposit as the OP Stack's clients expect, a report of evidence
+ * as a call that the system makes.
  * Source: ethereum/execution-apis; OP Stack specs, deposits.md. Spec: docs/spec/rpc.md#shapes
  */
 import { isAccessList2930Tx, isLegacyTx, type TypedTransaction } from '@ethereumjs/tx'
@@ -10,7 +11,9 @@ import type { Header, Receipt } from '../execution/block.ts'
 import { bloomOf } from '../execution/bloom.ts'
 import { L1_GAS_PER_BYTE, NO_DATA_PRICE } from '../execution/fee.ts'
 import { doorCallData } from '../execution/native/native.ts'
-import type { DepositTx, EthereumTx, NativeTx, Tx } from '../execution/tx.ts'
+import { reportCallData } from '../execution/report.ts'
+import type { DepositTx, EthereumTx, NativeTx, ReportTx, Tx } from '../execution/tx.ts'
+import { REPORT_GAS, VALIDATORS } from '../genesis/params.ts'
 import type { ChainBlock, PlacedTransaction } from './chain.ts'
 import { fieldsToJson, type Json, quantity } from './quantity.ts'
 
@@ -52,7 +55,7 @@ export function transactionToJson(tx: Tx, place: Place | undefined): Members {
   }
   if (tx.kind === 'ethereum') return { ...shared, ...ethereumMembers(tx, header?.baseFeePerGas) }
   if (tx.kind === 'native') return { ...shared, ...nativeMembers(tx, header?.baseFeePerGas) }
-  return { ...shared, ...depositMembers(tx) }
+  return { ...shared, ...(tx.kind === 'report' ? reportMembers(tx) : depositMembers(tx)) }
 }
 
 /** All receipts of a block. */
@@ -97,7 +100,7 @@ export function hexOf(bytes: Uint8Array): Hex {
 /** What a transaction pays for a unit of gas at a base fee, in wei. */
 export function effectiveGasPriceWei(tx: Tx, baseFeeWei: bigint): bigint {
   if (tx.kind === 'native') return baseFeeWei
-  if (tx.kind === 'deposit') return 0n
+  if (tx.kind === 'deposit' || tx.kind === 'report') return 0n
   return ethereumPriceWei(tx.tx, baseFeeWei)
 }
 
@@ -215,6 +218,12 @@ function depositMembers({ deposit }: DepositTx): Members {
   }
 }
 
+/** A report has no signature, price or nonce either. */
+function reportMembers({ report }: ReportTx): Members {
+  const unsigned = { gasPrice: '0x0', v: '0x0', r: '0x0', s: '0x0' }
+  return { nonce: '0x0', gas: quantity(REPORT_GAS), to: VALIDATORS, value: '0x0', input: reportCallData(report), ...unsigned }
+}
+
 /** The receipt of a transaction. */
 export function receiptToJson({ blockHash, header, index, tx, receipt, logsBefore }: PlacedTransaction): Members {
   const place = { blockHash, header, index, transactionHash: tx.hash }
@@ -233,7 +242,7 @@ export function receiptToJson({ blockHash, header, index, tx, receipt, logsBefor
     type: quantity(receipt.type),
     effectiveGasPrice: quantity(effectiveGasPriceWei(tx, header.baseFeePerGas)),
     status: receipt.succeeded ? '0x1' : '0x0',
-    ...(tx.kind === 'deposit' ? {} : dataFeeMembers(receipt.dataFee)),
+    ...(tx.kind === 'deposit' || tx.kind === 'report' ? {} : dataFeeMembers(receipt.dataFee)),
     ...(receipt.failureCode === undefined ? {} : { failureCode: receipt.failureCode }),
   }
 }
@@ -254,5 +263,6 @@ function dataFeeMembers(dataFee: Receipt['dataFee']): Members {
 function recipientOf(tx: Tx): Hex | undefined {
   if (tx.kind === 'native') return tx.native.type.door
   if (tx.kind === 'deposit') return tx.deposit.to
+  if (tx.kind === 'report') return VALIDATORS
   return tx.tx.to && hexOf(tx.tx.to.bytes)
 }

@@ -55,6 +55,7 @@ const MESSAGES: Readonly<Record<string, string>> = {
   unknownType: 'transaction type not supported',
   blobTransaction: 'transaction type not supported: blobs belong on L1',
   depositNotAccepted: 'transaction type not supported: deposits come from L1',
+  reportNotAccepted: 'transaction type not supported: evidence comes from who proposes a block',
   wrongChain: 'invalid chain id for signer',
   badSignature: 'invalid sender',
 }

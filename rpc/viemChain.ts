@@ -1,5 +1,5 @@
 /**
- * What viem must know of this chain: how native transactions and deposits are written and read, and which nonces count together.
+ * What viem must know of this chain: how native transactions, deposits and reports are written and read, and which nonces count together.
  * Runs in browsers. Spec: docs/spec/rpc.md#client; docs/spec/transactions.md#native-wire-form
  */
 import {
@@ -27,6 +27,7 @@ import { assert } from '../execution/assert.ts'
 import { encodeNative, NATIVE_TYPES } from '../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../execution/native/nativeType.ts'
 import { DOMAIN_NAME, DOMAIN_VERSION } from '../execution/typedData.ts'
+import { TX_TYPE } from '../genesis/params.ts'
 import { fieldsFromJson } from './quantity.ts'
 
 /** A native transaction as viem reads it from a node. */
@@ -40,8 +41,11 @@ export type NativeTransaction = Omit<ViemTransaction, 'type'> & {
   readonly maxFee: bigint
 }
 
+/** A report of evidence against a validator as viem reads it: a call of `report(bytes evidence)` that nobody signed. */
+export type EvidenceReportTransaction = Omit<ViemTransaction, 'type'> & { readonly type: 'evidenceReport' }
+
 /** A transaction of any kind as viem reads it. */
-export type TributaryTransaction = ViemTransaction | OpStackDepositTransaction | NativeTransaction
+export type TributaryTransaction = ViemTransaction | OpStackDepositTransaction | NativeTransaction | EvidenceReportTransaction
 
 /** A receipt; `failureCode` names the rule that a native transaction broke. */
 export type TributaryReceipt = TransactionReceipt & {
@@ -56,6 +60,8 @@ export type TributaryReceipt = TransactionReceipt & {
 }
 
 const DATA_FEE_MEMBERS = ['l1Fee', 'l1GasUsed', 'l1GasPrice', 'l1BlobBaseFee', 'l1BaseFeeScalar', 'l1BlobBaseFeeScalar'] as const
+
+const EVIDENCE_REPORT = toHex(TX_TYPE.evidenceReport)
 
 type RpcDataFee = { readonly [N in (typeof DATA_FEE_MEMBERS)[number]]?: Hex }
 
@@ -149,6 +155,7 @@ const transactionFormatter = defineTransaction({
       const native = type ? fieldsFromJson(type.fields.parameters, transaction.native, 'native') : transaction.native
       return { type: 'native', native, maxFee: BigInt(transaction.maxFee ?? 0) } as NativeTransaction
     }
+    if ((transaction.type as string) === EVIDENCE_REPORT) return { type: 'evidenceReport' } as EvidenceReportTransaction
     if (transaction.sourceHash === undefined) return {} as TributaryTransaction
     const { sourceHash, isSystemTx, mint } = transaction
     return { type: 'deposit', sourceHash, isSystemTx, mint: BigInt(mint ?? 0) } as OpStackDepositTransaction

@@ -17,6 +17,8 @@ import { parseL1Info } from '../execution/deposit.ts'
 import { attempt, type Cursor, compileFields, malformed, take } from '../execution/fields.ts'
 import { encodeNative, nativeTypeOf } from '../execution/native/native.ts'
 import { ROW_ELEMENT_BYTES, type Row } from '../execution/native/row.ts'
+import { encodeReport } from '../execution/report.ts'
+import { TX_TYPE } from '../genesis/params.ts'
 import { BATCH_PAYLOAD_BYTES_MAX } from './blob.ts'
 import { COLUMN_TXS_MAX, encodeEvmColumns, takeEvmColumns } from './evmColumns.ts'
 import { decodeLane, GROUP_ROWS, type GroupPlace, type Lane, type LaneBlock, type LaneRow } from './lane.ts'
@@ -45,7 +47,7 @@ export type Compression = {
 /** The validators' certificate over the batch's last block. Spec: docs/spec/consensus.md#certificates */
 export type BatchCommit = { readonly round: number; readonly bitmap: Uint8Array; readonly signature: Uint8Array }
 
-/** A block as a batch holds it. `transactions` are serialized, natives and Ethereum's in their order, without deposits. */
+/** A block as a batch holds it. `transactions` are serialized, reports, natives and Ethereum's in their order, without deposits. */
 export type BatchBlock = {
   readonly timestampMs: number
   /** Number of its L1 origin. */
@@ -141,7 +143,7 @@ export function encodeBatch(
   const { blocks, lane, ledgerRoots } = batch
   assert(ledgerRoots.length === lane.places.length, 'each group has one ledger root')
   if (blocks.length > BATCH_BLOCKS_MAX) return { ok: false, code: 'tooManyBlocks', got: blocks.length, max: BATCH_BLOCKS_MAX }
-  const evmTransactions = blocks.flatMap(({ transactions }) => transactions.filter((raw) => !isNative(raw)))
+  const evmTransactions = blocks.flatMap(({ transactions }) => transactions.filter((raw) => !isOfLane(raw)))
   const txs = evmTransactions.length
   if (txs > COLUMN_TXS_MAX) return { ok: false, code: 'tooManyTransactions', got: txs, max: COLUMN_TXS_MAX }
   const plainTail = concatBytes([encodeTable(blocks, parent), encodeEvmColumns(evmTransactions)])
@@ -276,7 +278,7 @@ function encodeTable(blocks: readonly BatchBlock[], parent: BatchParent): Uint8A
       encodeVarint(Number(block.originNumber - before.originNumber)),
       encodeVarint(indexes.get(block.coinbase) ?? 0),
       encodeVarint(block.transactions.length),
-      packBits(block.transactions.map((raw) => !isNative(raw))),
+      packBits(block.transactions.map((raw) => !isOfLane(raw))),
     )
     before = block
   }
@@ -342,7 +344,7 @@ function readBits(cursor: Cursor, count: number): boolean[] {
 
 type Joining = { readonly rows: readonly LaneRow[]; readonly firstBlock: bigint; readonly parent: BatchParent }
 
-/** The blocks with their transactions: Ethereum's in their order from the columns, native ones from the block's rows. */
+/** The blocks with their transactions: Ethereum's in their order from the columns, native ones and reports from the block's rows. */
 function joinLane({ table, evmTransactions }: Tail, { rows, firstBlock, parent }: Joining): BatchBlock[] | BatchRejection {
   const rowsOf = Map.groupBy(rows, ({ block }) => block)
   const blocks: BatchBlock[] = []
@@ -353,13 +355,16 @@ function joinLane({ table, evmTransactions }: Tail, { rows, firstBlock, parent }
     const own = (rowsOf.get(number) ?? []).map(({ row }) => row)
     known += own.length
     if (!isRuledBy(own, block, (table[i - 1] ?? parent).originNumber)) return reject('laneMismatch', { block: number })
-    const natives = own.flatMap((row) => (row.kind === 'native' ? [encodeNative(row.native)] : []))
+    const ofLane = own.flatMap((row) => {
+      if (row.kind === 'report') return [encodeReport(row.report)]
+      return row.kind === 'native' ? [encodeNative(row.native)] : []
+    })
     const evmCount = isEvm.filter(Boolean).length
-    if (natives.length !== isEvm.length - evmCount || nextEvm + evmCount > evmTransactions.length) {
+    if (ofLane.length !== isEvm.length - evmCount || nextEvm + evmCount > evmTransactions.length) {
       return reject('laneMismatch', { block: number })
     }
-    let nextNative = 0
-    const transactions = isEvm.map((evm) => (evm ? evmTransactions[nextEvm++] : natives[nextNative++]) ?? new Uint8Array())
+    let nextOfLane = 0
+    const transactions = isEvm.map((evm) => (evm ? evmTransactions[nextEvm++] : ofLane[nextOfLane++]) ?? new Uint8Array())
     blocks.push({ ...block, transactions })
   }
   if (known !== rows.length || nextEvm !== evmTransactions.length) return reject('laneMismatch')
@@ -376,8 +381,9 @@ function isRuledBy(rows: readonly Row[], block: Omit<BatchBlock, 'transactions'>
 
 // ---- bytes --------------------------------------------------------------------------------------------------------------------------
 
-function isNative(raw: Uint8Array): boolean {
-  return nativeTypeOf(raw[0] ?? 0) !== undefined
+/** Whether the transaction stands in the lane, as a row: those that do not stand in the columns. */
+function isOfLane(raw: Uint8Array): boolean {
+  return raw[0] === TX_TYPE.evidenceReport || nativeTypeOf(raw[0] ?? 0) !== undefined
 }
 
 function aligned(bytes: number): number {

@@ -173,8 +173,9 @@ export async function toBuildRequest(
     const { index, ...rejection } = decoded
     return reject('badTransaction', { block: number, txIndex: depositCount(origin) + index, rejection })
   }
-  const offer = decoded.transactions
-  return { ok: true, request: { parent, timestampMs: ms, feeRecipient: coinbase, origin, offer, triesMax: offer.length } }
+  const reports = decoded.transactions.filter((tx) => tx.kind === 'report')
+  const offer = decoded.transactions.filter((tx) => tx.kind !== 'report')
+  return { ok: true, request: { parent, timestampMs: ms, feeRecipient: coinbase, origin, reports, offer, triesMax: offer.length } }
 }
 
 /** 6, for each block: whether building it left nothing out. */
@@ -289,6 +290,7 @@ function membersOf(row: Row): Readonly<Record<string, unknown>> {
     const signed = { yParity, r: bytesToHex(r), s: bytesToHex(s) }
     return { kind: row.kind, type: type.name, nonce, maxFeeWei, fields: bytesToHex(type.fields.pack(fields)), ...signed }
   }
+  if (row.kind === 'report') return { kind: row.kind, evidence: bytesToHex(row.report.evidence) }
   if (row.kind !== 'operation') return row
   const { type, caller, fields } = row.operation
   return { kind: row.kind, type: type.name, caller, fields: bytesToHex(type.fields.pack(fields)) }

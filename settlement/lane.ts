@@ -14,6 +14,7 @@ import {
   applyDepositToLedger,
   applyNativeToLedger,
   applyOperationToLedger,
+  applyReportToLedger,
   type CheckedNative,
   type LaneContext,
 } from '../execution/laneRules.ts'
@@ -26,7 +27,8 @@ import { checkSigned, nativeGas, type SignedNative } from '../execution/native/n
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { type BlockRow, encodeRow, ROW_ELEMENT_BYTES, type Row, takeRow } from '../execution/native/row.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
-import type { DepositTx, EthereumTx, NativeTx } from '../execution/tx.ts'
+import type { JudgeEvidence } from '../execution/report.ts'
+import type { DepositTx, EthereumTx, NativeTx, ReportTx } from '../execution/tx.ts'
 import type { ChainParams } from '../genesis/params.ts'
 
 /** Rows of one group: the unit of the fraud proof. */
@@ -36,6 +38,7 @@ export const GROUP_ROWS = 16
 export type LaneTx =
   | Pick<NativeTx, 'kind' | 'raw' | 'native' | 'sender' | 'gas'>
   | Pick<DepositTx, 'kind' | 'raw' | 'deposit'>
+  | Pick<ReportTx, 'kind' | 'raw' | 'report'>
   | Pick<EthereumTx, 'kind' | 'raw'>
 
 /** What the lane takes from an executed block. */
@@ -118,6 +121,7 @@ export type LaneStart = {
   readonly source: LedgerSource
   /** The genesis file's. */
   readonly params: ChainParams
+  readonly judgeEvidence: JudgeEvidence
   readonly lookups: LaneLookups
   /** The block row that rules the first row, where that is none itself. */
   readonly ruling?: BlockRow
@@ -133,7 +137,7 @@ export type LaneRun = {
 }
 
 /** Starts the re-execution of a lane. Nothing is written anywhere but in memory. */
-export function createLaneRun({ root, source, params, lookups, ruling }: LaneStart): LaneRun {
+export function createLaneRun({ root, source, params, judgeEvidence, lookups, ruling }: LaneStart): LaneRun {
   const tree = createPassingTree(root, source)
   const ledger = createLedger(tree.read)
   let env = ruling && toEnv(ruling)
@@ -146,6 +150,7 @@ export function createLaneRun({ root, source, params, lookups, ruling }: LaneSta
     const context = { ledger, params: rulingParams, env, dataPrice: dataPriceIn(ledger, rulingParams) }
     if (row.kind === 'native') return applyNative(context, row.native, checked)
     if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
+    if (row.kind === 'report') return refusal(applyReportToLedger({ ...context, judgeEvidence }, row.report))
     if (row.kind === 'deposit') return applyDeposit(context, lookups.deposit(row.index), 'unknownDeposit')
     const info = row.kind === 'l1Info' ? lookups.l1Info(row.number) : undefined
     return row.kind === 'l1Info' ? applyDeposit(context, info && l1InfoDeposit(info), 'unknownOrigin') : undefined
@@ -198,6 +203,7 @@ function rowsOfBlock({ header, transactions, operations }: LaneBlock): LaneRow[]
   for (const [txIndex, tx] of transactions.entries()) {
     const deposit = depositRows[txIndex] // deposits stand first
     if (deposit) rows.push({ row: deposit, block, txIndex, checked: undefined })
+    if (tx.kind === 'report') rows.push({ row: { kind: 'report', report: tx.report }, block, txIndex, checked: undefined })
     if (tx.kind === 'native') rows.push({ row: { kind: 'native', native: tx.native }, block, txIndex, checked: tx })
     for (; operations[done]?.txIndex === txIndex; done++) {
       const operation = operations[done]?.operation
@@ -233,20 +239,27 @@ function placeGroups(rows: readonly { readonly row: Row; readonly bytes: number 
   return places
 }
 
-/** Blocks ascend, each with a row of its own behind its block row; L1 info comes right behind that, deposits only with it and before native rows. */
+/**
+ * Blocks ascend, each with a row of its own behind its block row; L1 info comes right behind that, deposits only with it and before reports, and reports
+ * before native rows.
+ */
 function areInOrder(rows: readonly Row[]): boolean {
   let number: bigint | undefined
   let mayDeposit = false
+  let mayReport = false
   for (const [i, row] of rows.entries()) {
     const before = rows[i - 1]?.kind
     if (row.kind === 'block') {
       if (before === 'block' || (number !== undefined && row.number <= number)) return false
       number = row.number
       mayDeposit = false
+      mayReport = true
     }
     if (number === undefined || (row.kind === 'l1Info' && before !== 'block') || (row.kind === 'deposit' && !mayDeposit)) return false
+    if (row.kind === 'report' && !mayReport) return false
     if (row.kind === 'l1Info') mayDeposit = true
-    if (row.kind === 'native') mayDeposit = false
+    if (row.kind === 'native' || (row.kind === 'operation' && !mayDeposit)) mayReport = false
+    if (row.kind === 'native' || row.kind === 'report') mayDeposit = false
   }
   return rows.at(-1)?.kind !== 'block'
 }

@@ -191,6 +191,14 @@ export const epochs = table(0x10, 'epochs', parseAbiParameters('uint32 epoch'), 
   members: 'Validator',
 })
 
+/** Keys that signed what no correct validator signs, x ‖ y in three words: they are in no set that begins after the block. */
+export const convictions = table(
+  0x11,
+  'convictions',
+  parseAbiParameters('bytes32 key0, bytes32 key1, bytes32 key2'),
+  parseAbiParameters('address validator, uint8 kind, uint64 height, uint64 blockNumber'),
+)
+
 /** Tables that hold many records, by name: what a reader may ask for. */
 export const TABLES = {
   accounts,
@@ -207,6 +215,7 @@ export const TABLES = {
   retires,
   maturities,
   epochs,
+  convictions,
 } as const
 
 const SUPPLY = { item: 1 }

@@ -5,17 +5,19 @@
  * Spec: docs/spec/batch.md#rows
  */
 import { type Hex, parseAbiParameters } from 'viem'
+import { EVIDENCE_BYTES } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, type Cursor, compileFields, malformed, take, takeUint } from '../fields.ts'
 import type { EvmOperation } from '../precompile.ts'
 import { isLowS } from '../recover.ts'
+import { type Report, reportOf } from '../report.ts'
 import { nativeTypeOf, operationTypeOf, type SignedNative } from './native.ts'
 
 /** Bytes of payload in one field element of a blob; every row is a multiple of it. */
 export const ROW_ELEMENT_BYTES = 31
 
 /** First byte of each kind of row. */
-export const ROW_KIND = { block: 0x01, l1Info: 0x02, deposit: 0x03, native: 0x04, operation: 0x05 } as const
+export const ROW_KIND = { block: 0x01, l1Info: 0x02, deposit: 0x03, native: 0x04, operation: 0x05, report: 0x06 } as const
 
 /** The block that the rows behind it belong to. */
 export type BlockRow = {
@@ -35,6 +37,8 @@ export type Row =
   | { readonly kind: 'native'; readonly native: SignedNative }
   /** A door call from the EVM that succeeded. */
   | { readonly kind: 'operation'; readonly operation: EvmOperation }
+  /** Evidence against a validator. */
+  | { readonly kind: 'report'; readonly report: Report }
 
 const HEAD_BYTES = 3
 
@@ -47,6 +51,9 @@ const nonceFields = compileFields(parseAbiParameters('uint64 nonce, uint96 maxFe
 const NATIVE_HEAD_BYTES = 2 + 64 + 20
 const operationFields = compileFields(parseAbiParameters('uint8 typeByte, address caller'))
 const OPERATION_HEAD_BYTES = 1 + 20
+
+/** Length of the row of a report. */
+export const REPORT_ROW_BYTES = elementsOf(EVIDENCE_BYTES) * ROW_ELEMENT_BYTES
 
 /** The row's bytes. Asserts that it has any: what came through a decoder or a block does. */
 export function encodeRow(row: Row): Uint8Array {
@@ -95,6 +102,7 @@ function elementsOf(bytesOfBody: number): number {
 function bodyBytes(row: Row): number {
   if (row.kind === 'block') return 40
   if (row.kind === 'l1Info' || row.kind === 'deposit') return 8
+  if (row.kind === 'report') return EVIDENCE_BYTES
   if (row.kind === 'operation') return OPERATION_HEAD_BYTES + row.operation.type.fields.packedBytes(row.operation.fields)
   return NATIVE_HEAD_BYTES + row.native.type.fields.packedBytes(row.native.fields)
 }
@@ -103,6 +111,10 @@ function writeBody(row: Row, out: Uint8Array): number {
   if (row.kind === 'block') return blockFields.packInto({ ...row, timestampMs: BigInt(row.timestampMs) }, out, HEAD_BYTES)
   if (row.kind === 'l1Info') return l1InfoFields.packInto(row, out, HEAD_BYTES)
   if (row.kind === 'deposit') return depositFields.packInto(row, out, HEAD_BYTES)
+  if (row.kind === 'report') {
+    out.set(row.report.evidence, HEAD_BYTES)
+    return HEAD_BYTES + EVIDENCE_BYTES
+  }
   if (row.kind === 'operation') {
     const { type, caller, fields } = row.operation
     return type.fields.packInto(fields, out, operationFields.packInto({ typeByte: type.byte, caller }, out, HEAD_BYTES))
@@ -124,6 +136,7 @@ function takeBody(kind: number, body: Cursor, chainId: number): Row {
   if (kind === ROW_KIND.l1Info) return { kind: 'l1Info', ...l1InfoFields.unpackFrom(body) }
   if (kind === ROW_KIND.deposit) return { kind: 'deposit', ...depositFields.unpackFrom(body) }
   if (kind === ROW_KIND.native) return { kind: 'native', native: takeNative(body, chainId) }
+  if (kind === ROW_KIND.report) return { kind: 'report', report: reportOf(take(body, EVIDENCE_BYTES).slice()) }
   if (kind !== ROW_KIND.operation) malformed()
   const { typeByte, caller } = operationFields.unpackFrom(body)
   const type = operationTypeOf(typeByte) ?? malformed()

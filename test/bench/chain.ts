@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Hex } from 'viem'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { applyBlock } from '../../execution/applyBlock.ts'
 import { type Built, buildBlock } from '../../execution/buildBlock.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
@@ -72,7 +73,7 @@ export async function createBenchChain(accounts: readonly GenesisAccount[]): Pro
     await store.writeGenesis('', first)
     const state = createState(store.reader, first.roots)
     const vm = await createVm({ state, params, precompiles: PRECOMPILES, blockHash: (number) => hashes.get(number) })
-    return { store, executor: { state, vm, params } }
+    return { store, executor: { state, vm, params, judgeEvidence } }
   }
   const builder = await open('builder', false)
   const follower = await open('follower', true)

@@ -1,6 +1,7 @@
 /**
  * gas: what operations of every native type cost in signature recoveries, against their gas in recoveries of 3,000. An operation is measured from its
- * signed bytes to the store: decode, signatures, rule, receipt, roots and the write, CPU of the main thread; a recovery in the same round.
+ * signed bytes to the store: decode, signatures, rule, receipt, roots and the write, CPU of the main thread; a recovery in the same round. A report of
+ * evidence, of which a chain has but one a validator, is measured from its bytes to its logs.
  * Documented in docs/benchmarks.md#gas.
  *
  *     node test/bench/gas.bench.ts [--accounts 10000] [--ops 200] [--rounds 5] [--write] [--json]
@@ -10,6 +11,10 @@
 import { writeFileSync } from 'node:fs'
 import secp256k1 from 'secp256k1'
 import { bytesToHex, type Hex } from 'viem'
+import { judgeEvidence } from '../../consensus/evidence.ts'
+import { applyReportToLedger } from '../../execution/laneRules.ts'
+import { createLedger } from '../../execution/ledger/ledger.ts'
+import { putGenesisValidators } from '../../execution/ledger/validators.ts'
 import { attributionCredit } from '../../execution/native/attributionCredit.ts'
 import { datanetCreate, LICENCE } from '../../execution/native/datanetCreate.ts'
 import { datanetReview, VERDICT } from '../../execution/native/datanetReview.ts'
@@ -19,7 +24,10 @@ import { decodeNative, nativeGas } from '../../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../../execution/native/nativeType.ts'
 import { workerRegister } from '../../execution/native/workerRegister.ts'
 import { recoverAddress } from '../../execution/recover.ts'
-import { LIMIT, OPEN_WEI } from '../../genesis/params.ts'
+import { decodeReport } from '../../execution/report.ts'
+import { LIMIT, OPEN_WEI, REPORT_GAS } from '../../genesis/params.ts'
+import { TEST_PARAMS } from '../fakes/ledger.ts'
+import { memberOf, offenceOf, reportOfEvidence } from '../fakes/offence.ts'
 import { type BenchChain, chainGround, createBenchChain } from './chain.ts'
 import {
   disputedCredit,
@@ -29,6 +37,7 @@ import {
   type GasStage,
   type Prepared,
   RECOVERY_GAS,
+  REPORT_CASE,
   registrationOf,
 } from './gasCases.ts'
 import { costOf, digits, progress, readOptions, report, type Spread, show, spreadOf, textTable } from './measure.ts'
@@ -38,6 +47,7 @@ import { setStage } from './stage.ts'
 const WORKERS = 64
 const CLIENTS = 256
 const RECOVERIES = 1_000
+const REPORTS = 100
 const COSTS = new URL('gasCosts.json', import.meta.url)
 
 const args = process.argv.slice(2)
@@ -50,7 +60,7 @@ await main()
 
 async function main(): Promise<void> {
   const world = await createWorld()
-  const samples = new Map<GasCase, Sample[]>(GAS_CASES.map((one) => [one, []]))
+  const samples = new Map<Pick<GasCase, 'name'>, Sample[]>([...GAS_CASES, REPORT_CASE].map((one) => [one, []]))
   for (let round = 0; round <= options.rounds; round++) {
     for (const one of GAS_CASES) {
       const { raws, gas } = await operationsOf(world, one)
@@ -61,6 +71,8 @@ async function main(): Promise<void> {
       // The first round is for the compiler.
       if (round > 0) samples.get(one)?.push({ us, recoveries: us / recoveryUs, recoveryUs, gas })
     }
+    const [us, recoveryUs] = [await measureReport(), await measureRecovery()]
+    if (round > 0) samples.get(REPORT_CASE)?.push({ us, recoveries: us / recoveryUs, recoveryUs, gas: REPORT_GAS })
     progress(`round ${round} of ${options.rounds}`)
   }
   await world.chain.close()
@@ -237,6 +249,27 @@ async function makeEarnings(world: World, { epochs, count }: { readonly epochs: 
   return firstEpoch ?? 0
 }
 
+/** A report that convicts, from its bytes to its logs, in µs of CPU. */
+async function measureReport(): Promise<number> {
+  const params = { ...TEST_PARAMS, epochBlocks: REPORTS }
+  const { raw } = reportOfEvidence(offenceOf({ key: 2, height: 1, epoch: 0, chainId: params.chainId }))
+  const first = [0, 1, 2, 3].map(memberOf)
+  const ledgers = Array.from({ length: REPORTS }, () => {
+    const ledger = createLedger(() => undefined)
+    putGenesisValidators(ledger, first)
+    return ledger
+  })
+  const { cost } = await costOf(() => {
+    for (const ledger of ledgers) {
+      const report = decodeReport(raw)
+      const env = { number: 2n, timestamp: 0n }
+      const result = report && applyReportToLedger({ ledger, params, env, judgeEvidence }, report)
+      if (!result?.ok) throw new Error('a report is refused')
+    }
+  })
+  return (cost.mainMs * 1_000) / REPORTS
+}
+
 /** One signature recovery with the address behind it, in µs of CPU. */
 async function measureRecovery(): Promise<number> {
   const hash = seeded('recovery')
@@ -265,7 +298,7 @@ function figuresOf(samples: readonly Sample[]): Figures {
   }
 }
 
-function printResult(samples: ReadonlyMap<GasCase, readonly Sample[]>): void {
+function printResult(samples: ReadonlyMap<Pick<GasCase, 'name'>, readonly Sample[]>): void {
   const found = [...samples].map(([{ name }, costs]) => ({ name, ...figuresOf(costs) }))
   const recoveryUs = spreadOf([...samples.values()].flat().map((one) => one.recoveryUs))
   if (isRecording) record(found.map(({ name, recoveries, gas }) => ({ name, recoveries: Number(recoveries.median.toFixed(2)), gas })))

@@ -64,6 +64,9 @@ export type GasCase = {
   fields(stage: GasStage, turn: Turn, prepared: Prepared): FieldValues
 }
 
+/** A report of evidence, which is no native transaction: its gas is a number. */
+export const REPORT_CASE = { name: 'EvidenceReport' } as const
+
 const CONTENT_NAME = 'a datanet with a name as long as names are'
 
 /** Every case. */

@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bytesToHex, type Hex } from 'viem'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import type { Header } from '../../execution/block.ts'
 import { type Built, buildBlock } from '../../execution/buildBlock.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
@@ -159,7 +160,7 @@ async function createChain(folder: string, senders: readonly Signer[]) {
   async function build(offer: readonly Tx[]): Promise<Built> {
     timeMs += 1_000
     const request = { parent: head, timestampMs: timeMs, feeRecipient: FEE_RECIPIENT, origin: undefined, offer, triesMax: offer.length }
-    const built = await buildBlock({ state, vm, params }, request)
+    const built = await buildBlock({ state, vm, params, judgeEvidence }, request)
     const failed = built.receipts.find(({ succeeded }) => !succeeded)
     const [left] = built.rejected
     if (left || failed) throw new Error(`an operation failed: ${left?.rejection.code ?? failed?.failureCode}`)

@@ -1,5 +1,6 @@
 /** `state`: one transaction through our codec, applyTx and our state, and the root of our trie after it. */
 import { bytesToHex, type Hex, hexToBytes, pad } from 'viem'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { applyTx } from '../../execution/applyTx.ts'
 import type { EthereumRules } from '../../execution/ethereumRules.ts'
 import { keccak256 } from '../../execution/keccak.ts'
@@ -24,7 +25,7 @@ export async function answerState(input: StateCase): Promise<Answer> {
   const decoded = decodeEthereumTx(signed.bytes, ethereum.common)
   if (!decoded.ok) return { rejected: decoded.code, stateRoot: preRoot }
   const { state, vm, params } = ethereum
-  const outcome = await applyTx({ state, vm, params, env: envOf(input.env), gasUsedBefore: 0n }, decoded.tx)
+  const outcome = await applyTx({ state, vm, params, judgeEvidence, env: envOf(input.env), gasUsedBefore: 0n }, decoded.tx)
   const stateRoot = ethereum.seal()
   return outcome.ok ? { stateRoot, logsHash: logsHash(outcome.logs) } : { rejected: outcome.code, stateRoot }
 }

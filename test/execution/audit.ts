@@ -4,11 +4,12 @@
  * not by the rules' own functions.
  */
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import type { BlockResult } from '../../execution/applyBlock.ts'
 import { attributionEvidence, booksEvidence, DISPUTE_KIND } from '../../execution/disputes/evidence.ts'
 import { type DataPrice, dataPriceIn } from '../../execution/fee.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
-import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger } from '../../execution/laneRules.ts'
+import { applyDepositToLedger, applyNativeToLedger, applyOperationToLedger, applyReportToLedger } from '../../execution/laneRules.ts'
 import { EARNERS_PER_RECORD } from '../../execution/ledger/earnings.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { createLedger, type JournaledLedger } from '../../execution/ledger/ledger.ts'
@@ -271,6 +272,11 @@ export function createAuditor(genesis: Genesis, rightEntries: RightEntries = new
     checkVote(tx, receipt.succeeded, rules.env)
     if (tx.kind === 'native') applyNative(tx, receipt.failureCode, rules)
     if (tx.kind === 'deposit') applyDepositToLedger({ ledger, ...rules }, tx.deposit)
+    if (tx.kind === 'report') {
+      const result = applyReportToLedger({ ledger, judgeEvidence, ...rules }, tx.report)
+      check(result.ok && receipt.succeeded, 'a report that the rules refuse', { result })
+      count('EvidenceReport convicted')
+    }
     for (const operation of operations) {
       const { type, fields, caller } = operation
       const fees = { challenger: 0n, treasury: 0n, bond: 0n } // the EVM's side brought the bond

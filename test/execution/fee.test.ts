@@ -1,6 +1,7 @@
 /** What bytes cost, in blocks built, applied and re-executed from rows. Spec: docs/spec/transactions.md#fees */
 import { encodeFunctionData, type Hex, hexToBytes, parseGwei } from 'viem'
 import { expect, test } from 'vitest'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import type { Receipt } from '../../execution/block.ts'
 import { dataFeeWei, dataPriceOf, NO_DATA_PRICE, rowByteGas } from '../../execution/fee.ts'
 import { getAccount, getL1Info, getSupply } from '../../execution/ledger/tables.ts'
@@ -103,7 +104,7 @@ test('a new origin’s prices count from its block on, and the rows alone lead t
   expect(second?.price).toEqual(dataPriceOf(origin.info, chain.genesis.params))
   expect(second?.feeWei).toBeGreaterThan(2n * (first?.feeWei ?? 0n))
   const blocks = [cheap, dear].map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
-  const start = { root, source: chain.store.reader, params: chain.genesis.params, lookups: lookupsOf(blocks) }
+  const start = { root, source: chain.store.reader, params: chain.genesis.params, judgeEvidence, lookups: lookupsOf(blocks) }
   const executed = executeLane(start, laneRows(blocks))
   expect(executed.ok && executed.roots.at(-1)).toBe(dear.roots.ledgerRoot)
 })

@@ -1,6 +1,7 @@
 /** Forks: the schedule is read strictly, and a rule changes with the first block of its time. Spec: docs/spec/block.md#hardforks */
 import type { Hex } from 'viem'
 import { expect, test } from 'vitest'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { activeFork, FIRST_FORK, forksToJson, HEADWATER, readForks } from '../../genesis/forks.ts'
 import { decodeGenesis, encodeGenesis } from '../../genesis/genesis.ts'
@@ -47,7 +48,7 @@ test('a rule changes with the first second of its fork, in blocks built and appl
   expect(after.rejected).toMatchObject([{ rejection: { code: 'typeNotActive', invalid: true } }])
   // Re-execution from rows looks at the block row's time.
   const lane = [{ header: before.block.header, transactions: before.transactions, operations: before.operations }]
-  const start = { root, source: chain.store.reader, params, lookups: lookupsOf(lane) }
+  const start = { root, source: chain.store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }
   const rows = laneRows(lane)
   expect(executeLane(start, rows)).toMatchObject({ ok: true, roots: [before.roots.ledgerRoot] })
   const late = rows.map((one) => (one.row.kind === 'block' ? { ...one, row: { ...one.row, timestampMs: from * 1000 } } : one))

@@ -1,6 +1,7 @@
 /** A vote's change rules from the next block on, in blocks built, applied and re-executed from rows. Spec: docs/spec/ledger.md#parameters */
 import { encodeFunctionData, type Hex } from 'viem'
 import { expect, test } from 'vitest'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { encodeDeposit } from '../../execution/deposit.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { getL1Info, workers } from '../../execution/ledger/tables.ts'
@@ -71,13 +72,13 @@ test('the block of the change is ruled by what was before it, the next one by th
   const blocks = [changed, next].map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
   const lookups = lookupsOf(blocks)
   const source = chain.store.reader
-  const executed = executeLane({ root: rootBefore, source, params, lookups }, laneRows(blocks))
+  const executed = executeLane({ root: rootBefore, source, params, judgeEvidence, lookups }, laneRows(blocks))
   expect(executed.ok && executed.roots.at(-1)).toBe(next.roots.ledgerRoot)
   // Whoever starts behind the change, in its block, has but the ledger to say what rules there.
   const rows = laneRows(blocks.slice(0, 1))
   const firstNative = rows.findIndex(({ row }) => row.kind === 'native')
   const [ruling] = rows
-  const head = executeLane({ root: rootBefore, source, params, lookups }, rows.slice(0, firstNative))
+  const head = executeLane({ root: rootBefore, source, params, judgeEvidence, lookups }, rows.slice(0, firstNative))
   expect(ruling?.row.kind === 'block' && head.ok).toBe(true)
 })
 

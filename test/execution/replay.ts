@@ -4,6 +4,7 @@
  */
 import { createInterface } from 'node:readline'
 import { type Hex, hexToBytes } from 'viem'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { applyBlock } from '../../execution/applyBlock.ts'
 import { decodeBlock } from '../../execution/block.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
@@ -11,10 +12,10 @@ import { createState } from '../../execution/state.ts'
 import { createVm } from '../../execution/vm.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { createMemoryStore } from '../fakes/memoryStore.ts'
-import { testGenesis } from '../fakes/testChain.ts'
+import { equalValidators, testGenesis } from '../fakes/testChain.ts'
 import { WALK_PARAMS } from './wanderer.ts'
 
-const genesis = testGenesis(WALK_PARAMS)
+const genesis = { ...testGenesis(WALK_PARAMS), validators: equalValidators(4) }
 const first = createGenesisBlock(genesis)
 const store = createMemoryStore()
 store.write(first.writes)
@@ -26,7 +27,7 @@ let head = first.block.header
 for await (const line of createInterface({ input: process.stdin })) {
   const block = decodeBlock(hexToBytes(line.trim() as Hex))
   if (!block) throw new Error('malformed block')
-  const applied = await applyBlock({ state, vm, params: genesis.params }, head, block)
+  const applied = await applyBlock({ state, vm, params: genesis.params, judgeEvidence }, head, block)
   if (!applied.ok) throw new Error(`block ${block.header.number} is refused: ${applied.code}`)
   store.write(applied.writes)
   head = block.header

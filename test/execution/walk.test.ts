@@ -11,6 +11,7 @@ import { createAccountFromRLP } from '@ethereumjs/util'
 import fc from 'fast-check'
 import { type AbiEvent, bytesToHex, decodeEventLog, type Hex, toEventSelector } from 'viem'
 import { expect, test } from 'vitest'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { encodeBlock } from '../../execution/block.ts'
 import type { Built } from '../../execution/buildBlock.ts'
 import { getSupply } from '../../execution/ledger/tables.ts'
@@ -102,6 +103,7 @@ function expectEverything(auditor: Auditor, refused: Walk['refused']): void {
   expect(auditor.tally.get('DatanetReview withdrew') ?? 0, 'nobody took a bond back').toBeGreaterThan(0)
   for (const code of ['notGovernor', 'unknownParam', 'outOfBounds'])
     expect(auditor.tally.get(`ParamSet failed: ${code}`) ?? 0, `never: ${code}`).toBeGreaterThan(0)
+  expect(auditor.tally.get('EvidenceReport convicted') ?? 0, 'nobody was convicted').toBeGreaterThan(1)
   expect(refused.size).toBeGreaterThan(0)
   const judged = (outcome: string) => [1, 2, 3, 4, 5].filter((kind) => auditor.tally.has(`CreditDispute of kind ${kind} ${outcome}`))
   expect([judged('upheld').length > 1, judged('not upheld').length > 1]).toEqual([true, true])
@@ -135,7 +137,13 @@ test(
     // The rows alone lead to the same roots, upheld disputes among them.
     const own = blocks.map(toLaneBlock)
     const { chain, ledgerRoots } = story
-    const start = { root: ledgerRoots[0] ?? '0x', source: chain.store.reader, params: chain.genesis.params, lookups: lookupsOf(own) }
+    const start = {
+      root: ledgerRoots[0] ?? '0x',
+      source: chain.store.reader,
+      params: chain.genesis.params,
+      judgeEvidence,
+      lookups: lookupsOf(own),
+    }
     const executed = executeLane(start, laneRows(own))
     expect(executed.ok && executed.roots.at(-1)).toBe(blocks.at(-1)?.roots.ledgerRoot)
     const expected = blocks.map(({ hash, roots, receipts }) => `${hash} ${roots.ledgerRoot} ${receipts.length}`)

@@ -68,8 +68,8 @@ const GAS_PRICE = 2_000_000_000n
 const AUTHORITY_KEY: Hex = `0x${'09'.repeat(32)}`
 
 /** A chain of three blocks. The keys are test/fakes/testChain.ts's. */
-export async function createFakeChain(): Promise<FakeChain> {
-  const test = await createTestChain()
+export async function createFakeChain(options?: Parameters<typeof createTestChain>[0]): Promise<FakeChain> {
+  const test = await createTestChain(options)
   const { params } = test.genesis
   const blocks: ChainBlock[] = []
   const roots: StateRoots[] = []
@@ -82,7 +82,10 @@ export async function createFakeChain(): Promise<FakeChain> {
   let highestBlock: bigint | undefined
 
   async function add(txs: readonly Tx[], origin?: OriginStep): Promise<ChainBlock> {
-    const { block, hash, transactions, receipts, roots: after, rejected } = await test.next(txs, origin ? { origin } : {})
+    const reports = txs.filter((tx) => tx.kind === 'report')
+    const others = txs.filter((tx) => tx.kind !== 'report')
+    const built = await test.next(others, { reports, ...(origin && { origin }) })
+    const { block, hash, transactions, receipts, roots: after, rejected } = built
     if (rejected.length > 0)
       throw new Error(`left out: ${rejected.map(({ rejection }) => `${rejection.code} ${rejection.reason ?? ''}`).join(', ')}`)
     const at = { block, hash, transactions, receipts, size: encodeBlock(block).length }

@@ -1,6 +1,7 @@
 /** A chain in memory for tests of execution: genesis with funded keys, blocks one after another, and a second state that checks each block. */
 import { type Hex, hexToBytes } from 'viem'
 import { type PrivateKeyAccount, privateKeyToAccount } from 'viem/accounts'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { applyBlock, type BlockResult, type Executor } from '../../execution/applyBlock.ts'
 import type { Header } from '../../execution/block.ts'
 import { type Built, buildBlock, type OriginStep } from '../../execution/buildBlock.ts'
@@ -9,11 +10,12 @@ import { encodeNative, signingHash } from '../../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../../execution/native/nativeType.ts'
 import type { Precompile } from '../../execution/precompile.ts'
 import { createState } from '../../execution/state.ts'
-import { decodeTx, type Tx } from '../../execution/tx.ts'
+import { decodeTx, type ReportTx, type Tx } from '../../execution/tx.ts'
 import { createVm } from '../../execution/vm.ts'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import { type ChainParams, OPEN_WEI } from '../../genesis/params.ts'
+import { setOf } from '../consensus/fixtures.ts'
 import { createMemoryStore, type MemoryStore } from './memoryStore.ts'
 
 export const testKeys: readonly Hex[] = Array.from({ length: 8 }, (_, i) => `0x${(i + 1).toString(16).padStart(2, '0').repeat(32)}` as Hex)
@@ -56,13 +58,19 @@ export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
   }
 }
 
+/** Validators of weight 1 whose keys tests have: those of test/consensus/fixtures.ts. */
+export function equalValidators(count: number): Genesis['validators'] {
+  const { validators } = setOf(Array.from({ length: count }, () => 1))
+  return validators.map(({ address, publicKey, feeRecipient }) => ({ address, blsPublicKey: publicKey, weight: 1, feeRecipient }))
+}
+
 export type TestChain = {
   readonly genesis: Genesis
   readonly store: MemoryStore
   readonly executor: Executor
   head(): Header
   /** Builds the next block from these, applies it on the checking state, and commits both. */
-  next(txs: readonly Tx[], options?: { origin?: OriginStep; afterMs?: number }): Promise<Built>
+  next(txs: readonly Tx[], options?: { origin?: OriginStep; afterMs?: number; reports?: readonly ReportTx[] }): Promise<Built>
   decode(raw: Uint8Array | Hex): Tx
 }
 
@@ -82,7 +90,7 @@ export async function createTestChain(
       precompiles: options.precompiles ?? [],
       blockHash: (number) => hashes.get(number),
     })
-    return { store, executor: { state, vm, params: genesis.params } satisfies Executor }
+    return { store, executor: { state, vm, params: genesis.params, judgeEvidence } satisfies Executor }
   }
   const builder = await make()
   const checker = await make()
@@ -98,13 +106,14 @@ export async function createTestChain(
       if (!result.ok) throw new Error(`transaction refused: ${JSON.stringify(result, (_, v) => (typeof v === 'bigint' ? `${v}` : v))}`)
       return result.tx
     },
-    async next(txs, { origin, afterMs } = {}) {
+    async next(txs, { origin, afterMs, reports = [] } = {}) {
       timeMs += afterMs ?? 1_000
       const request = {
         parent: head,
         timestampMs: timeMs,
         feeRecipient: genesis.validators[0]?.feeRecipient ?? '0x',
         origin,
+        reports,
         offer: txs,
         triesMax: 10_000,
       }

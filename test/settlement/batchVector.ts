@@ -4,6 +4,8 @@ import { concatBytes, type Hex, hexToBytes } from 'viem'
 import { encodeNative, NATIVE_TYPES } from '../../execution/native/native.ts'
 import type { FieldValues, NativeType } from '../../execution/native/nativeType.ts'
 import type { Row } from '../../execution/native/row.ts'
+import { encodeReport, reportOf } from '../../execution/report.ts'
+import { EVIDENCE_BYTES } from '../../genesis/params.ts'
 import type { Batch, BatchParent } from '../../settlement/batch.ts'
 import { encodeLane } from '../../settlement/lane.ts'
 
@@ -39,6 +41,7 @@ export const VECTOR_ROWS: readonly Row[] = [
   { kind: 'deposit', index: 3n },
   { kind: 'operation', operation: { type: typeNamed('Transfer'), caller: ALICE, fields: { kind: 0, to: BOB, amount: 7n } } },
   { kind: 'deposit', index: 4n },
+  { kind: 'report', report: reportOf(Uint8Array.from({ length: EVIDENCE_BYTES }, (_, i) => (i * 7 + 1) % 256)) },
   native('Transfer', 0n, { kind: 3, to: BOB, amount: 10n ** 20n }),
   native('DatanetCreate', 1n, datanet),
   { kind: 'block', number: 7n, timestampMs: 1_800_000_002_001, baseFeeWei: 875_000_000n, coinbase: OTHER_COINBASE },
@@ -47,7 +50,10 @@ export const VECTOR_ROWS: readonly Row[] = [
   ...Array.from({ length: 8 }, (_, i) => native('Transfer', BigInt(4 + i), { kind: 0, to: ALICE, amount: BigInt(i + 1) })),
 ]
 
-const natives = VECTOR_ROWS.flatMap((row) => (row.kind === 'native' ? [encodeNative(row.native)] : []))
+const ofLane = VECTOR_ROWS.flatMap((row) => {
+  if (row.kind === 'report') return [encodeReport(row.report)]
+  return row.kind === 'native' ? [encodeNative(row.native)] : []
+})
 
 /** `items` behind what all types begin and end with: chain id and nonce, y parity and signature. */
 function typed(type: number, ...items: RlpItem[]): Uint8Array {
@@ -89,14 +95,14 @@ export const VECTOR_BATCH: Batch = {
       timestampMs: 1_800_000_000_250,
       originNumber: 12n,
       coinbase: COINBASE,
-      transactions: [...VECTOR_EVM.slice(0, 1), ...natives.slice(0, 2)],
+      transactions: [...ofLane.slice(0, 1), ...VECTOR_EVM.slice(0, 1), ...ofLane.slice(1, 3)],
     },
     { timestampMs: 1_800_000_001_250, originNumber: 12n, coinbase: COINBASE, transactions: [] },
     {
       timestampMs: 1_800_000_002_001,
       originNumber: 12n,
       coinbase: OTHER_COINBASE,
-      transactions: [...natives.slice(2, 5), ...VECTOR_EVM.slice(1), ...natives.slice(5)],
+      transactions: [...ofLane.slice(3, 6), ...VECTOR_EVM.slice(1), ...ofLane.slice(6)],
     },
   ],
   lane: encodeLane(VECTOR_ROWS.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))),

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { type Hex, keccak256, stringToHex, toHex } from 'viem'
 import { beforeAll, expect, test } from 'vitest'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import type { Executor } from '../../execution/applyBlock.ts'
 import type { Header } from '../../execution/block.ts'
 import { type Built, buildBlock } from '../../execution/buildBlock.ts'
@@ -47,7 +48,8 @@ async function createFollower({ chain: { genesis } }: Story): Promise<Follower> 
   const hashes = new Map([[0n, first.hash]])
   const vm = await createVm({ state, params: genesis.params, precompiles: PRECOMPILES, blockHash: (number) => hashes.get(number) })
   const head = { accumulator: genesisHash(genesis), nextIndex: 0n, lastBlock: 0n }
-  return { store, executor: { state, vm, params: genesis.params }, parent: first.block.header, ledgerRoot: first.roots.ledgerRoot, head }
+  const executor = { state, vm, params: genesis.params, judgeEvidence }
+  return { store, executor, parent: first.block.header, ledgerRoot: first.roots.ledgerRoot, head }
 }
 
 function genesisHash(genesis: Story['chain']['genesis']): Hex {
@@ -87,7 +89,7 @@ async function derive(follower: Follower, { posted, payload }: PostedStory, l1: 
     follower.parent = built.block.header
     results.push(built)
   }
-  const ledger = { root: follower.ledgerRoot, source: store.reader, params }
+  const ledger = { root: follower.ledgerRoot, source: store.reader, params, judgeEvidence }
   const different = checkExecuted(decoded.batch, results, { lastBlockHash: header.lastBlockHash, ledger })
   if (different) return different
   follower.ledgerRoot = results.at(-1)?.roots.ledgerRoot ?? follower.ledgerRoot

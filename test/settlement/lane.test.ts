@@ -1,6 +1,7 @@
 /** The native lane alone leads from ledger root to ledger root, whatever the blocks hold. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { NATIVE_TYPES } from '../../execution/native/native.ts'
 import type { Row } from '../../execution/native/row.ts'
 import {
@@ -22,7 +23,7 @@ const { chainId } = testGenesis().params
 /** What the lane of blocks `first` to `last` starts from. */
 function startOf({ chain, blocks, ledgerRoots }: Story, first: number, last: number): LaneStart {
   const lookups = lookupsOf(blocks.slice(first, last + 1).map(toLaneBlock))
-  return { root: ledgerRoots[first] ?? '0x', source: chain.store.reader, params: chain.genesis.params, lookups }
+  return { root: ledgerRoots[first] ?? '0x', source: chain.store.reader, params: chain.genesis.params, judgeEvidence, lookups }
 }
 
 test('re-executing the rows gives the ledger root of every block, from checked transactions and from bytes', () =>
@@ -85,7 +86,7 @@ test('groups lead from root to root one by one, and rows within a block are rule
   const start = startOf(story, 0, last)
   const lane = encodeLane(laneRows(story.blocks.map(toLaneBlock)))
   const rows = decodeLane(lane.bytes, chainId)?.rows ?? []
-  expect(new Set(rows.map(({ row }) => row.kind))).toEqual(new Set(['block', 'l1Info', 'deposit', 'native', 'operation']))
+  expect(new Set(rows.map(({ row }) => row.kind))).toEqual(new Set(['block', 'l1Info', 'deposit', 'native', 'operation', 'report']))
   const groups = groupsOf(rows)
   expect(groups.length).toBeGreaterThan(2)
   const executed = executeLane(start, rows)

@@ -4,6 +4,8 @@ import { type AbiParameter, bytesToHex, type Hex, hexToBytes } from 'viem'
 import { expect, test } from 'vitest'
 import { decodeNative, encodeNative, NATIVE_TYPES, nativeRowBytes, type SignedNative } from '../../execution/native/native.ts'
 import { decodeRow, encodeRow, ROW_ELEMENT_BYTES, type Row } from '../../execution/native/row.ts'
+import { reportOf } from '../../execution/report.ts'
+import { EVIDENCE_BYTES } from '../../genesis/params.ts'
 
 const CHAIN_ID = 73_571
 const hexOf = (minLength: number, maxLength = minLength): fc.Arbitrary<Hex> =>
@@ -56,6 +58,9 @@ const rows: fc.Arbitrary<Row> = fc.oneof(
   fc
     .record({ typed, caller: hexOf(20) })
     .map(({ typed: { type, fields }, caller }) => ({ kind: 'operation' as const, operation: { type, caller, fields } })),
+  fc
+    .uint8Array({ minLength: EVIDENCE_BYTES, maxLength: EVIDENCE_BYTES })
+    .map((evidence) => ({ kind: 'report' as const, report: reportOf(evidence) })),
 )
 
 test('a row is read as what was written, in whole elements, as few as hold it', () =>
@@ -128,7 +133,18 @@ test('unknown kinds and types, elements beyond need, padding and high s are refu
   const highS = encodeRow({ kind: 'native', native: { ...native, signature: { ...native.signature, s } } })
   const late = encodeRow({ kind: 'block', number: 1n, timestampMs: 1, baseFeeWei: 1n, coinbase: `0x${'11'.repeat(20)}` })
   late[11] = 0x20 // beyond 2^53 milliseconds
-  for (const wrong of [withByte(0, 0), withByte(0, 6), withByte(2, 0), withByte(30, 1), longer, operation, highS, late, new Uint8Array()]) {
+  for (const wrong of [
+    withByte(0, 0),
+    withByte(0, 6),
+    withByte(0, 7),
+    withByte(2, 0),
+    withByte(30, 1),
+    longer,
+    operation,
+    highS,
+    late,
+    new Uint8Array(),
+  ]) {
     expect(decodeRow(wrong, CHAIN_ID)).toBeUndefined()
   }
 })

@@ -19,9 +19,11 @@ import {
   zeroAddress,
   zeroHash,
 } from 'viem'
+import { judgeEvidence } from '../../consensus/evidence.ts'
 import { timestampMs } from '../../execution/block.ts'
 import type { Built, OriginStep } from '../../execution/buildBlock.ts'
 import { type Deposit, userDepositSourceHash } from '../../execution/deposit.ts'
+import { epochOf } from '../../execution/epoch.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { paramsAt } from '../../execution/ledger/governed.ts'
 import { getAccount, getCounters, getL1Info, type L1Info, workers } from '../../execution/ledger/tables.ts'
@@ -30,7 +32,7 @@ import { modelIdOf } from '../../execution/native/modelRegister.ts'
 import { doorCallData, NATIVE_TYPES } from '../../execution/native/native.ts'
 import { codeBytes32, type FieldValues, type NativeType } from '../../execution/native/nativeType.ts'
 import { requestDigest } from '../../execution/receipt.ts'
-import type { Tx } from '../../execution/tx.ts'
+import type { ReportTx, Tx } from '../../execution/tx.ts'
 import { GOVERNED } from '../../genesis/governed.ts'
 import { type ChainParams, DOOR, ENTRY_WEI, GOVERNOR, OPEN_WEI, VALIDATORS } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
@@ -40,7 +42,8 @@ import { type BatchHeader, batchAccumulator, callDataHash } from '../../settleme
 import type { L1Block } from '../../settlement/l1.ts'
 import type { L1Deposit } from '../../settlement/l1Logs.ts'
 import { encodeLane, executeLane, type LaneBlock, laneRows, lookupsOf } from '../../settlement/lane.ts'
-import { addressOf, createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
+import { offenceOf, reportOfEvidence } from '../fakes/offence.ts'
+import { addressOf, createTestChain, equalValidators, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
 import { validatorsAbi } from '../fakes/validatorWord.ts'
 
 /** How an operation reaches the ledger. */
@@ -64,6 +67,8 @@ export type BlockMove = {
   readonly step: number
   readonly deposits: readonly DepositMove[]
   readonly afterMs: number
+  /** An offence of validator `who` of the genesis file, so many blocks ago, that the block reports if it may. */
+  readonly offence?: { readonly who: number; readonly back: number } | undefined
 }
 
 export type Story = {
@@ -98,19 +103,21 @@ export const arbitraryMove: fc.Arbitrary<Move> = fc.record({
   a: fc.nat(1_000),
   b: fc.nat(7),
 })
-export const arbitraryBlock: fc.Arbitrary<BlockMove> = fc.record({
-  moves: fc.array(arbitraryMove, { maxLength: 10 }),
-  step: fc.constantFrom(0, 0, 1, 2, 40),
-  deposits: fc.array(fc.record({ kind: fc.constantFrom(...DEPOSITS), who: fc.nat(5), a: fc.nat(1_000) }), { maxLength: 4 }),
-  afterMs: fc.constantFrom(1, 500, 1_000, 12_345),
-})
+export const arbitraryBlock: fc.Arbitrary<BlockMove> = fc
+  .record({
+    moves: fc.array(arbitraryMove, { maxLength: 10 }),
+    step: fc.constantFrom(0, 0, 1, 2, 40),
+    deposits: fc.array(fc.record({ kind: fc.constantFrom(...DEPOSITS), who: fc.nat(5), a: fc.nat(1_000) }), { maxLength: 4 }),
+    afterMs: fc.constantFrom(1, 500, 1_000, 12_345),
+  })
+  .map((block) => ({ ...block, offence: block.afterMs === 500 ? { who: block.moves.length % 4, back: block.deposits.length } : undefined }))
 
 /** A chain on which every operation has what it needs: a contract, a datanet with an accepted upload, a model, a worker, a client that prepaid. */
 /** Epochs that are short, so that a story has several. */
 const EPOCHS = { epochBlocks: 3 } as const
 
 export async function startStory(params: Partial<ChainParams> = {}): Promise<Story> {
-  const chain = await createTestChain({ params: { ...EPOCHS, ...params }, precompiles: PRECOMPILES })
+  const chain = await createTestChain({ params: { ...EPOCHS, ...params }, precompiles: PRECOMPILES, validators: equalValidators(4) })
   const genesis = createGenesisBlock(chain.genesis)
   const l1 = createL1View(chain)
   const blocks: Built[] = []
@@ -118,7 +125,8 @@ export async function startStory(params: Partial<ChainParams> = {}): Promise<Sto
   const origins = [getL1Info(chain.executor.state.ledger)]
   const world = { chain, contract: CONTRACT }
 
-  async function commit(txs: readonly Tx[], options: { origin?: OriginStep; afterMs?: number }): Promise<Built> {
+  type Around = { origin?: OriginStep; afterMs?: number; reports?: readonly ReportTx[] }
+  async function commit(txs: readonly Tx[], options: Around): Promise<Built> {
     const built = await chain.next(txs, options)
     blocks.push(built)
     ledgerRoots.push(built.roots.ledgerRoot)
@@ -133,7 +141,7 @@ export async function startStory(params: Partial<ChainParams> = {}): Promise<Sto
     l1,
     ledgerRoots,
     origins,
-    async add({ moves, step, deposits, afterMs }) {
+    async add({ moves, step, deposits, afterMs, offence }) {
       const sign = createSigner(world, step === 0 ? [] : deposits)
       const txs: Tx[] = []
       for (const move of moves) {
@@ -141,9 +149,15 @@ export async function startStory(params: Partial<ChainParams> = {}): Promise<Sto
         if (raw) txs.push(chain.decode(raw))
       }
       const origin = step === 0 ? undefined : l1.step(world, step, deposits)
-      return commit(txs, { afterMs, ...(origin && { origin }) })
+      return commit(txs, { afterMs, reports: offence ? [reportIn(chain, offence)] : [], ...(origin && { origin }) })
     },
   }
+}
+
+/** A report of an offence so many blocks before the next one. It may be of no height, or of somebody who is in no set any more. */
+function reportIn({ head, genesis: { params } }: TestChain, { who, back }: NonNullable<BlockMove['offence']>): ReportTx {
+  const height = Math.max(0, Number(head().number) - back)
+  return reportOfEvidence(offenceOf({ key: who, height, epoch: epochOf(BigInt(height), params), chainId: params.chainId }))
 }
 
 /** An executed block as the lane takes it. */
@@ -167,7 +181,10 @@ export function toBatch(
   const own = blocks.slice(first - 1, last).map(toLaneBlock)
   const rows = laneRows(own)
   const root = ledgerRoots[first - 1] ?? '0x'
-  const executed = executeLane({ root, source: chain.store.reader, params: chain.genesis.params, lookups: lookupsOf(own) }, rows)
+  const executed = executeLane(
+    { root, source: chain.store.reader, params: chain.genesis.params, judgeEvidence, lookups: lookupsOf(own) },
+    rows,
+  )
   if (!executed.ok) throw new Error(`the lane was refused: ${executed.rejection.code}`)
   const before = blocks[first - 2]?.block.header
   const parent = {

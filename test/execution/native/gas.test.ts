@@ -5,19 +5,23 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { NATIVE_TYPES, nativeGas } from '../../../execution/native/native.ts'
-import { GAS_CASES, type GasCost, imaginedGas, RECOVERY_GAS } from '../../bench/gasCases.ts'
+import { REPORT_GAS } from '../../../genesis/params.ts'
+import { GAS_CASES, type GasCost, imaginedGas, RECOVERY_GAS, REPORT_CASE } from '../../bench/gasCases.ts'
 
 const costs: readonly GasCost[] = JSON.parse(readFileSync(new URL('../../bench/gasCosts.json', import.meta.url), 'utf8'))
 
 /** Gas of every case as it is today, by the case's name. */
 function gasToday(): ReadonlyMap<string, number> {
   const { stage, turn, prepared } = imaginedGas()
-  return new Map(GAS_CASES.map(({ name, type, fields }) => [name, Number(nativeGas({ type, fields: fields(stage, turn, prepared) }))]))
+  const natives = GAS_CASES.map(
+    ({ name, type, fields }) => [name, Number(nativeGas({ type, fields: fields(stage, turn, prepared) }))] as const,
+  )
+  return new Map([...natives, [REPORT_CASE.name, Number(REPORT_GAS)]])
 }
 
 test('every native type has a measured cost, and every cost is of a case', () => {
   expect(new Set(GAS_CASES.map(({ type }) => type))).toEqual(new Set(NATIVE_TYPES))
-  expect(costs.map(({ name }) => name)).toEqual(GAS_CASES.map(({ name }) => name))
+  expect(costs.map(({ name }) => name)).toEqual([...GAS_CASES, REPORT_CASE].map(({ name }) => name))
 })
 
 test('the gas that was recorded beside a cost is today’s: who changes gas measures again', () => {

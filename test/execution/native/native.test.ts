@@ -176,9 +176,9 @@ test('bytes of any other type are no native transaction', () => {
     expect(decodeNative(Uint8Array.from([byte, ...hexToBytes(vector.raw).subarray(1)]))).toBeUndefined()
   }
   expect(decodeNative(new Uint8Array())).toBeUndefined()
-  const { deposit, paramSet, ...ours } = TX_TYPE
+  const { deposit, paramSet, evidenceReport, ...ours } = TX_TYPE
   expect(native.toSorted()).toEqual(Object.values(ours).toSorted())
-  for (const other of [deposit, paramSet]) expect(native).not.toContain(other)
+  for (const other of [deposit, paramSet, evidenceReport]) expect(native).not.toContain(other)
 })
 
 /** That the bytes are the one encoding of a transaction or none, and that neither question nor its checks throw. */
