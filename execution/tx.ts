@@ -127,7 +127,7 @@ function readReportTx(raw: Uint8Array): ReadTx | Rejection {
   const report = decodeReport(raw)
   if (!report) return invalid('malformedTransaction', { type: TX_TYPE.evidenceReport })
   const tx = reportTx(raw, report)
-  return { ok: true, hash: tx.hash, signed: () => [], sentBy: () => tx, conclude: () => ({ ok: true, tx }) }
+  return { ok: true, hash: tx.hash, signed: () => [], conclude: () => ({ ok: true, tx }) }
 }
 
 /** A report as a transaction: of the system, as what L1 says of itself is. */
