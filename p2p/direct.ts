@@ -57,6 +57,8 @@ export type DirectLimits = {
   /** Silence after which the next validator is asked for a block, and the time for all of them. */
   readonly askMs: number
   readonly fetchMs: number
+  /** Time that a frame has from its first byte to its last. */
+  readonly frameMs: number
   /** Time in which a peer must take something of what waits for it, or be disconnected. */
   readonly stallMs: number
   /** Messages of one peer, and bytes of its blocks. */
@@ -72,6 +74,7 @@ const DEFAULT_LIMITS: DirectLimits = {
   helloMs: 10_000,
   askMs: 1_000,
   fetchMs: 20_000,
+  frameMs: 60_000,
   stallMs: 60_000,
   messagesPerSec: 500,
   messagesBurst: 2_048,
@@ -86,6 +89,8 @@ const BLOCKS_QUEUED = { framesMax: 8, bytesMax: 64 << 20 }
 const STREAMS_PER_CONNECTION_MAX = 2
 /** Peers that may speak for one validator: it, and it under another name while the old one is not known to be gone. */
 const PEERS_PER_KEY_MAX = 2
+/** Validators that are not listened to, under whatever name: more than a set has. */
+const BANNED_KEYS_MAX = 1_024
 /** Streams that a peer may open. */
 const OPENS = { perSec: 1, burst: 32 }
 /** Blocks that a peer may ask for, and their bytes. */
@@ -116,14 +121,15 @@ type Peer = {
 /** Speaks and listens on a host that is not started yet. */
 export async function createDirect(options: DirectOptions, parts: DirectParts): Promise<Direct> {
   const { host, genesisHash, log } = parts
-  const limits = { ...DEFAULT_LIMITS, ...parts.limits }
   const { libp2p } = host
+  const limits = { ...DEFAULT_LIMITS, ...parts.limits }
   const { hello } = options
   const protocols = directProtocolsOf(genesisHash)
   const peers = new Map<string, Peer>()
   const counts = noCounts()
-  const opens = createBudgets(OPENS)
   const judge = createFrameJudge(limits, host.budgets)
+  const bannedKeys = createKeyBans()
+  const onError = (error: unknown) => log.warn('direct streams', { error: String(error) })
 
   function peerOf(peerId: string): Peer {
     const known = peers.get(peerId)
@@ -133,11 +139,21 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     return peer
   }
 
-  const onError = (error: unknown) => log.warn('direct streams', { error: String(error) })
-
   function blame(peerId: string, why: string): void {
+    const key = peers.get(peerId)?.publicKey
     forget(peerId)
     host.ban(peerId, BAN_MS, why)
+    if (key) banKey(key)
+  }
+
+  function banKey(key: Hex): void {
+    bannedKeys.add(key)
+    for (const peer of peers.values()) if (peer.publicKey === key) dismiss(peer)
+  }
+
+  function dismiss(peer: Peer): void {
+    peer.publicKey = undefined
+    for (const ear of Object.values(peer.ears)) ear.stream.abort(new P2pError('no validator any more'))
   }
 
   function forget(peerId: string): void {
@@ -153,8 +169,9 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     const publicKey = await options.checkHello(peerId, said)
     if (peers.get(peerId) !== peer) return false // gone meanwhile
     if (publicKey === 'wrong') blame(peerId, 'its hello is wrong')
+    const isBanned = publicKey !== undefined && publicKey !== 'wrong' && bannedKeys.has(publicKey)
     const others = [...peers.values()].filter((other) => other.publicKey === publicKey && other !== peer).length
-    if (publicKey === undefined || publicKey === 'wrong' || others >= PEERS_PER_KEY_MAX) {
+    if (publicKey === undefined || publicKey === 'wrong' || isBanned || others >= PEERS_PER_KEY_MAX) {
       counts.helloRefusals++
       log.debug('hello refused', { peer: peerId })
       return false
@@ -208,7 +225,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
 
   function listen(kind: Kind, stream: Stream, peerId: string): void {
     const refuse = (why: string) => stream.abort(new P2pError(why))
-    if (!opens.spend(peerId, 1)) {
+    if (!judge.opens(peerId)) {
       blame(peerId, 'it opens streams without end')
       refuse('too many streams')
       return
@@ -218,6 +235,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     const early: [FrameKind, Uint8Array][] = []
     let said: 'nothing' | 'hello' | 'greeted' = 'nothing'
     const helloTimer = setTimeout(() => refuse('no hello'), limits.helloMs)
+    let frameTimer: NodeJS.Timeout | undefined
 
     /** The stream is read no further until the hello is judged. */
     async function judgeHello(body: Uint8Array): Promise<void> {
@@ -242,6 +260,8 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
         return verdict === 'flood' ? 'refuse' : verdict
       },
       frame(frame, body) {
+        clearTimeout(frameTimer)
+        frameTimer = undefined
         if (frame === 'hello') judgeHello(body).catch(onError)
         else if (said === 'hello') early.push([frame, body])
         else take(peer, frame, body)
@@ -257,10 +277,12 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
         blame(peerId, 'what it says directly is malformed')
         refuse('malformed')
       }
+      if (reader.held() > 0) frameTimer ??= setTimeout(() => refuse('a frame without end'), limits.frameMs)
       refuseLargest()
     })
     stream.addEventListener('close', () => {
       clearTimeout(helloTimer)
+      clearTimeout(frameTimer)
       if (peer.ears[kind] === ear) delete peer.ears[kind]
     })
     // Whoever will say no more has ended the stream.
@@ -310,8 +332,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     const said = peer.hello
     peer.hello = undefined
     if (!said || (await greet(peer, said))) return
-    peer.publicKey = undefined
-    for (const ear of Object.values(peer.ears)) ear.stream.abort(new P2pError('no validator any more'))
+    dismiss(peer)
   }
 
   function send(kind: Kind, frame: Uint8Array, to: Iterable<Peer | undefined>): number {
@@ -359,7 +380,9 @@ function createFrameJudge(limits: DirectLimits, budgets: Host['budgets']) {
   const served = budgets(SERVED_BYTES)
   const excess = budgets(EXCESS)
   const askedTooMuch = budgets(ASKS_EXCESS)
+  const opens = createBudgets(OPENS)
   return {
+    opens: (peerId: string) => opens.spend(peerId, 1),
     begins(peerId: string, kind: FrameKind, bytes: number): 'take' | 'skip' | 'flood' {
       const isBlock = kind === 'block' || kind === 'answer'
       if (isBlock ? blockBytes.spend(peerId, bytes) : messages.spend(peerId, 1)) return 'take'
@@ -370,6 +393,19 @@ function createFrameJudge(limits: DirectLimits, budgets: Host['budgets']) {
       return askedTooMuch.spend(peerId, 1) ? 'refuse' : 'flood'
     },
     serves: (peerId: string, bytes: number) => served.spend(peerId, bytes),
+  }
+}
+
+/** Validators that are banned: a name costs nothing, and a key has a hello for any. */
+function createKeyBans(): { add(key: Hex): void; has(key: Hex): boolean } {
+  const untilMs = new Map<Hex, number>()
+  return {
+    add(key) {
+      const [oldest] = untilMs.keys()
+      if (untilMs.size >= BANNED_KEYS_MAX && oldest !== undefined) untilMs.delete(oldest)
+      untilMs.set(key, Date.now() + BAN_MS)
+    },
+    has: (key) => (untilMs.get(key) ?? 0) > Date.now(),
   }
 }
 

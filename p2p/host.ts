@@ -90,6 +90,8 @@ const LOOK_MS = 2_000
 const STREAM_WINDOW_BYTES = 4 << 20
 /** Ban of a peer whose bytes are worthless. */
 export const BAN_MS = 600_000
+/** Streams that a peer may open, of all protocols: block sync takes one for each request. */
+const STREAMS = { perSec: 100, burst: 2_000 }
 /** Banned peers that are remembered. */
 const BANS_MAX = 4_096
 
@@ -119,6 +121,10 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const peerId = libp2p.peerId.toString()
   let stopDialling: (() => void)[] = []
 
+  boundStreams(libp2p, {
+    budgets: shared(STREAMS, limits.rateShare),
+    onExcess: (peer) => ban(peer, BAN_MS, 'it opens streams without end'),
+  })
   libp2p.addEventListener('peer:connect', ({ detail }) => log.debug('peer connected', { peer: detail.toString() }))
   libp2p.addEventListener('peer:disconnect', ({ detail }) => {
     log.debug('peer gone', { peer: detail.toString() })
@@ -213,6 +219,18 @@ async function makeLibp2p({ seed, genesisHash, listen }: HostOptions, { limits, 
     },
   })
   return libp2p
+}
+
+/** Counts the streams that peers open, those too that no protocol takes: each costs work, and libp2p only resets them. */
+function boundStreams(libp2p: Network, { budgets, onExcess }: { readonly budgets: Budgets; onExcess(peer: string): void }): void {
+  libp2p.addEventListener('connection:open', ({ detail }) => {
+    const peer = detail.remotePeer.toString()
+    // The interface hides what the connection has.
+    const { muxer } = detail as unknown as { readonly muxer?: EventTarget }
+    muxer?.addEventListener('stream', () => {
+      if (detail.status === 'open' && !budgets.spend(peer, 1)) onExcess(peer)
+    })
+  })
 }
 
 /** Dials a peer whenever there is no connection with it, with growing waits. Answers what ends it. */

@@ -231,6 +231,35 @@ test('a peer that opens streams without end is banned', async () => {
   })
 })
 
+test('a validator that was banned is not heard under another name, nor under the one that it had beside', async () => {
+  const one = await validator(1)
+  const two = await validator(2, { bootstrap: [one] })
+  await validator(3, { bootstrap: [one], hello: helloOf(2) })
+  await eventually(() => expect(one.direct.validators()).toHaveLength(2))
+  one.direct.blame(two.host.peerId, 'it lied')
+  expect(one.direct.validators()).toEqual([])
+  const { helloRefusals } = one.direct.counts()
+  const again = await validator(4, { bootstrap: [one], hello: helloOf(2) })
+  await eventually(() => expect(one.direct.counts().helloRefusals).toBeGreaterThan(helloRefusals))
+  again.direct.broadcast(bytesOf('vote'))
+  const other = await validator(5, { bootstrap: [one], hello: helloOf(3) })
+  await greeted(other, one)
+  expect(one.direct.validators()).toEqual([{ peerId: other.host.peerId, publicKey: keyOf(3) }])
+  expect(one.heard.messages).toEqual([])
+})
+
+test('a frame that does not end ends its stream, and the peer may come again', async () => {
+  const one = await validator(1, { limits: { frameMs: 300 } })
+  const peer = await startPeer({ seed: 2, bootstrap: [one.address] })
+  await eventually(() => expect(peer.host.peers()).toHaveLength(1))
+  const half = encodeFrameOf('block', new Uint8Array(1_000)).subarray(0, 500)
+  const stream = await say(peer, one, PROTOCOL.blocks, hello, half)
+  await eventually(() => expect(stream.status).not.toBe('open'))
+  expect(one.host.peers()).toEqual([peer.host.peerId])
+  await say(peer, one, PROTOCOL.blocks, hello, encodeFrameOf('block', new Uint8Array(1_000)))
+  await eventually(() => expect(one.heard.blocks.map(({ length }) => length)).toEqual([1_000]))
+})
+
 test('what waits for a peer that takes nothing is bounded, and the newest remains', async () => {
   const one = await validator(1)
   const two = await validator(2, { bootstrap: [one] })

@@ -5,11 +5,16 @@
  */
 import { expect, test } from 'vitest'
 import { judgeGarbage } from './garbage/judge.ts'
-import { runGarbage, SHORT_RATE_SHARE } from './garbage/run.ts'
+import { GarbageUsageError, runGarbage, SHORT_RATE_SHARE } from './garbage/run.ts'
 
 const TEST_MS = 360_000
 
 test('each kind of garbage is cut off, and does no harm', { timeout: TEST_MS }, async () => {
   const result = await runGarbage(0, { rateShare: SHORT_RATE_SHARE })
   expect(judgeGarbage(result)).toMatchObject({ faults: [] })
+})
+
+test('a run in which not every attack has its turn is refused, and so is one of none', async () => {
+  for (const seconds of [30, 79, -1, Number.NaN]) await expect(runGarbage(seconds)).rejects.toThrow(GarbageUsageError)
+  await expect(runGarbage(600, { only: 'no such attack' })).rejects.toThrow('no attack has "no such attack" in its name')
 })

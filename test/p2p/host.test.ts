@@ -90,3 +90,14 @@ test('a banned peer is disconnected, refused and not dialled until the ban is ov
   server.host.ban(client.host.peerId, 0, 'test') // a ban of no time is over
   await eventually(() => expect(server.host.peers()).toEqual([client.host.peerId]))
 })
+
+test('who opens streams without end is banned, whether or not anybody takes them', async () => {
+  const host = await startPeer({ seed: 1, limits: { rateShare: 0.01 } })
+  const attacker = await startPeer({ seed: 2, bootstrap: [host.address] })
+  await eventually(() => expect(attacker.host.peers()).toHaveLength(1))
+  await eventually(async () => {
+    const [connection] = attacker.host.libp2p.getConnections()
+    await connection?.newStream('/nobody/takes/this/1').catch(() => {})
+    expect(host.host.counts().bansBy).toEqual({ 'it opens streams without end': 1 })
+  })
+})

@@ -20,9 +20,11 @@ const DIAL_MS = 5_000
 /** Longest life of one name, so that attacks that nobody is cut off for are seen at their beginning too. */
 const LIFE_MS = 60_000
 const REST_MS = 300
+const PACE_MS = 5
 /** Attacks at a time, and for how long at most. */
 const WAVE_ATTACKS = 9
 const WAVE_MS = 20_000
+const WAVE_SEC = WAVE_MS / 1_000
 /** The same, if each is to be cut off once: at most, and for all together. */
 const ONCE_MAX_MS = 60_000
 const ALL_ONCE_MS = 5_000
@@ -32,31 +34,44 @@ export type AttackResult = { lives: number; cutOff: number; refused: number }
 
 type Results = Record<string, AttackResult>
 
+/** The attacks with these words in their names, in the groups that attack together. */
+function groupsOf(words: string): { readonly chosen: readonly string[]; readonly groups: readonly (readonly string[])[] } {
+  const chosen = Object.keys(ATTACKS).filter((name) => name.includes(words))
+  // A few at a time have more force than all together; all together have their time too.
+  const waves = Math.ceil(chosen.length / WAVE_ATTACKS)
+  return { chosen, groups: [...Array.from({ length: waves }, (_, wave) => chosen.filter((_, i) => i % waves === wave)), chosen] }
+}
+
+/** Shortest time in which each attack with these words has its turn; 0: there is none. */
+export function secondsMin(words: string): number {
+  const { chosen, groups } = groupsOf(words)
+  return chosen.length === 0 ? 0 : groups.length * WAVE_SEC
+}
+
+export type AttackOptions = { readonly words: string; readonly rateShare: number }
+
 /**
  * Attacks with what has these words in its name, for so many seconds; zero: until each that breaks a rule was cut off once. A line of JSON at the end:
  * results by attack.
  */
-export async function runAttacks(address: string, seconds: number, only = ''): Promise<void> {
+export async function runAttacks(address: string, seconds: number, { words, rateShare }: AttackOptions): Promise<void> {
   process.stdin.resume().on('end', () => process.exit(0))
   // Whatever is reset on us in the middle of a word is no news.
   process.on('uncaughtException', (error) => process.stderr.write(`${String(error)}\n`))
-  const chosen = Object.keys(ATTACKS).filter((name) => name.includes(only))
+  const { chosen, groups } = groupsOf(words)
   const results: Results = Object.fromEntries(chosen.map((name) => [name, { lives: 0, cutOff: 0, refused: 0 }]))
-  // A few at a time have more force than all together; all together have their time too.
-  const waves = Math.ceil(chosen.length / WAVE_ATTACKS)
-  const groups = [...Array.from({ length: waves }, (_, wave) => chosen.filter((_, i) => i % waves === wave)), chosen]
   const until = Date.now() + seconds * 1_000
   do {
     for (const group of groups) {
       if (seconds > 0 && Date.now() >= until) break
       const waveMs = seconds > 0 ? Math.min(WAVE_MS, until - Date.now()) : group === chosen ? ALL_ONCE_MS : ONCE_MAX_MS
-      await attackTogether(address, group, { results, endMs: Date.now() + waveMs, isOnce: seconds === 0 })
+      await attackTogether(address, group, { results, endMs: Date.now() + waveMs, isOnce: seconds === 0, rateShare })
     }
   } while (Date.now() < until)
   process.stdout.write(`${JSON.stringify(results)}\n`)
 }
 
-type Wave = { readonly results: Results; endMs: number; readonly isOnce: boolean }
+type Wave = { readonly results: Results; endMs: number; readonly isOnce: boolean; readonly rateShare: number }
 
 /** Runs some attacks at a time. */
 async function attackTogether(address: string, names: readonly string[], wave: Wave): Promise<void> {
@@ -86,7 +101,7 @@ async function live(address: string, name: string, wave: Wave): Promise<void> {
     result.lives++
     const startMs = Date.now()
     const goesOn = () => connection.status === 'open' && Date.now() < Math.min(wave.endMs, startMs + LIFE_MS)
-    await attack(stageOf(libp2p, connection, { address, goesOn })).catch(() => {}) // it was stopped in the middle
+    await attack(stageOf(libp2p, connection, { address, goesOn, rateShare: wave.rateShare })).catch(() => {}) // it was stopped in the middle
     while (goesOn()) await sleep(50)
     if (connection.status !== 'open') {
       result.cutOff++
@@ -117,17 +132,20 @@ async function isRefused(libp2p: Libp2p, address: string): Promise<boolean> {
   return connection?.status !== 'open'
 }
 
-type StageParts = { readonly address: string; goesOn(): boolean }
+type StageParts = Pick<AttackStage, 'address' | 'goesOn' | 'rateShare'>
 
-function stageOf(libp2p: Libp2p, connection: AttackStage['connection'], { address, goesOn }: StageParts): AttackStage {
+function stageOf(libp2p: Libp2p, connection: AttackStage['connection'], { address, goesOn, rateShare }: StageParts): AttackStage {
   return {
     libp2p,
     connection,
     address,
     goesOn,
+    rateShare,
     open: (protocol) => connection.newStream(protocol, { maxOutboundStreams: 10_000, signal: AbortSignal.timeout(DIAL_MS) }),
-    async flood(stream, next) {
+    async flood(stream, next, perSec = Infinity) {
+      const startMs = Date.now()
       for (let sent = 0; goesOn() && stream.status === 'open'; sent++) {
+        while (sent > ((Date.now() - startMs) * perSec) / 1_000) await sleep(PACE_MS)
         if (stream.writableNeedsDrain) {
           const waited = AbortSignal.timeout(1_000)
           await once(stream, 'drain', { signal: waited }).catch(() => {})

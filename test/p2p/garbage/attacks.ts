@@ -4,8 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { RPC } from '@libp2p/gossipsub/message'
 import type { Libp2p } from 'libp2p'
 import { concatBytes, hexToBytes, numberToBytes } from 'viem'
+import { encodeMessage } from '../../../consensus/message.ts'
 import { encodeFrameOf, FRAME } from '../../../p2p/frames.ts'
 import { BLOCK_BYTES_MAX, directProtocolsOf, encodeBatch, encodeNews, encodeRequest, syncProtocolOf, topicsOf } from '../../../p2p/wire.ts'
+import { fakeVote } from '../../consensus/fixtures.ts'
 import { blockOf, GENESIS_HASH, HEAD, helloOf, OTHER_GENESIS_HASH, txOf, VALIDATOR } from './ground.ts'
 
 type Connection = Awaited<ReturnType<Libp2p['dial']>>
@@ -18,23 +20,24 @@ export type AttackStage = {
   /** Whether the connection lives and there is time. */
   goesOn(): boolean
   open(protocol: string): Promise<Stream>
-  /** Sends as fast as the other side takes. */
-  flood(stream: Stream, next: (i: number) => Uint8Array): Promise<void>
+  /** Sends as fast as the other side takes, or so much a second. */
+  flood(stream: Stream, next: (i: number) => Uint8Array, perSec?: number): Promise<void>
+  /** Part of the usual rates that the other side gives peers. */
+  readonly rateShare: number
   /** A connection below libp2p, with so many random bytes on it. Answers what ends it. */
   raw(bytes: number): Promise<() => void>
 }
 
 export type Attack = (stage: AttackStage) => Promise<void>
 
-/** Attacks that break no rule that a peer could know of; they must do no harm, but nobody is cut off for them. */
-export const UNPUNISHED: ReadonlySet<string> = new Set([
-  'a hello of no validator',
-  'a direct stream without a hello',
-  'halves of large blocks',
-  'streams that are opened and left',
-  'connections without end',
-  'a validator that takes nothing',
-])
+/**
+ * Attacks that nobody can be cut off for, and that must do no harm: a connection without an identity is nobody's, and who stops in the middle of a block
+ * may be a validator whose machine stands still (docs/spec/p2p.md#what-nobody-is-banned-for).
+ */
+export const UNPUNISHED: ReadonlySet<string> = new Set(['halves of large blocks', 'connections without end'])
+
+/** What no rate is exceeded by: it must be cut off for being of no use. */
+export const USELESS = 'old votes of a validator, below the rate of peers'
 
 /** Attacks that are allowed below the rates of peers. Where the attackers have no processor time for more, nobody is cut off for them either. */
 export const FLOODS: ReadonlySet<string> = new Set([
@@ -48,6 +51,11 @@ export const FLOODS: ReadonlySet<string> = new Set([
   'old votes of a validator',
   'asks of a validator for unknown blocks',
   'useless blocks of a validator',
+  'a hello of no validator',
+  'a direct stream without a hello',
+  'streams that are opened and left',
+  'a validator that takes nothing',
+  USELESS,
 ])
 
 const MESHSUB = '/meshsub/1.1.0'
@@ -55,6 +63,12 @@ const TOPICS = topicsOf(GENESIS_HASH)
 const DIRECT = directProtocolsOf(GENESIS_HASH)
 const SYNC = syncProtocolOf(GENESIS_HASH)
 let names = 0
+let lives = 0
+/** Validators that attack at a time, and sets of them that take turns. */
+const ATTACKER_KEYS = 6
+const LIVES = 10
+/** Messages a second: 500 are allowed, and correct validators send 45 at most. */
+const USELESS_PER_SEC = 450
 
 export const ATTACKS: Readonly<Record<string, Attack>> = {
   'random bytes as a gossip stream': (stage) => onStream(stage, MESHSUB, () => randomBytes(1 + (names++ % 2_000))),
@@ -90,7 +104,14 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
   'a hello of another network': (stage) =>
     onStream(stage, DIRECT.votes, () => encodeFrameOf('hello', helloOf(9, stage.libp2p.peerId.toString(), OTHER_GENESIS_HASH))),
   'a hello of no validator': (stage) => again(stage, DIRECT.votes, () => encodeFrameOf('hello', randomBytes(144)), { keepMs: 20 }),
-  'old votes of a validator': (stage) => asValidator(stage, 0, DIRECT.votes, () => encodeFrameOf('message', new Uint8Array(200).fill(2))),
+  'old votes of a validator': (stage) => asValidator(stage, 0, DIRECT.votes, () => encodeFrameOf('message', oldVote())),
+  [USELESS]: async (stage) => {
+    await stage.flood(
+      await greetedStream(stage, 5, DIRECT.votes),
+      () => encodeFrameOf('message', oldVote()),
+      USELESS_PER_SEC * stage.rateShare,
+    )
+  },
   'asks of a validator for unknown blocks': (stage) => asValidator(stage, 1, DIRECT.votes, () => encodeFrameOf('ask', randomBytes(32))),
   'useless blocks of a validator': (stage) => {
     const frame = encodeFrameOf('block', new Uint8Array(1 << 20))
@@ -154,9 +175,16 @@ async function onTopic(stage: AttackStage, topic: string, data: (i: number) => U
   return onStream(stage, MESHSUB, (i) => rpc(i === 0 ? { subscriptions } : { messages: [{ topic, data: data(i) }] }))
 }
 
+function oldVote(): Uint8Array {
+  return encodeMessage(fakeVote({ kind: 'prevote', validator: VALIDATOR.attacker, height: 1 + (names++ % HEAD) }))
+}
+
+/** A validator is banned whatever its name: each life has another key. */
 async function greetedStream(stage: AttackStage, validator: number, protocol: string): Promise<Stream> {
   const stream = await stage.open(protocol)
-  stream.send(encodeFrameOf('hello', helloOf(VALIDATOR.attacker + validator, stage.libp2p.peerId.toString())))
+  stream.send(
+    encodeFrameOf('hello', helloOf(VALIDATOR.attacker + validator + ATTACKER_KEYS * (lives++ % LIVES), stage.libp2p.peerId.toString())),
+  )
   return stream
 }
 

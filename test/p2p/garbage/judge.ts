@@ -1,5 +1,5 @@
 /** What the garbage test must show. */
-import { FLOODS, UNPUNISHED } from './attacks.ts'
+import { FLOODS, UNPUNISHED, USELESS } from './attacks.ts'
 import type { GarbageResult } from './run.ts'
 
 /** Longest that the victim's event loop may stand still, in processor time of its thread. */
@@ -56,6 +56,8 @@ export function judgeGarbage(
     if (lives === 0) faults.push(`${name}: never connected`)
     else if (cutOff === 0 && !UNPUNISHED.has(name) && !(floodsMayFit && FLOODS.has(name))) faults.push(`${name}: not cut off`)
   }
+  const isUselessSeen = (attacks[USELESS]?.cutOff ?? 0) === 0 || (facts.bansBy['its messages are of no use'] ?? 0) > 0
+  if (!isUselessSeen) faults.push(`${USELESS}: cut off for something else`)
   return { faults, facts }
 }
 

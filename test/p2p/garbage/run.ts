@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { openNetwork, type PeerNetwork } from '../../../p2p/network.ts'
-import type { AttackResult } from './attacker.ts'
+import { type AttackResult, secondsMin } from './attacker.ts'
 import { createHelloCheck, GENESIS_HASH, helloOf, silentLog, txOf, VALIDATOR } from './ground.ts'
 import type { VictimReady, VictimReport } from './victim.ts'
 
@@ -34,8 +34,20 @@ export type GarbageResult = {
 /** Attacks with what has these words in its name, on a victim that gives peers this part of the usual rates. */
 export type GarbageOptions = { readonly only?: string | undefined; readonly rateShare?: number }
 
-/** Attacks for so many seconds; zero: until each that breaks a rule was cut off once. Throws if the victim ends by itself. */
+/** What was asked for cannot be run: another time or other words can. */
+export class GarbageUsageError extends Error {
+  override readonly name = 'GarbageUsageError'
+  readonly retryable = false
+}
+
+/** Attacks for so many seconds; zero: until each that breaks a rule was cut off once. Throws GarbageUsageError, and an Error if the victim ends by itself. */
 export async function runGarbage(seconds: number, { only = '', rateShare = 1 }: GarbageOptions = {}): Promise<GarbageResult> {
+  const leastSec = secondsMin(only)
+  if (leastSec === 0) throw new GarbageUsageError(`no attack has "${only}" in its name`)
+  if (!(seconds === 0 || seconds >= leastSec))
+    throw new GarbageUsageError(
+      `each attack has its turn in ${leastSec} s at the earliest: take at least ${Math.ceil(leastSec / 6) / 10} minutes, or 0`,
+    )
   const reports: VictimReport[] = []
   const victim = start(['victim', String(rateShare)])
   let attackers: ChildProcess | undefined
@@ -48,7 +60,7 @@ export async function runGarbage(seconds: number, { only = '', rateShare = 1 }: 
     const ready = await Promise.race([exit, firstLine<VictimReady>(victim, (line) => reports.push(line as VictimReport))])
     honest = await startHonest(ready.address)
     await sleep(2 * REST_MS) // how it stands before
-    attackers = start(['attack', ready.address, String(seconds), only])
+    attackers = start(['attack', ready.address, String(seconds), String(rateShare), only])
     const attacks = await Promise.race([exit, firstLine<Record<string, AttackResult>>(attackers, () => {}, seconds * 1_000 + ATTACKS_MS)])
     honest.stop()
     await Promise.race([exit, sleep(REST_MS)])

@@ -4,7 +4,13 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import process from 'node:process'
+import { aggregateSignatures, publicKeyOf } from '../../../consensus/bls.ts'
+import { idleState } from '../../../consensus/state.ts'
+import { DEFAULT_TIMING } from '../../../consensus/timing.ts'
+import { DEVNET_PARAMS } from '../../../genesis/devnet.ts'
+import { createIntake, type Intake } from '../../../node/intake.ts'
 import { type NetworkMetrics, openNetwork, type PeerNetwork } from '../../../p2p/network.ts'
+import { CHAIN_ID, secretKey, setOf } from '../../consensus/fixtures.ts'
 import { blockOf, createHelloCheck, GENESIS_HASH, HEAD, helloOf, silentLog, VALIDATOR } from './ground.ts'
 
 const REPORT_MS = 500
@@ -37,6 +43,7 @@ export async function runVictim(rateShare: number): Promise<void> {
 
 async function openVictim(rateShare: number): Promise<PeerNetwork> {
   const checkHello = createHelloCheck()
+  const intake = createVictimIntake(rateShare, (peer, why) => network.direct?.blame(peer, why))
   const network: PeerNetwork = await openNetwork(
     {
       checkTransactions: async (transactions) => {
@@ -53,7 +60,9 @@ async function openVictim(rateShare: number): Promise<PeerNetwork> {
         hello: helloOf(VALIDATOR.victim, peerId),
         checkHello,
         onMessage: (message, from) => {
-          if (message[0] === 1) network.direct?.sendTo(from, message) // only the honest one expects an answer
+          if (message[0] === 1)
+            network.direct?.sendTo(from, message) // only the honest one expects an answer
+          else intake.take(message, from)
         },
         onBlock() {},
         readBlock: () => undefined,
@@ -70,6 +79,26 @@ async function openVictim(rateShare: number): Promise<PeerNetwork> {
     },
   )
   return network
+}
+
+/** The intake of a validator that waits for the height after its head. */
+function createVictimIntake(uselessShare: number, blame: (peer: string, why: string) => void): Intake {
+  const set = setOf(Array.from({ length: VALIDATOR.attacker + 1 }, () => 1))
+  const context = { publicKey: publicKeyOf(secretKey(VALIDATOR.victim)), timing: DEFAULT_TIMING, aggregate: aggregateSignatures }
+  const state = idleState(context, set, HEAD)
+  return createIntake({
+    chainId: CHAIN_ID,
+    state: () => state,
+    setAt: () => set,
+    nowMs: Date.now,
+    minBlockIntervalMs: () => DEVNET_PARAMS.minBlockIntervalMs,
+    uselessShare,
+    deliver() {},
+    onNext() {},
+    onAhead() {},
+    onBehind() {},
+    blame,
+  })
 }
 
 /** Longest gaps between turns of the event loop since the last reading. */
