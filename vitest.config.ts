@@ -14,6 +14,8 @@ export default defineConfig({
     // Own processes: native addons (level, BLS, KZG) are not all safe to load in several threads of one process.
     pool: 'forks',
     maxWorkers: 2,
+    // A process for each of the workers and not for each file: a file takes longer to load than most take to run.
+    isolate: false,
     // As in node/main.ts: what Node compiles is kept for the next process, of which tests start hundreds.
     env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('node_modules/.cache/tributary', import.meta.url)) },
     passWithNoTests: false,
@@ -27,8 +29,6 @@ export default defineConfig({
           exclude: ['test/e2e/**'],
           testTimeout: roomTimeoutMs,
           hookTimeout: roomTimeoutMs,
-          // A process for each of the workers and not for each file: a file takes longer to load than most take to run.
-          isolate: false,
           sequence: { groupOrder: 0 },
         },
       },
