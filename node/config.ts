@@ -101,7 +101,10 @@ export const COMMANDS = {
       l1: { kind: 'string', help: 'URL of the L1 node (required)' },
       'data-dir': { kind: 'string', help: 'where the chain and the keys live (required)' },
       'poster-key': { kind: 'string', help: 'file with the key of the account that posts batches; without it none are posted' },
-      'submitter-key': { kind: 'string', help: 'file with the key of the account that submits checkpoints' },
+      'submitter-key': {
+        kind: 'string',
+        help: 'file with the key of the account that submits checkpoints, opens epochs on L1 and brings evidence',
+      },
       ...KEYSTORE,
       signer: { kind: 'string', help: 'the signer that holds the key: http://127.0.0.1:9700, unix:/path/of/socket or https://HOST' },
       'signer-token-file': { kind: 'string', help: 'file with the token that the signer wants' },
