@@ -12,6 +12,7 @@ import { createL1Http } from '../settlement/l1Http.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
 import { type ConfigOf, postingOptions, rpcOptions, UsageError } from './config.ts'
 import type { DevnetValidator } from './devnetValidators.ts'
+import { readJsonFile } from './jsonFile.ts'
 import { addressOfKey, loadValidatorKey, signerOf } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
@@ -123,7 +124,9 @@ function validatorsOption(count: number): number {
 async function openL1(config: ConfigOf<'devnet'>, dataDir: string, closers: (() => Promise<void> | void)[]): Promise<string> {
   if (config.l1 !== undefined) return config.l1
   const file = join(dataDir, 'l1.json')
-  const left = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { url: string; pid: number }) : undefined
+  const left = readJsonFile(file, '{"url":"http…","pid":…}', ({ url, pid }) =>
+    typeof url === 'string' && URL.canParse(url) && isPid(pid) ? { url, pid } : undefined,
+  )
   if (left && (await isAlive(left.url))) {
     // A run that was killed could not stop it. This one can.
     closers.push(() => endProcess(left.pid))
@@ -142,6 +145,11 @@ async function openL1(config: ConfigOf<'devnet'>, dataDir: string, closers: (() 
   })
   writeFileSync(file, JSON.stringify({ url: anvil.url, pid: anvil.pid }))
   return anvil.url
+}
+
+/** 0 and −1 are whole groups of processes. */
+function isPid(pid: unknown): pid is number {
+  return typeof pid === 'number' && Number.isSafeInteger(pid) && pid > 1
 }
 
 async function isAlive(url: string): Promise<boolean> {

@@ -3,18 +3,22 @@
  * with the devnet, in whatever way that ends: their standard input is its.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { peerIdOfSeed } from '../p2p/host.ts'
+import { readJsonFile } from './jsonFile.ts'
 import { loadKeyMaterial, loadValidatorKey, type ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
+import { parseMembers } from './signerWire.ts'
 
 const MAIN = fileURLToPath(new URL('main.ts', import.meta.url))
 /** Longest that a validator may take to be ready, and to end. */
 const READY_MAX_MS = 60_000
 const STOP_MAX_MS = 15_000
+/** Ports that are read from a file. */
+const MEMBERS_MAX = 128
 
 /** A validator's place in a devnet. */
 export type Member = {
@@ -37,14 +41,14 @@ export type DevnetValidator = {
 
 /**
  * The validators of the devnet in this folder, the first living in the folder itself: as many as it was begun with, else `count`. Keys and ports are made
- * where there are none.
+ * where there are none. Throws DataFileError if the file that says how many is damaged.
  */
 export async function devnetMembers(
   dataDir: string,
   { count, host, port }: { count: number; host: string; port: number },
 ): Promise<readonly Member[]> {
   const file = join(dataDir, 'validators.json')
-  const kept = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { readonly p2pPorts: readonly number[] }).p2pPorts : undefined
+  const kept = readJsonFile(file, `{"p2pPorts":[…]} with 1 to ${MEMBERS_MAX} ports`, portsOf)
   const p2pPorts = kept ?? (await freePorts(host, count, port))
   if (kept === undefined && count > 1) writeFileSync(file, `${JSON.stringify({ p2pPorts })}\n`)
   return Promise.all(
@@ -57,6 +61,12 @@ export async function devnetMembers(
       return { dataDir: folder, key, p2pPort, address }
     }),
   )
+}
+
+function portsOf({ p2pPorts }: Readonly<Record<string, unknown>>): readonly number[] | undefined {
+  const isPort = (port: unknown): port is number => typeof port === 'number' && Number.isInteger(port) && port > 0 && port < 65_536
+  const isList = Array.isArray(p2pPorts) && p2pPorts.length > 0 && p2pPorts.length <= MEMBERS_MAX && p2pPorts.every(isPort)
+  return isList && new Set(p2pPorts).size === p2pPorts.length ? p2pPorts : undefined
 }
 
 export type DevnetValidatorsOptions = {
@@ -117,7 +127,9 @@ function readyLine(child: ChildProcess, logFile: string): Promise<{ readonly rpc
       if (line === undefined) return
       clearTimeout(timer)
       child.stdout?.off('data', read).resume()
-      resolve(JSON.parse(line) as { readonly rpc: string })
+      const rpc = parseMembers(line)?.rpc
+      if (typeof rpc === 'string') resolve({ rpc })
+      else fail('does not say where it answers')
     }
     child.stdout?.on('data', read)
     child.once('error', reject)
