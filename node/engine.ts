@@ -24,7 +24,7 @@ import type { NodeOptions } from './node.ts'
 import type { ChildDirectPorts } from './p2pChild.ts'
 import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
-import { createReporter } from './reporter.ts'
+import { createReporter, keepReported } from './reporter.ts'
 import type { NetworkView } from './rpcChain.ts'
 import type { SigningKey } from './signer.ts'
 
@@ -70,6 +70,8 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   chain.reportFrom(createReporter({ store: evidence, params: genesis.params, log: log.child('evidence') }))
   const mover = await openMover(options, { ...parts, follower, evidence })
   if (options.posting) {
+    // What others found stands in their blocks, and they may have no way to L1.
+    closers.push(chain.onBlock((block) => keepReported(block, { evidence, sets })))
     const poster = createPoster({
       chain,
       l1,

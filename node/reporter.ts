@@ -3,12 +3,14 @@
  * hold reports, and proposers take turns: who finds evidence needs nobody to pass it on. Spec: docs/spec/consensus.md#in-blocks
  */
 import type { Hex } from 'viem'
-import { encodeEvidence } from '../consensus/evidence.ts'
+import { decodeEvidence, encodeEvidence } from '../consensus/evidence.ts'
+import type { BlockResult } from '../execution/applyBlock.ts'
 import type { LedgerReader } from '../execution/ledger/ledger.ts'
 import { accusedOf } from '../execution/ledger/validators.ts'
 import { encodeReport, reportOf } from '../execution/report.ts'
 import { type ReportTx, reportTx } from '../execution/tx.ts'
 import { type ChainParams, REPORTS_PER_BLOCK_MAX } from '../genesis/params.ts'
+import type { EpochSets } from './epochs.ts'
 import type { EvidenceStore } from './evidenceStore.ts'
 import type { Log } from './log.ts'
 
@@ -55,5 +57,16 @@ export function createReporter({ store, params, log }: ReporterOptions): ReportS
       const id = told.get(hash)
       if (id !== undefined) dismiss(id, code)
     },
+  }
+}
+
+/** Keeps what the reports of a final block say, for whoever brings evidence to L1. */
+export function keepReported(
+  { transactions }: Pick<BlockResult, 'transactions'>,
+  { evidence, sets }: { readonly evidence: EvidenceStore; readonly sets: Pick<EpochSets, 'epochOf'> },
+): void {
+  for (const tx of transactions) {
+    const decoded = tx.kind === 'report' ? decodeEvidence(tx.report.evidence) : undefined
+    if (decoded?.ok) evidence.add(decoded.value, sets.epochOf(decoded.value.height))
   }
 }

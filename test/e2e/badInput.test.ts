@@ -22,7 +22,7 @@ import {
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { WebSocket } from 'ws'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
-import { LIMIT } from '../../genesis/params.ts'
+import { EVIDENCE_BYTES, LIMIT } from '../../genesis/params.ts'
 import { nativeTypedData, serializeNative } from '../../rpc/viemChain.ts'
 import { type Answer, ask, devnetAccount, type L2Client, l2Client, lower, type Stage, startStage, until } from './stage.ts'
 
@@ -209,6 +209,7 @@ test('signatures that are none, and transactions that are not for a pool', async
     [/^feeTooLow$/, await native('Transfer', TRANSFER, 0n, 1n)],
     [/^insufficientFunds$/, await native('Transfer', TRANSFER, 0n, parseEther('2000000'))],
     [/^depositNotAccepted$/, deposit()],
+    [/^reportNotAccepted$/, `0x5a${'01'.repeat(EVIDENCE_BYTES)}`],
     [/^blobTransaction$/, '0x03c0'],
     [/^unknownType$/, '0x5f'],
     [/^unknownType$/, '0x05'],

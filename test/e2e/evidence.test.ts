@@ -1,83 +1,121 @@
 /**
- * What becomes of a validator's offence: the node that found it brings it to L1, the registry slashes, and the rollup hears of it in a block. The evidence
- * is real, two precommits with a devnet's own key; it is laid where a machine that saw both would have laid it.
+ * What becomes of a validator's offence, as processes: the key of one of four runs twice, on two folders, each with a log and a guard that know nothing of
+ * the other. In its turn it says two things; the others tell of it in a block, its key is in no set from the next epoch on, L1 hears of it through that
+ * block and slashes, and three go on.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { copyFileSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Hex, toHex } from 'viem'
+import { decodeEventLog, decodeFunctionData, type Hex, hexToBytes, parseAbi } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { sign } from '../../consensus/bls.ts'
-import { type Statement, statementDigest } from '../../consensus/digest.ts'
-import type { Evidence } from '../../consensus/evidence.ts'
+import { decodeEvidence } from '../../consensus/evidence.ts'
+import { assert } from '../../execution/assert.ts'
+import { validatorConvictedEvent } from '../../execution/report.ts'
 import { decodeGenesis, type Genesis } from '../../genesis/genesis.ts'
-import { VALIDATORS } from '../../genesis/params.ts'
-import { openEvidenceStore } from '../../node/evidenceStore.ts'
-import { loadValidatorKey } from '../../node/keys.ts'
+import { SYSTEM_SENDER, VALIDATORS } from '../../genesis/params.ts'
+import { VALIDATOR_KEY_FILE } from '../../node/keys.ts'
 import { validatorRegistryAbi } from '../../settlement/abi.ts'
-import { type Devnet, startDevnet } from './devnet.ts'
-import { ask, type RuledL1, startL1, until } from './stage.ts'
+import { createChildren } from './child.ts'
+import { ask, heightOf, type Stage, startStage, until } from './stage.ts'
 
-const WAIT_MS = 60_000
-const folder = mkdtempSync(join(tmpdir(), 'tributary-evidence-e2e-'))
-let l1: RuledL1
-let devnet: Devnet
+const EPOCH_BLOCKS = 8
+/** Which of the four runs twice; the first is the devnet's own. */
+const OFFENDER = 3
+const WAIT_MS = 120_000
+
+const twinDir = mkdtempSync(join(tmpdir(), 'tributary-twin-'))
+const children = createChildren()
+let stage: Stage
+let genesis: Genesis
 
 beforeAll(async () => {
-  l1 = await startL1()
-  devnet = await startDevnet(['--l1', l1.url, '--da', 'calldata', '--batch-sec', '1'])
-  await l1.mineEvery(1)
-})
-afterAll(async () => {
-  await devnet?.close()
-  await l1?.stop()
-  rmSync(folder, { recursive: true, force: true })
+  stage = await startStage(['--validators', '4', '--epoch-blocks', String(EPOCH_BLOCKS)])
+  const { dataDir, validators, l1, p2p } = stage.devnet.ready()
+  genesis = decodeGenesis(readFileSync(join(dataDir, 'genesis.json'), 'utf8'))
+  const original = validators[OFFENDER - 1]
+  assert(original, 'a devnet of four has three further validators')
+  for (const file of ['genesis.json', VALIDATOR_KEY_FILE]) copyFileSync(join(original.dataDir, file), join(twinDir, file))
+  const bootstrap = [p2p, ...validators.map((one) => one.p2p)].join(',')
+  const words = ['--l1', l1, '--data-dir', twinDir, '--bootstrap', bootstrap, '--da', 'none', '--rpc-port', '0']
+  await children.start(['node', ...words, '--p2p-host', '127.0.0.1', '--p2p-port', '0'])
 })
 
-/** Two precommits of one slot, signed with the key in this folder. */
-function offence(dataDir: string, { params }: Genesis): Evidence {
-  const { secret } = loadValidatorKey(dataDir, { create: false })
-  const precommit = (block: number) => {
-    const statement: Statement = { kind: 'precommit', height: 1, round: 9, validRound: -1, blockHash: toHex(block, { size: 32 }) }
-    const { height: _, ...part } = statement
-    return { ...part, signature: sign(secret, statementDigest({ chainId: params.chainId, epoch: 0 }, statement)) }
-  }
-  return { kind: 'doubleVote', validator: 0, height: 1, first: precommit(1), second: precommit(2) }
+afterAll(async () => {
+  await children.close()
+  await stage?.close()
+  rmSync(twinDir, { recursive: true, force: true })
+})
+
+type SeenTx = { readonly hash: Hex; readonly type: Hex; readonly from: Hex; readonly to: Hex | null; readonly input: Hex }
+type SeenBlock = { readonly number: Hex; readonly hash: Hex; readonly stateRoot: Hex; readonly miner: Hex; readonly transactions: SeenTx[] }
+
+async function blockOf(rpc: string, height: number): Promise<SeenBlock | undefined> {
+  return ((await ask(rpc, 'eth_getBlockByNumber', [`0x${height.toString(16)}`, true])).result ?? undefined) as SeenBlock | undefined
 }
 
-test('evidence in a node leads to a slash on L1, and to a block that says so', async () => {
-  const { dataDir } = devnet.ready()
-  await devnet.stop()
-  const genesis = decodeGenesis(readFileSync(join(dataDir, 'genesis.json'), 'utf8'))
-  const directory = join(dataDir, 'evidence')
-  openEvidenceStore(directory, { onDamaged: (file) => expect.unreachable(file) }).add(offence(dataDir, genesis), 0)
-  const { rpc } = await devnet.start()
+/** The first transaction that is so, from a block on, and its block's height. */
+function firstTx(rpc: string, from: number, is: (tx: SeenTx) => boolean): Promise<{ readonly tx: SeenTx; readonly height: number }> {
+  let height = from
+  return until(
+    'a block holds it',
+    async () => {
+      for (;;) {
+        const block = await blockOf(rpc, height)
+        if (!block) return undefined
+        const tx = block.transactions.find(is)
+        if (tx) return { tx, height }
+        height++
+      }
+    },
+    WAIT_MS,
+  )
+}
 
+async function slashedValidator(): Promise<string> {
+  const { client } = stage.l1
+  const address = genesis.l1.validatorRegistry
   const slashed = await until(
     'the registry slashes',
     async () => {
-      const address = genesis.l1.validatorRegistry
-      const events = await l1.client.getContractEvents({ address, abi: validatorRegistryAbi, eventName: 'ValidatorSlashed', fromBlock: 0n })
+      const events = await client.getContractEvents({ address, abi: validatorRegistryAbi, eventName: 'ValidatorSlashed', fromBlock: 0n })
       return events[0]?.args
     },
     WAIT_MS,
   )
-  const offender = genesis.validators[0]?.address
-  expect(String(slashed.validator).toLowerCase()).toBe(offender)
-  expect(slashed.height).toBe(1n)
-  await until('it is kept as taken', () => (existsSync(join(directory, '0-0.taken')) ? true : undefined), WAIT_MS)
+  return String(slashed.validator).toLowerCase()
+}
 
-  type L2Block = { readonly transactions: readonly { readonly to: Hex | null; readonly type: Hex }[] }
-  let next = 1
-  const told = await until(
-    'a block says it',
-    async () => {
-      const { result } = await ask(rpc, 'eth_getBlockByNumber', [`0x${next.toString(16)}`, true])
-      if (!result) return undefined
-      next++
-      return (result as L2Block).transactions.find(({ to }) => to === VALIDATORS)
-    },
-    WAIT_MS,
-  )
-  expect(told.type).toBe('0x7e')
-})
+test('a key that runs twice is convicted in a block and on L1, and out of the set at the next epoch; the others go on', async () => {
+  const { rpc, validators } = stage.devnet.ready()
+  const offender = genesis.validators[OFFENDER]
+  assert(offender, 'there are four validators')
+  const { tx, height } = await firstTx(rpc, 1, ({ type }) => type === '0x5a')
+  expect([tx.from, tx.to]).toEqual([SYSTEM_SENDER, VALIDATORS])
+  const [bytes] = decodeFunctionData({ abi: parseAbi(['function report(bytes evidence)']), data: tx.input }).args
+  expect(decodeEvidence(hexToBytes(bytes))).toMatchObject({ ok: true, value: { validator: OFFENDER } })
+  const { result } = await ask(rpc, 'eth_getTransactionReceipt', [tx.hash])
+  const [log] = (result as { readonly logs: readonly { readonly topics: [Hex]; readonly data: Hex }[] }).logs
+  const { args } = decodeEventLog({ abi: [validatorConvictedEvent], topics: log?.topics ?? ['0x'], data: log?.data ?? '0x' })
+  expect(args?.validator.toLowerCase()).toBe(offender.address)
+
+  // The last height of the epoch in which it was told, and the first one that it has no say in.
+  const edge = Math.ceil(height / EPOCH_BLOCKS) * EPOCH_BLOCKS
+  const goal = edge + EPOCH_BLOCKS
+  const rpcs = [rpc, ...validators.map((one) => one.rpc)]
+  for (const one of rpcs) await until(`${one} reaches ${goal}`, async () => ((await heightOf(one)) >= goal ? true : undefined), WAIT_MS)
+  const left = genesis.validators.filter((one) => one !== offender).map(({ address }) => address)
+  const next = (await ask(rpc, 'tributary_getRecord', ['epochs', { epoch: edge / EPOCH_BLOCKS }])).result
+  expect((next as { readonly members: readonly { readonly validator: Hex }[] }).members.map(({ validator }) => validator)).toEqual(left)
+  const miners = new Set<Hex>()
+  for (let at = edge + 1; at <= goal; at++) {
+    const blocks = await Promise.all(rpcs.map((one) => blockOf(one, at)))
+    expect(new Set(blocks.map((block) => `${block?.hash} ${block?.stateRoot}`)).size).toBe(1)
+    for (const block of blocks) if (block) miners.add(block.miner)
+  }
+  expect([...miners].filter((miner) => !left.includes(miner))).toEqual([])
+
+  expect(await slashedValidator()).toBe(offender.address)
+  // What the registry says of it then takes nobody out twice.
+  const told = await firstTx(rpc, height, ({ to, type }) => to === VALIDATORS && type === '0x7e')
+  expect((await ask(rpc, 'eth_getTransactionReceipt', [told.tx.hash])).result).toMatchObject({ status: '0x1', logs: [] })
+}, 300_000)

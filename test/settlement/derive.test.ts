@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { type Hex, keccak256, stringToHex, toHex } from 'viem'
 import { beforeAll, expect, test } from 'vitest'
-import { judgeEvidence } from '../../consensus/evidence.ts'
+import { type Evidence, judgeEvidence } from '../../consensus/evidence.ts'
 import type { Executor } from '../../execution/applyBlock.ts'
 import type { Header } from '../../execution/block.ts'
 import { type Built, buildBlock } from '../../execution/buildBlock.ts'
@@ -32,6 +32,7 @@ import {
 } from '../../settlement/derive.ts'
 import { encodeLane, type LaneRow, laneRows } from '../../settlement/lane.ts'
 import { createMemoryStore, type MemoryStore } from '../fakes/memoryStore.ts'
+import { offenceOf, reportOfEvidence } from '../fakes/offence.ts'
 import { signNative, testAccounts } from '../fakes/testChain.ts'
 import { arbitraryBlock, COMMIT, type PostedStory, postStory, type Story, startStory, toLaneBlock, toPosted } from './story.ts'
 
@@ -285,6 +286,33 @@ test('rows that execution does not give are told with block, transaction and fie
   })
   const hidden = withRows((rows) => rows.filter(({ row, block }) => row.kind !== 'operation' || block !== 3n))
   expect(await verdict({ batch: hidden })).toMatchObject({ code: 'laneMismatch' })
+})
+
+/** The batch with a report in its third block, of the lane too, in front of the block's own transactions or behind them. */
+const withReport = (evidence: Evidence, place: 'first' | 'last') => (batch: Batch) => {
+  const { raw, report } = reportOfEvidence(evidence)
+  const added: LaneRow = { row: { kind: 'report', report }, block: 3n, txIndex: undefined, checked: undefined }
+  const after = storyRows().findLastIndex(({ block }) => block === 3n) + 1
+  const changed = withRows((rows) => rows.toSpliced(after, 0, added))(batch)
+  const blocks = batch.blocks.map((block, i) => {
+    if (i !== 2) return block
+    return { ...block, transactions: place === 'first' ? [raw, ...block.transactions] : [...block.transactions, raw] }
+  })
+  return { ...changed, blocks }
+}
+
+test('a report that no block can hold, or in another place, makes the batch invalid; one that the blocks had not is found out', async () => {
+  const { chainId } = story.chain.genesis.params
+  const good = offenceOf({ key: 1, height: 1, epoch: 0, chainId })
+  const [foreign, early] = [
+    offenceOf({ key: 1, height: 1, epoch: 0, chainId: chainId + 1 }),
+    offenceOf({ key: 1, height: 3, epoch: 0, chainId }),
+  ]
+  const refused = { code: 'transactionRefused', block: 3n, txIndex: 3 }
+  expect(await verdict({ batch: withReport(foreign, 'first') })).toMatchObject({ ...refused, rejection: 'badSignature' })
+  expect(await verdict({ batch: withReport(early, 'first') })).toMatchObject({ ...refused, rejection: 'unknownHeight' })
+  expect(await verdict({ batch: withReport(good, 'last') })).toMatchObject(refused)
+  expect(await verdict({ batch: withReport(good, 'first') })).toMatchObject({ code: expect.stringMatching(/^(group|blockHash)Mismatch$/) })
 })
 
 test('a ledger root that the rows do not lead to is found', async () => {
