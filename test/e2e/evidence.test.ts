@@ -18,7 +18,7 @@ import { validatorRegistryAbi } from '../../settlement/abi.ts'
 import { createChildren } from './child.ts'
 import { ask, heightOf, type Stage, startStage, until } from './stage.ts'
 
-const EPOCH_BLOCKS = 8
+const EPOCH_BLOCKS = 6
 /** Which of the four runs twice; the first is the devnet's own. */
 const OFFENDER = 3
 const WAIT_MS = 120_000
