@@ -119,6 +119,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<
     direct: key && consensus && isShared() ? directPorts(key, { chain, sets, ...consensus }) : undefined,
     log: log.child('p2p'),
     onTransactions: () => consensus?.thread.wake(),
+    isBehind: () => observer.highest() > chain.head().header.number + 1n,
     hasBlock: observer.has,
     onFinalBlock: observer.takeBlock,
     onHeight: observer.takeHeight,

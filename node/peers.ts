@@ -8,6 +8,7 @@ import { decodeMessage } from '../consensus/message.ts'
 import { encodeBlock, type Header } from '../execution/block.ts'
 import type { PoolTx } from '../execution/mempool.ts'
 import { transactionHash } from '../execution/native/native.ts'
+import { createBudgets } from '../p2p/budget.ts'
 import type { Verdict } from '../p2p/gossip.ts'
 import type { Sync } from '../p2p/sync.ts'
 import type { BlockNews, CertifiedBlock } from '../p2p/wire.ts'
@@ -35,6 +36,8 @@ export type PeersOptions = {
   readonly log: Log
   /** Others sent transactions that are in the pool now. */
   onTransactions(): void
+  /** Whether certificates prove more blocks than are here. */
+  isBehind(): boolean
   /** Whether the block of this height is of no interest any more. */
   hasBlock(number: bigint): boolean
   /** A block ahead of the head that a quorum made final. */
@@ -63,6 +66,11 @@ export type Peers = Pick<Sync, 'request' | 'blame'> & {
 
 /** Refusals of the pool that say nothing of who sent the transaction: another state, or a fuller pool, would have taken it. */
 const PASSING = new Set(['nonceTooHigh', 'insufficientFunds', 'feeTooLow', 'replacementUnderpriced', 'senderFull', 'poolFull'])
+
+/** Refusals that cost the recovery of a signature, and that the sender's own pool would have given as well. */
+const UNFIT = new Set(['nonceTooHigh', 'insufficientFunds', 'nonceTooLow'])
+/** Such transactions of one peer. Of correct peers they are few: heads differ for a moment. */
+const UNFIT_TXS = { perSec: 100, burst: 4_096 }
 
 /** Refusals of what is here, or was. */
 const OLD = new Set(['alreadyKnown', 'nonceTooLow'])
@@ -138,17 +146,24 @@ function readCertified({ store }: ChainState, number: bigint): CertifiedBlock | 
   return stored && { commit, block: encodeBlock(stored.block) }
 }
 
-/** Takes others' transactions into the pool, one batch after another. */
-function createTransactionIntake({ chain, log, onTransactions }: PeersOptions) {
+type TransactionIntakeOptions = Pick<PeersOptions, 'chain' | 'log' | 'onTransactions' | 'isBehind'>
+
+/** Takes others' transactions into the pool, one batch after another. A verdict of `reject` is a fault of who sent them. */
+export function createTransactionIntake({ chain, log, onTransactions, isBehind }: TransactionIntakeOptions): {
+  check(transactions: readonly Uint8Array[], from: string): Promise<Verdict>
+} {
   const { pool, store } = chain
   const inTurn = createQueue()
+  const unfit = createBudgets(UNFIT_TXS)
 
   /** What became of one transaction. */
-  async function take(raw: Uint8Array): Promise<'taken' | 'known' | 'passed' | 'worthless'> {
+  async function take(raw: Uint8Array, from: string): Promise<'taken' | 'known' | 'passed' | 'worthless'> {
     const hash = transactionHash(raw)
     if (pool.get(hash) || store.transaction(hash)) return 'known' // before its signature costs us time
     const result = await chain.submit(raw, 'peer')
     if (result.ok) return 'taken'
+    // Whoever is behind cannot say what accounts have by now.
+    if (UNFIT.has(result.code) && !isBehind() && !unfit.spend(from, 1)) return 'worthless'
     if (OLD.has(result.code)) return 'known'
     return PASSING.has(result.code) ? 'passed' : 'worthless'
   }
@@ -159,19 +174,19 @@ function createTransactionIntake({ chain, log, onTransactions }: PeersOptions) {
     let worthless = 0
     for (let at = 0; at < transactions.length && worthless === 0; at += TXS_PER_TURN) {
       if (at > 0) await nextTurn()
-      const became = await Promise.all(transactions.slice(at, at + TXS_PER_TURN).map(take))
+      const became = await Promise.all(transactions.slice(at, at + TXS_PER_TURN).map((raw) => take(raw, from)))
       taken += became.filter((one) => one === 'taken').length
       known += became.filter((one) => one === 'known').length
       worthless += became.filter((one) => one === 'worthless').length
     }
     if (taken > 0) onTransactions()
-    if (worthless > 0) log.debug('gossip of a transaction that can never be valid', { peer: from })
+    if (worthless > 0) log.debug('gossip of transactions that can never be valid, or too many that cannot be now', { peer: from })
     if (worthless > 0) return 'reject'
     if (taken > 0) return 'accept'
     return known === transactions.length ? 'stale' : 'ignore'
   }
 
-  return { check: (transactions: readonly Uint8Array[], from: string): Promise<Verdict> => inTurn(() => takeAll(transactions, from)) }
+  return { check: (transactions, from) => inTurn(() => takeAll(transactions, from)) }
 }
 
 /** Judges news of a block and hands it on. */

@@ -1,8 +1,9 @@
 /** Transactions among nodes: what a broken link swallowed comes when the link is back. */
 import { hexToBytes } from 'viem'
+import { privateKeyToAccount } from 'viem/accounts'
 import { expect, onTestFinished, test } from 'vitest'
 import { createEpochSets } from '../../node/epochs.ts'
-import { createPeers } from '../../node/peers.ts'
+import { createPeers, createTransactionIntake } from '../../node/peers.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
 import { startTcpProxy } from '../fakes/tcpProxy.ts'
 import { addressOf, testAccounts, testGenesis } from '../fakes/testChain.ts'
@@ -22,6 +23,7 @@ async function startNode(bootstrap: readonly string[] = []) {
     isOwn: () => false,
     log: quietLog,
     onTransactions() {},
+    isBehind: () => false,
     hasBlock: () => false,
     onFinalBlock() {},
     onHeight() {},
@@ -63,4 +65,26 @@ test('a transaction that a broken link swallowed comes when the link is back', a
   proxy.heal()
   await eventually(() => expect(pooled()).toBe(2))
   expect(far.peers.metrics()?.gossip.rejected).toBe(0)
+})
+
+test('transactions of accounts without means are borne, then rejected, but not while this node is behind', async () => {
+  const { chain } = await openDiskChain(genesis)
+  let isBehind = true
+  const intake = createTransactionIntake({ chain, log: quietLog, onTransactions() {}, isBehind: () => isBehind })
+  const poor = privateKeyToAccount(`0x${'5e'.repeat(32)}`)
+  const fees = { gas: 21_000n, maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 1n }
+  const raw = hexToBytes(await poor.signTransaction({ chainId: genesis.params.chainId, nonce: 0, to: poor.address, value: 1n, ...fees }))
+  const batch = Array.from({ length: 512 }, () => raw)
+  const verdicts = async (count: number) => {
+    const given = []
+    for (let i = 0; i < count; i++) given.push(await intake.check(batch, 'poor'))
+    return given
+  }
+  expect(await verdicts(10)).toEqual(Array(10).fill('ignore'))
+  isBehind = false
+  expect(await verdicts(8)).toEqual(Array(8).fill('ignore'))
+  expect((await verdicts(6)).at(-1)).toBe('reject')
+  // Others are judged for themselves, and what is good is taken from anybody.
+  expect(await intake.check([raw], 'another')).toBe('ignore')
+  expect(await intake.check([await transfer(0)], 'poor')).toBe('accept')
 })
