@@ -68,6 +68,17 @@ test('its receipt has the log of the conviction, and the log is found', async ()
   expect(await served.call('eth_getLogs', { fromBlock: number, address: VALIDATORS })).toEqual(receipt.logs)
 })
 
+test('the conviction is a record that is read by its key, with a proof', async () => {
+  const { validator, ...member } = memberOf(1)
+  const { key0, key1, key2 } = member
+  const record = { validator, kind: 1, height: toHex(2), blockNumber: number }
+  expect(await served.call('tributary_getRecord', 'convictions', { key0, key1, key2 })).toMatchObject(record)
+  const other = memberOf(2)
+  const innocent = { key0: other.key0, key1: other.key1, key2: other.key2 }
+  expect(await served.call('tributary_getRecord', 'convictions', innocent)).toBeNull()
+  expect(await served.call('tributary_getLedgerProof', 'convictions', { key0, key1, key2 })).toMatchObject({ record: expect.anything() })
+})
+
 test('the block’s root of transactions is that of the bytes, and its hash that of the header', async () => {
   const block = (await served.call('eth_getBlockByNumber', number, false)) as { transactions: Hex[]; transactionsRoot: Hex; hash: Hex }
   const raws = await Promise.all(block.transactions.map((one) => served.call('eth_getRawTransactionByHash', one) as Promise<Hex>))
