@@ -1,9 +1,11 @@
 /** The native lane alone leads from ledger root to ledger root, whatever the blocks hold. */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { judgeEvidence } from '../../consensus/evidence.ts'
+import { type Evidence, judgeEvidence } from '../../consensus/evidence.ts'
 import { NATIVE_TYPES } from '../../execution/native/native.ts'
 import type { Row } from '../../execution/native/row.ts'
+import { reportOf } from '../../execution/report.ts'
+import { EVIDENCE_BYTES } from '../../genesis/params.ts'
 import {
   createLaneRun,
   decodeLane,
@@ -15,6 +17,7 @@ import {
   laneRows,
   lookupsOf,
 } from '../../settlement/lane.ts'
+import { offenceOf, reportOfEvidence } from '../fakes/offence.ts'
 import { testGenesis } from '../fakes/testChain.ts'
 import { arbitraryBlock, OWNER, type Story, startStory, toLaneBlock } from './story.ts'
 
@@ -113,7 +116,9 @@ test('a row that no block can have made is named', async () => {
   const place = { block: 1n, txIndex: undefined, checked: undefined }
   const transfer = NATIVE_TYPES[0]
   const native = rows[1]?.row
+  const ruling = rows[0]?.row
   if (!transfer || native?.kind !== 'native') throw new Error('the second row is a transaction')
+  if (ruling?.kind !== 'block') throw new Error('the first row is a block')
   const operation = (fields: Record<string, unknown>): LaneRow => ({
     ...place,
     row: { kind: 'operation', operation: { type: transfer, caller: OWNER, fields } },
@@ -122,7 +127,10 @@ test('a row that no block can have made is named', async () => {
     ...place,
     row: { kind: 'native', native: { ...native.native, signature: { ...native.native.signature, r: new Uint8Array(32).fill(r) } } },
   })
+  const offence = offenceOf({ key: 3, height: 1, epoch: 0, chainId })
+  const reported = (evidence: Evidence): LaneRow => ({ ...place, row: { kind: 'report', report: reportOfEvidence(evidence).report } })
   const [block, first] = rows as [LaneRow, LaneRow]
+  const later: LaneRow = { ...block, row: { ...ruling, number: 2n } }
   const nothing = { deposit: () => undefined, l1Info: () => undefined }
   const depositAt = rows.findIndex(({ row }) => row.kind === 'deposit')
   const infoAt = rows.findIndex(({ row }) => row.kind === 'l1Info')
@@ -136,6 +144,9 @@ test('a row that no block can have made is named', async () => {
     nativeOnly: refused([block, operation({ kind: 1, to: OWNER, amount: 1n })]),
     beyondSupply: refused([block, operation({ kind: 0, to: OWNER, amount: 10n ** 28n })]),
     attested: refused([block, operation({ kind: 0, to: OWNER, amount: 1n })]),
+    reported: refused([later, reported(offence)]),
+    reportedTwice: refused([later, reported(offence), reported(offence)]),
+    framed: refused([later, reported({ ...offence, validator: 1 })]),
   }).toEqual({
     noBlock: [0, 'blockRowMissing'],
     twice: [2, 'nonceTooLow'],
@@ -146,6 +157,9 @@ test('a row that no block can have made is named', async () => {
     nativeOnly: [1, 'nativeOnly'],
     beyondSupply: [1, 'evmSupplyExceeded'],
     attested: 'ok',
+    reported: 'ok',
+    reportedTwice: [2, 'alreadyConvicted'],
+    framed: [1, 'badSignature'],
   })
 })
 
@@ -159,6 +173,7 @@ test('rows in an order that no blocks give are no lane', () => {
   const operation: Row = { kind: 'operation', operation: { type: transfer, caller: OWNER, fields } }
   const signature = { yParity: 0 as const, r: new Uint8Array(32), s: new Uint8Array(32) }
   const native: Row = { kind: 'native', native: { type: transfer, chainId, nonce: 0n, maxFeeWei: 0n, fields, signature } }
+  const report: Row = { kind: 'report', report: reportOf(new Uint8Array(EVIDENCE_BYTES)) }
   const isLane = (rows: readonly Row[]) => {
     const lane = encodeLane(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined })))
     return decodeLane(lane.bytes, chainId) !== undefined
@@ -168,6 +183,9 @@ test('rows in an order that no blocks give are no lane', () => {
     [block(1n), info],
     [block(1n), info, deposit, operation, deposit, native, operation],
     [block(1n), native, block(3n), info, deposit],
+    [block(1n), report, report, native, operation],
+    [block(1n), info, deposit, operation, report, operation, native],
+    [block(1n), native, block(3n), report],
   ]
   const bad = [
     [native],
@@ -181,6 +199,13 @@ test('rows in an order that no blocks give are no lane', () => {
     [block(1n), deposit],
     [block(1n), info, native, deposit],
     [block(1n), info, block(2n), deposit],
+    [report],
+    [block(1n), report, info],
+    [block(1n), info, report, deposit],
+    [block(1n), native, report],
+    [block(1n), info, deposit, native, report],
+    [block(1n), operation, report],
+    [block(1n), report, operation, report],
   ]
   expect(good.map(isLane)).toEqual(good.map(() => true))
   expect(bad.map(isLane)).toEqual(bad.map(() => false))
