@@ -15,7 +15,7 @@ import { createBatchThread } from './batchThread.ts'
 import type { ChainState } from './chainState.ts'
 import { type ConsensusChain, createConsensusChain } from './consensusChain.ts'
 import { type ConsensusThread, createConsensusThread } from './consensusThread.ts'
-import type { EpochSets } from './epochs.ts'
+import { type EpochSets, onOtherValidators } from './epochs.ts'
 import { type EvidenceStore, openEvidenceStore } from './evidenceStore.ts'
 import { createFollower, type Follower } from './follower.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
@@ -128,12 +128,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<
   })
   closers.push(peers.close)
   chain.onBlock(() => follower.passed(getL1Info(createLedger(chain.store.reader.ledgerRecord)).number))
-  let { epoch } = sets.next()
-  chain.onBlock(() => {
-    if (sets.next().epoch === epoch) return
-    epoch = sets.next().epoch
-    peers.direct?.recheck()
-  })
+  onOtherValidators(chain, sets, () => peers.direct?.recheck())
   return {
     addresses: peers.addresses,
     async start() {

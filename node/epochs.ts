@@ -60,6 +60,19 @@ export function createEpochSets(chain: Pick<ChainState, 'genesis' | 'head' | 'st
   }
 }
 
+/** Calls back when a block has become the head behind which other keys vote than before. */
+export function onOtherValidators(chain: Pick<ChainState, 'onBlock'>, sets: Pick<EpochSets, 'next'>, changed: () => void): void {
+  let known = sets.next()
+  chain.onBlock(() => {
+    const next = sets.next()
+    const isSame = next === known || next.validators.map(keyOf).join() === known.validators.map(keyOf).join()
+    known = next
+    if (!isSame) changed()
+  })
+}
+
+const keyOf = ({ publicKey }: Validator) => publicKey
+
 function toValidator({ validator, feeRecipient, weight, key0, key1, key2 }: ValidatorRecord): Validator {
   const publicKey = compressedKey(hexToBytes(concatHex([key0, key1, key2])))
   assert(publicKey, 'the ledger has a validator whose key is none')

@@ -13,7 +13,7 @@ import type { L1Info } from '../../execution/ledger/tables.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import type { ChainState } from '../../node/chainState.ts'
 import { type ConsensusChain, createConsensusChain } from '../../node/consensusChain.ts'
-import { createEpochSets, type EpochSets } from '../../node/epochs.ts'
+import { createEpochSets, type EpochSets, onOtherValidators } from '../../node/epochs.ts'
 import { checkFinal } from '../../node/follower.ts'
 import { openJournal } from '../../node/journal.ts'
 import { createLocalSigner } from '../../node/signer.ts'
@@ -56,6 +56,8 @@ function nextOrigin(current: L1Info): OriginStep | undefined {
 type Member = {
   readonly chain: ChainState
   readonly sets: EpochSets
+  /** Heads behind which others vote than before. */
+  readonly changes: readonly bigint[]
   readonly asked: ConsensusChain
   readonly validator: Validator
   readonly blamed: string[]
@@ -85,6 +87,8 @@ async function startNetwork(): Promise<Member[]> {
   for (const i of PLACES) {
     const { chain } = await openDiskChain(genesis)
     const sets = createEpochSets(chain)
+    const changes: bigint[] = []
+    onOtherValidators(chain, sets, () => changes.push(chain.head().header.number))
     const journal = openJournal(testFolder())
     const secret = secretKey(i)
     const ports = { log: quietLog, nowMs: Date.now }
@@ -108,7 +112,7 @@ async function startNetwork(): Promise<Member[]> {
       await validator.stop()
       journal.close()
     })
-    members.push({ chain, sets, asked, validator, blamed: [] })
+    members.push({ chain, sets, changes, asked, validator, blamed: [] })
   }
   for (const { validator } of members) validator.start()
   return members
@@ -149,4 +153,5 @@ test('from the next epoch on who came votes and proposes, and who left does neit
   expect([seen.oldMiners.has(come.feeRecipient), seen.laterMiners.has(come.feeRecipient)]).toEqual([false, true])
   expect([seen.oldMiners.has(gone.feeRecipient), seen.laterMiners.has(gone.feeRecipient)]).toEqual([true, false])
   expect(members.flatMap(({ blamed }) => blamed)).toEqual([])
+  expect(members.map(({ changes }) => changes)).toEqual(PLACES.map(() => [BigInt(EPOCH_BLOCKS)]))
 }, 60_000)
