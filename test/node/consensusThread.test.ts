@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { Worker } from 'node:worker_threads'
 import type { Hex } from 'viem'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { deriveSecretKey, publicKeyOf, sign } from '../../consensus/bls.ts'
@@ -234,4 +235,13 @@ test('each process comes in at a path of its own, which is gone then; after one 
   await thread.stop()
   expect([...paths, unmet].map(existsSync)).toEqual([false, false, false])
   expect(fatal).toEqual([])
+})
+
+test('who says what is no message is told off while the main thread stands still', async () => {
+  const { thread } = await openThread(genesisOf([0, SELF]))
+  const told = new Int32Array(new SharedArrayBuffer(4))
+  const workerData = { path: await thread.openDoor(), told }
+  const visitor = new Worker(new URL('../fakes/doorVisitor.ts', import.meta.url), { workerData })
+  onTestFinished(async () => void (await visitor.terminate()))
+  expect(Atomics.wait(told, 0, 0, 20_000)).not.toBe('timed-out') // nothing else is done on this thread meanwhile
 })
