@@ -45,10 +45,18 @@ const LIGHT_PER_SEC = 25
 const WARM_UP_OPS = 512
 const CHUNKS = 10
 const EMPTY_BLOCKS = 10
+const IDLE_READS_PER_SEC = 10
+/** What a block leaves to be done is done within so many reads: writing it, telling of it. */
+const AFTER_BLOCK_READS = 3
 /** What settles after a load (compaction, timers) has this long. */
 const SETTLE_MS = 3_000
-/** The runtime gives back what was garbage when there has been little to do for some eight seconds, in up to three steps, and then once more. */
-const MEMORY_SETTLE_MS = 60_000
+/**
+ * The runtime gives garbage back when there has been little to do for a while, in steps of its own choosing: the memory that an operation leaves is read
+ * before and after a load when it has not fallen for so long, and after this time at the latest.
+ */
+const MEMORY_STILL_MS = 50_000
+const MEMORY_SETTLE_MAX_MS = 180_000
+const MEMORY_STEP_MIB = 2
 
 /** Each kind, and the part of the usual number of operations that it is run with: so that all take about as long. */
 const KINDS: readonly { readonly kind: HubKind; readonly part: number; readonly entries: number }[] = [
@@ -58,7 +66,8 @@ const KINDS: readonly { readonly kind: HubKind; readonly part: number; readonly 
 ]
 
 type Sides<T> = { readonly own: T; readonly peer: T }
-type EmptyBlock = { readonly operations: number; readonly ms: number | undefined; readonly meanMs?: number | undefined }
+/** `restMsPerSec`: CPU a second beside blocks. */
+type EmptyBlock = { readonly operations: number; readonly ms: number | undefined; readonly restMsPerSec?: number | undefined }
 
 await main()
 
@@ -135,28 +144,37 @@ async function runLightLoads(own: OwnNode): Promise<Sides<readonly number[]>> {
 }
 
 /**
- * CPU of a block without transactions: ours while the node idles, all its threads, with all that it does beside, so it is an upper bound. The median of
- * samples of a second: what the runtime cleans up once after a load is no block's; the mean, which has that in it, is printed beside.
+ * CPU of a block without transactions, all threads: what is used while blocks come above what is used while none does, read ten times a second. What a
+ * node at rest uses beside blocks (its L1, its peers, its timers, being asked ten times a second) is printed by itself.
  */
 async function idleBlocks(own: OwnNode, operations: number): Promise<EmptyBlock> {
   await sleep(SETTLE_MS)
   const { pid } = own.endpoint()
-  const read = async () => ({
-    cpuMs: pid === undefined ? undefined : threadsCpuMsOf(pid),
-    block: Number(await own.rpc.call('eth_blockNumber')),
-  })
-  const first = await read()
-  const samples: number[] = []
-  let last = first
-  for (let second = 0; second < options['idle-sec']; second++) {
-    await sleep(1_000)
-    const next = await read()
-    if (next.cpuMs === undefined || last.cpuMs === undefined || next.block === last.block) continue
-    samples.push((next.cpuMs - last.cpuMs) / (next.block - last.block))
-    last = next
+  const read = async () => {
+    const block = Number(await own.rpc.call('eth_blockNumber'))
+    return { block, ms: performance.now(), cpuMs: (pid === undefined ? undefined : threadsCpuMsOf(pid)) ?? Number.NaN }
   }
-  if (first.cpuMs === undefined || last.cpuMs === undefined || samples.length === 0) return { operations, ms: undefined, meanMs: undefined }
-  return { operations, ms: quantileOf(samples, 0.5), meanMs: (last.cpuMs - first.cpuMs) / (last.block - first.block) }
+  const all = { ms: 0, cpuMs: 0, blocks: 0 }
+  const still = { ms: 0, cpuMs: 0 }
+  let sinceBlock = 0
+  let last = await read()
+  for (let i = 0; i < options['idle-sec'] * IDLE_READS_PER_SEC; i++) {
+    await sleep(1_000 / IDLE_READS_PER_SEC)
+    const next = await read()
+    const [ms, cpuMs, blocks] = [next.ms - last.ms, next.cpuMs - last.cpuMs, next.block - last.block]
+    last = next
+    if (Number.isNaN(cpuMs)) continue // a thread ended while it was looked at
+    sinceBlock = blocks > 0 ? 0 : sinceBlock + 1
+    all.ms += ms
+    all.cpuMs += cpuMs
+    all.blocks += blocks
+    if (sinceBlock < AFTER_BLOCK_READS) continue
+    still.ms += ms
+    still.cpuMs += cpuMs
+  }
+  if (still.ms === 0 || all.blocks === 0) return { operations, ms: undefined }
+  const restMsPerSec = (still.cpuMs * 1_000) / still.ms
+  return { operations, ms: (all.cpuMs - (restMsPerSec * all.ms) / 1_000) / all.blocks, restMsPerSec }
 }
 
 async function minedBlocks(peer: Target, operations: number): Promise<EmptyBlock> {
@@ -176,15 +194,12 @@ async function runSustained(own: OwnNode, emptyBlocks: Sides<EmptyBlock[]>, befo
   const run = async (target: Target) => {
     progress('signing a sustained load')
     const load = target.load(target.next(MIX, options.sustained))
-    const { pid } = target.endpoint()
-    const memory = () => (pid === undefined ? undefined : memoryMiBOf(pid))
-    const before = memory()
+    const before = await settledMemory(target)
     const since = (now: number | undefined) => (before === undefined || now === undefined ? undefined : now - before)
     const result = await runLoad(target.endpoint(), load)
     progress(`sustained: ${digits((result.ops * 1_000) / result.wallMs)} operations a second`)
-    await sleep(MEMORY_SETTLE_MS)
     const memoryPeakMiB = since(Math.max(...result.steps.map(({ memoryMiB }) => memoryMiB ?? 0)))
-    return { ...result, memoryGrowthMiB: since(memory()), memoryPeakMiB }
+    return { ...result, memoryGrowthMiB: since(await settledMemory(target)), memoryPeakMiB }
   }
   const ownResult = await run(own)
   emptyBlocks.own.push(await idleBlocks(own, before + options.sustained))
@@ -197,6 +212,24 @@ async function runSustained(own: OwnNode, emptyBlocks: Sides<EmptyBlock[]>, befo
   } finally {
     await peer.close()
   }
+}
+
+/** Resident memory when it falls no more. */
+async function settledMemory(target: Target): Promise<number | undefined> {
+  progress('waiting for memory to settle')
+  const { pid } = target.endpoint()
+  const began = performance.now()
+  let least = Number.POSITIVE_INFINITY
+  for (let still = began; performance.now() - still < MEMORY_STILL_MS && performance.now() - began < MEMORY_SETTLE_MAX_MS; ) {
+    const now = pid === undefined ? undefined : memoryMiBOf(pid)
+    if (now === undefined) return undefined
+    if (now <= least - MEMORY_STEP_MIB) {
+      least = now
+      still = performance.now()
+    }
+    await sleep(1_000)
+  }
+  return least
 }
 
 type Crash = { readonly acknowledged: number; readonly lost: number; readonly restartMs: number }
