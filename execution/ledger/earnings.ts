@@ -17,20 +17,21 @@ type RecordId = { readonly epoch: number; readonly group: number }
 
 /**
  * A record as rules hold it: wei, and units of `ENTRY_WEI` that came on top of them. Those are numbers, because a block of credits adds
- * tens of thousands of entries, and adding a bigint makes a new one every time.
+ * tens of thousands of entries, and adding a bigint makes a new one every time; and they are added in place. Records of one id that follow one another
+ * share their units: whatever added to them is undone before one gives way to the one before.
  */
-type Sums = { readonly wei: readonly bigint[]; readonly moreUnits: readonly number[] }
+type Sums = { readonly wei: readonly bigint[]; readonly moreUnits: Float64Array }
 
+/** Units to which an entry can be added once more without a sum that a number does not hold. */
+const UNITS_MAX = Number.MAX_SAFE_INTEGER - 2 ** 48
 const NO_WEI: readonly bigint[] = Array.from({ length: EARNERS_PER_RECORD }, () => 0n)
-const NO_UNITS: readonly number[] = Array.from({ length: EARNERS_PER_RECORD }, () => 0)
-const NOTHING: Sums = { wei: NO_WEI, moreUnits: NO_UNITS }
 
 const form: RecordForm<RecordId, Sums> = {
   number: earnings.number,
   name: createNames(),
   packId: earnings.encodeId,
   pack: (sums) => earnings.encode({ amounts: NO_WEI.map((_, place) => amountAt(sums, place)) }),
-  unpack: (bytes) => ({ wei: earnings.decode(bytes).amounts, moreUnits: NO_UNITS }),
+  unpack: (bytes) => ({ wei: earnings.decode(bytes).amounts, moreUnits: new Float64Array(EARNERS_PER_RECORD) }),
 }
 
 /** The record in which an account's earnings of an epoch stand, and their place among its amounts. */
@@ -41,7 +42,10 @@ export function earningsAt({ account, epoch }: Earner): { readonly id: RecordId;
 /** What an account has of an epoch's earnings, in wei. */
 export function getEarned(ledger: LedgerReader, earner: Earner): bigint {
   const { id, place } = earningsAt(earner)
-  if (ledger.getDecoded) return amountAt(ledger.getDecoded(form, id) ?? NOTHING, place)
+  if (ledger.getDecoded) {
+    const sums = ledger.getDecoded(form, id)
+    return sums ? amountAt(sums, place) : 0n
+  }
   const bytes = ledger.get(earnings.number, earnings.encodeId(id))
   return bytes ? (earnings.decode(bytes).amounts[place] ?? 0n) : 0n
 }
@@ -49,7 +53,7 @@ export function getEarned(ledger: LedgerReader, earner: Earner): bigint {
 /** Says what an account has of an epoch's earnings, in wei. A record of nothing goes. */
 export function setEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
   const { id, place } = earningsAt(earner)
-  const { wei, moreUnits } = ledger.getDecoded(form, id) ?? NOTHING
+  const { wei, moreUnits } = ledger.getDecoded(form, id) ?? nothing()
   const sums = { wei: wei.with(place, amountWei), moreUnits: moreUnits.with(place, 0) }
   const isNothing = sums.wei.every((amount) => amount === 0n) && sums.moreUnits.every((units) => units === 0)
   ledger.setDecoded(form, id, isNothing ? undefined : sums)
@@ -59,36 +63,53 @@ export function setEarned(ledger: Ledger, earner: Earner, amountWei: bigint): vo
 export function addEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
   if (amountWei === 0n) return
   const { id, place } = earningsAt(earner)
-  const { wei, moreUnits } = ledger.getDecoded(form, id) ?? NOTHING
+  const { wei, moreUnits } = ledger.getDecoded(form, id) ?? nothing()
   ledger.setDecoded(form, id, { wei: wei.with(place, (wei[place] ?? 0n) + amountWei), moreUnits })
 }
 
-/** Units of `ENTRY_WEI`, none of them 0, for accounts that ascend. */
+/** Units of `ENTRY_WEI`, uint48, none of them 0, for accounts that ascend. */
 export type Entries = { readonly accounts: readonly number[]; readonly amountsGwei: readonly number[] }
 
-/** Adds entries to what their accounts earned in an epoch; each record is written once. */
+/** Adds entries to what their accounts earned in an epoch. */
 export function addEntries(ledger: Ledger, epoch: number, { accounts, amountsGwei }: Entries): void {
   let end = 0
   for (let from = 0; from < accounts.length; from = end) {
-    const { id } = earningsAt({ account: accounts[from] ?? 0, epoch })
-    const first = id.group * EARNERS_PER_RECORD
-    let { wei, moreUnits } = ledger.getDecoded(form, id) ?? NOTHING
-    const units = moreUnits.slice()
+    const group = Math.floor((accounts[from] ?? 0) / EARNERS_PER_RECORD)
+    const first = group * EARNERS_PER_RECORD
     for (end = from; end < accounts.length; end++) {
       const place = (accounts[end] ?? 0) - first
       assert(place >= 0, 'accounts do not ascend')
       if (place >= EARNERS_PER_RECORD) break
-      const amount = amountsGwei[end] ?? 0
-      let sum = (units[place] ?? 0) + amount
-      if (sum > Number.MAX_SAFE_INTEGER) {
-        wei = wei.with(place, amountAt({ wei, moreUnits: units }, place))
-        sum = amount
-      }
-      units[place] = sum
     }
-    moreUnits = units
-    ledger.setDecoded(form, id, { wei, moreUnits })
+    addToRecord(ledger, { epoch, group }, { accounts, amountsGwei, from, end })
   }
+}
+
+/** Entries `from` to `end`, all of one record. */
+type Part = Entries & { readonly from: number; readonly end: number }
+
+function addToRecord(ledger: Ledger, id: RecordId, part: Part): void {
+  const amended = ledger.amend(form, id, ({ moreUnits }) => addUnits(moreUnits, part, -1))
+  if (!amended) {
+    const sums = nothing()
+    addUnits(sums.moreUnits, part, 1)
+    ledger.setDecoded(form, id, sums)
+    return
+  }
+  const most = addUnits(amended.moreUnits, part, 1)
+  if (most > UNITS_MAX) ledger.setDecoded(form, id, settled(amended))
+}
+
+/** Adds entries, or takes them away; answers the largest sum among those. */
+function addUnits(units: Float64Array, { accounts, amountsGwei, from, end }: Part, sign: 1 | -1): number {
+  let most = 0
+  for (let i = from; i < end; i++) {
+    const place = (accounts[i] ?? 0) % EARNERS_PER_RECORD
+    const sum = (units[place] ?? 0) + sign * (amountsGwei[i] ?? 0)
+    units[place] = sum
+    if (sum > most) most = sum
+  }
+  return most
 }
 
 /** The sum of entries, in wei. */
@@ -103,6 +124,16 @@ export function sumOfEntries({ amountsGwei }: Pick<Entries, 'amountsGwei'>): big
     units += amount
   }
   return sumWei + BigInt(units) * ENTRY_WEI
+}
+
+/** The same amounts without units beside. */
+function settled(sums: Sums): Sums {
+  return { wei: NO_WEI.map((_, place) => amountAt(sums, place)), moreUnits: new Float64Array(EARNERS_PER_RECORD) }
+}
+
+/** The record of nothing. */
+function nothing(): Sums {
+  return { wei: NO_WEI, moreUnits: new Float64Array(EARNERS_PER_RECORD) }
 }
 
 function amountAt({ wei, moreUnits }: Sums, place: number): bigint {

@@ -46,6 +46,11 @@ export type Ledger = {
   getDecoded<Id, Record>(form: RecordForm<Id, Record>, id: Id): Record | undefined
   /** Writes a record in its decoded form, or deletes it (undefined). */
   setDecoded<Id, Record>(form: RecordForm<Id, Record>, id: Id, record: Record | undefined): void
+  /**
+   * A record in its decoded form for the caller to change in place, which costs less than a copy of it; `takeBack` undoes that change, whatever changed since
+   * then being undone before. Undefined, and nothing is changed: there is no such record.
+   */
+  amend<Id, Record>(form: RecordForm<Id, Record>, id: Id, takeBack: (record: Record) => void): Record | undefined
 }
 
 /** A ledger with checkpoints, as the block loop holds it. */
@@ -80,12 +85,16 @@ type Entry = {
   isListed: boolean
 }
 
+type Before = Pick<Entry, 'bytes' | 'decoded' | 'pack' | 'isDirty'>
+type TakeBack = (record: never) => void
+
 const UNREAD = Symbol('unread')
 
 /** A ledger over committed records. */
 export function createLedger(read: RecordReader): JournaledLedger {
   const entries = createEntries()
-  const undo: Pick<Entry, 'bytes' | 'decoded' | 'pack' | 'isDirty'>[] = []
+  /** What an entry was, or what makes it what it was; the entries beside. */
+  const undo: (Before | TakeBack)[] = []
   const undone: Entry[] = []
   const marks: number[] = []
   let dirty: Entry[] = []
@@ -105,9 +114,20 @@ export function createLedger(read: RecordReader): JournaledLedger {
     entry.bytes = bytes
     entry.decoded = decoded
     entry.pack = pack
+    list(entry)
+  }
+
+  function list(entry: Entry): void {
     entry.isDirty = true
     if (!entry.isListed) dirty.push(entry)
     entry.isListed = true
+  }
+
+  /** The entry with its record decoded. */
+  function decode<Id, Record>(form: RecordForm<Id, Record>, id: Id): Entry {
+    const entry = load(entries.findId(form, id))
+    if (entry.decoded === undefined && entry.bytes !== undefined) entry.decoded = form.unpack(entry.bytes)
+    return entry
   }
 
   function take(entry: Entry): TakenChange {
@@ -124,13 +144,20 @@ export function createLedger(read: RecordReader): JournaledLedger {
   return {
     get: (table, id) => packed(load(entries.find(table, toHex(id)))),
     set: (table, id, record) => change(entries.find(table, toHex(id)), record, undefined, undefined),
-    getDecoded<Id, Record>(form: RecordForm<Id, Record>, id: Id): Record | undefined {
-      const entry = load(entries.findId(form, id))
-      if (entry.decoded === undefined && entry.bytes !== undefined) entry.decoded = form.unpack(entry.bytes)
-      return entry.decoded as Record | undefined
-    },
+    getDecoded: <Id, Record>(form: RecordForm<Id, Record>, id: Id) => decode(form, id).decoded as Record | undefined,
     setDecoded(form, id, record) {
       change(entries.findId(form, id), undefined, record, form.pack)
+    },
+    amend<Id, Record>(form: RecordForm<Id, Record>, id: Id, takeBack: (record: Record) => void): Record | undefined {
+      const entry = decode(form, id)
+      if (entry.decoded === undefined) return undefined
+      if (!entry.isDirty || !entry.pack) change(entry, undefined, entry.decoded, form.pack)
+      entry.bytes = undefined // of the record as it was
+      if (marks.length > 0) {
+        undo.push(takeBack as TakeBack)
+        undone.push(entry)
+      }
+      return entry.decoded as Record
     },
     checkpoint() {
       marks.push(undo.length)
@@ -147,7 +174,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
       while (undo.length > mark) {
         const before = undo.pop()
         const entry = undone.pop()
-        if (entry && before) Object.assign(entry, before)
+        if (entry && before) undoChange(entry, before)
       }
     },
     takeChanges() {
@@ -170,6 +197,14 @@ export function createLedger(read: RecordReader): JournaledLedger {
       dirty = []
     },
   }
+}
+
+/** Bytes that were packed since are of what is undone. */
+function undoChange(entry: Entry, before: Before | TakeBack): void {
+  if (typeof before === 'function') {
+    before(entry.decoded as never)
+    entry.bytes = undefined
+  } else Object.assign(entry, before)
 }
 
 /** Entries by table and name: a young generation, and one that goes when the young has grown old. What is asked for is young again. */
