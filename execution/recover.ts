@@ -28,10 +28,20 @@ export function recoverPublicKey(hash: Uint8Array, signature: Signature): Uint8A
   const compact = new Uint8Array(64)
   compact.set(signature.r)
   compact.set(signature.s, 32)
+  const publicKey = new Uint8Array(65)
+  return recoverInto(publicKey, { digest: hash, compact, yParity: signature.yParity }) ? publicKey.subarray(1) : undefined
+}
+
+/** `recoverPublicKey` of r ‖ s, into 65 bytes that are there, of which the first is none of the key's; false where no key can have made the signature. */
+export function recoverInto(
+  publicKey: Uint8Array,
+  { digest, compact, yParity }: { readonly digest: Uint8Array; readonly compact: Uint8Array; readonly yParity: 0 | 1 },
+): boolean {
   try {
-    return secp256k1.ecdsaRecover(compact, signature.yParity, hash, false).subarray(1)
+    secp256k1.ecdsaRecover(compact, yParity, digest, false, publicKey)
+    return true
   } catch {
-    return undefined // the library throws for r or s out of range and for points that do not exist, and for nothing else
+    return false // the library throws for r or s out of range and for points that do not exist, and for nothing else
   }
 }
 
