@@ -61,11 +61,11 @@ export function createSubscriptions(chain: Chain, limits: RpcLimits, startBlock:
 
   function tellLogs(at: ChainBlock): void {
     const texts = new Map<number, string>()
-    const present = new Set(at.receipts.flatMap((receipt) => receipt.logs.flatMap((log) => [log.address, ...log.topics])))
-    if (present.size === 0) return
+    let present: ReadonlySet<Hex> | undefined
     for (const { subscriber, subscription } of started('logs')) {
       const { topic } = subscription
-      if (topic.kind !== 'logs' || !mayMatch(topic.filter, present)) continue
+      present ??= new Set(at.receipts.flatMap((receipt) => receipt.logs.flatMap((log) => [log.address, ...log.topics])))
+      if (topic.kind !== 'logs' || present.size === 0 || !mayMatch(topic.filter, present)) continue
       for (const { log, place } of logsOf(at, topic.filter)) {
         const text = texts.get(place.logIndex) ?? JSON.stringify(logToJson(log, place))
         texts.set(place.logIndex, text)
@@ -105,6 +105,7 @@ export function createSubscriptions(chain: Chain, limits: RpcLimits, startBlock:
       for (const { subscriber, subscription } of started('syncing')) tellSyncing(subscriber, subscription)
     },
     onPending(hash) {
+      if (bySubscriber.size === 0) return // as mostly, and this is for every transaction
       let whole: string | undefined
       for (const { subscriber, subscription } of started('newPendingTransactions')) {
         const isFull = subscription.topic.kind === 'newPendingTransactions' && subscription.topic.full
