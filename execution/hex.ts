@@ -22,7 +22,7 @@ const lettersOf = new Uint16Array(256)
 const byteOf = new Int16Array(65_536).fill(-1)
 fillTables()
 
-type NodeBuffer = { latin1Slice(from: number, to: number): string; latin1Write(text: string, at: number, length: number): number }
+type NodeBuffer = { latin1Slice(from: number, to: number): string; utf8Write(text: string, at: number, length: number): number }
 
 /** The same memory once more, where there is Node's Buffer. The two methods are what its documented `toString` and `write` come down to. */
 const buffer = typeof Buffer === 'undefined' ? undefined : (Buffer.from(text.buffer) as unknown as NodeBuffer)
@@ -44,6 +44,14 @@ export function fromHex(hex: string): Uint8Array {
   return out
 }
 
+/** The bytes that the hex says, in either case; undefined: it is none of whole bytes with 0x before it. For what others wrote. */
+export function parseHex(text: string): Uint8Array | undefined {
+  const isMarked = text.charCodeAt(0) === ZERO && (text.charCodeAt(1) | 0x20) === X
+  if (!isMarked || text.length % 2 !== 0) return undefined
+  const out = new Uint8Array(hexBytes(text))
+  return readHex(text, out, 0) ? out : undefined
+}
+
 /** How many bytes the hex says. */
 export function hexBytes(hex: string): number {
   return Math.max(0, (hex.length - 2) >> 1)
@@ -53,19 +61,26 @@ export function hexBytes(hex: string): number {
 export function writeHex(hex: string, out: Uint8Array, at: number): number {
   const end = at + hexBytes(hex)
   assert(hex.length % 2 === 0 && hex.length >= 2 && end <= out.length, 'hex of whole bytes, where there is room for it')
+  assert(readHex(hex, out, at), 'what should be hex is none')
+  return end
+}
+
+/** Writes the bytes that the hex says, which fit; false if it is none. */
+function readHex(hex: string, out: Uint8Array, at: number): boolean {
   let next = at
+  let isHex = true
   for (let from = 0; from < hex.length; from += text.length) {
     const piece = hex.length <= text.length ? hex : hex.slice(from, from + text.length)
-    writeText(piece)
+    isHex &&= writeText(piece)
     let signs = 0
     for (let i = from === 0 ? 1 : 0; i < piece.length >> 1; i++) {
       const byte = byteOf[pairs[i] ?? 0] ?? -1
       signs |= byte
       out[next++] = byte
     }
-    assert(signs >= 0, 'what should be hex is none')
+    isHex &&= signs >= 0
   }
-  return end
+  return isHex
 }
 
 /** The first letters of `text`, as a string. */
@@ -76,13 +91,14 @@ function readText(length: number): string {
   return read
 }
 
-/** Puts a string that is no longer than it into `text`, the lower byte of each letter. */
-function writeText(piece: string): void {
-  if (buffer) {
-    buffer.latin1Write(piece, 0, piece.length)
-    return
-  }
-  for (let i = 0; i < piece.length; i++) text[i] = piece.charCodeAt(i)
+/**
+ * Puts a string that is no longer than it into `text`. Letters beyond ASCII come out as bytes that are no letters of hex, or there is no room for all
+ * of them, which is false.
+ */
+function writeText(piece: string): boolean {
+  if (buffer) return buffer.utf8Write(piece, 0, piece.length) === piece.length
+  for (let i = 0; i < piece.length; i++) text[i] = Math.min(0xff, piece.charCodeAt(i))
+  return true
 }
 
 function fillTables(): void {

@@ -219,19 +219,27 @@ function toRpcError(error: unknown, onDefect: (error: unknown) => void): RpcErro
   return new RpcError(RPC_ERROR.internal, 'internal error')
 }
 
-/** Whether brackets nest deeper than allowed, seen before anything is parsed. Brackets within strings do not count. */
+/** Whether brackets nest deeper than allowed, seen before anything is parsed. Brackets within strings, which are most of a body, do not count. */
 function nestsDeeper(text: string, max: number): boolean {
   let depth = 0
-  let isString = false
   for (let i = 0; i < text.length; i++) {
     const letter = text.charCodeAt(i)
-    if (isString) {
-      if (letter === 0x5c) i++
-      else if (letter === 0x22) isString = false
-    } else if (letter === 0x22) isString = true
-    else if (letter === 0x5b || letter === 0x7b) {
+    if (letter === 0x22) {
+      i = stringEnd(text, i + 1)
+      if (i === -1) return false // the string does not end: this is no JSON
+    } else if (letter === 0x5b || letter === 0x7b) {
       if (++depth > max) return true
     } else if (letter === 0x5d || letter === 0x7d) depth--
   }
   return false
+}
+
+/** Where the string ends whose letters begin at `from`: at the first quote with an even number of backslashes before it. -1: nowhere. */
+function stringEnd(text: string, from: number): number {
+  for (let end = text.indexOf('"', from); end !== -1; end = text.indexOf('"', end + 1)) {
+    let escapes = 0
+    while (end - escapes > from && text.charCodeAt(end - escapes - 1) === 0x5c) escapes++
+    if (escapes % 2 === 0) return end
+  }
+  return -1
 }

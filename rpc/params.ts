@@ -4,7 +4,7 @@
  * Source of the shapes: ethereum/execution-apis. Spec: docs/spec/rpc.md
  */
 import type { Hex } from 'viem'
-import { fromHex } from '../execution/hex.ts'
+import { fromHex, parseHex } from '../execution/hex.ts'
 import type { CallRequest, StateOverrides } from './chain.ts'
 import { BadValue, hexFromJson, type Json } from './quantity.ts'
 
@@ -68,7 +68,8 @@ export function data(name: string): Param<Hex> {
 /** Bytes of any length, as bytes. */
 export function bytes(name: string): Param<Uint8Array> {
   const hex = data(name)
-  return { ...hex, decode: (json, path) => fromHex(hex.decode(json, path)) }
+  const parsed = (json: unknown) => (typeof json === 'string' ? parseHex(json) : undefined)
+  return { ...hex, decode: (json, path) => parsed(json) ?? fromHex(hex.decode(json, path)) } // what is no hex is said by the latter
 }
 
 /** A quantity of at most so many bits. */

@@ -124,7 +124,9 @@ test('a batch, a body, a nesting too large', async () => {
   expect(large).toMatchObject({ status: 413, json: { id: null, error: { code: -32600, message: 'the body exceeds 2000 bytes' } } })
   expect((await post('['.repeat(1_900))).json).toMatchObject({ error: { code: -32600, message: 'the request nests deeper than 5' } })
   expect((await post('[[[[[1]]]]]')).json).toMatchObject([{ error: { code: -32600 } }])
-  expect((await post(JSON.stringify({ ...chainIdCall(), note: '[[[[[[[{{{{{{"' }))).json).toHaveProperty('result')
+  for (const note of ['[[[[[[[{{{{{{"', '[[[[[["[[[[[[\\', '\\"[[[[[[\\\\"'])
+    expect((await post(JSON.stringify({ ...chainIdCall(), note }))).json).toHaveProperty('result')
+  expect((await post(JSON.stringify({ note: '\\', deep: [[[[[1]]]]] }))).json).toMatchObject({ error: { code: -32600 } })
   expect((await post(JSON.stringify(chainIdCall()))).json).toHaveProperty('result')
 })
 
