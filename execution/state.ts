@@ -14,7 +14,7 @@ import { assert } from './assert.ts'
 import { fromHex, toHex } from './hex.ts'
 import type { StorageAccess } from './interpreter.ts'
 import { keccak256 } from './keccak.ts'
-import { createLedger, type JournaledLedger, type LedgerChange, toTreeChanges } from './ledger/ledger.ts'
+import { createLedger, type JournaledLedger, type LedgerChange } from './ledger/ledger.ts'
 import { createRootReader } from './ledger/rootReader.ts'
 import { createLedgerTree, type TreeEntry } from './ledger/tree.ts'
 import { createTrie, type Trie } from './mpt.ts'
@@ -240,7 +240,7 @@ export function createState(reader: StateReader, start: StateRoots): State {
     assert(undo.depth() === 0, 'sealed inside a checkpoint')
     const ledgerRecords = ledger.takeChanges()
     const ledgerEntries: TreeEntry[] = []
-    const ledgerRoot = ledgerTree.commit(toTreeChanges(ledgerRecords), (entry) => ledgerEntries.push(entry))
+    const ledgerRoot = ledgerTree.commit(ledgerRecords, (entry) => ledgerEntries.push(entry))
     if (ledgerRecords.length > 0) writeSlot(hexKey(DOOR.ledger), fromHex(LEDGER_ROOT_SLOT), ledgerRoot)
     const trieNodes: NewNode[] = []
     const writtenSlots = sealStorage((node) => trieNodes.push(node))

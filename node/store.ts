@@ -380,6 +380,6 @@ function u64(value: bigint): Uint8Array {
 /** The pages of a block, as they came: by ascending number. */
 async function writePages(pages: Database, { ledgerEntries }: StateWrites, sync: boolean): Promise<void> {
   const batch = pages.batch()
-  for (const { key, bytes } of ledgerEntries) if (isPageKey(key)) batch.put(Buffer.from(key), bytes) // where native code reads it, as in `keyOf`
+  for (const { key, bytes } of ledgerEntries) if (isPageKey(key)) batch.put(key, bytes)
   await batch.write({ sync })
 }

@@ -301,7 +301,7 @@ function createPassingTree(root: Hex, source: LedgerSource) {
         changed.set(table, records.set(toHex(id), record))
       }
       return tree.commit(
-        changes.map(({ treeKey: key, record }) => ({ key, record })),
+        changes.map(({ key, record }) => ({ key, record })),
         ({ key, bytes }) => {
           if (isPageKey(key)) made.set(pageNumber(key), bytes.slice()) // a view would keep the pages of the whole commit
         },

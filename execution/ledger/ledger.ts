@@ -15,13 +15,8 @@ export type RecordReader = (table: number, id: Uint8Array) => Uint8Array | undef
 /** One changed record of a block; `record` undefined: deleted. */
 export type LedgerChange = { readonly table: number; readonly id: Uint8Array; readonly record: Uint8Array | undefined }
 
-/** A change with what the tree wants to know of it. */
-export type TakenChange = LedgerChange & {
-  /** sha256(table ‖ id). */
-  readonly treeKey: Uint8Array
-  /** The committed record that this one follows. */
-  readonly before: () => Uint8Array | undefined
-}
+/** A change with what the tree wants to know of it: its key, and the committed record that this one follows. */
+export type TakenChange = LedgerChange & TreeChange
 
 /** How a table's ids and records are written. Two ids are one if their packed forms are. */
 export type RecordForm<Id, Record> = {
@@ -85,7 +80,8 @@ type Entry = {
   isListed: boolean
 }
 
-type Before = Pick<Entry, 'bytes' | 'decoded' | 'pack' | 'isDirty'>
+/** What an entry was before a change, or (`takeBack`) what makes its decoded record what it was. */
+type Undo = { -readonly [K in 'bytes' | 'decoded' | 'pack' | 'isDirty']: Entry[K] } & { entry: Entry; takeBack: TakeBack | undefined }
 type TakeBack = (record: never) => void
 
 const UNREAD = Symbol('unread')
@@ -93,9 +89,9 @@ const UNREAD = Symbol('unread')
 /** A ledger over committed records. */
 export function createLedger(read: RecordReader): JournaledLedger {
   const entries = createEntries()
-  /** What an entry was, or what makes it what it was; the entries beside. */
-  const undo: (Before | TakeBack)[] = []
-  const undone: Entry[] = []
+  // What entries were, oldest first; those from `undoCount` on are left of earlier checkpoints and are written over.
+  const undo: Undo[] = []
+  let undoCount = 0
   const marks: number[] = []
   let dirty: Entry[] = []
 
@@ -107,10 +103,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
   }
 
   function change(entry: Entry, bytes: Uint8Array | undefined, decoded: unknown, pack: Entry['pack']): void {
-    if (marks.length > 0) {
-      undo.push({ bytes: entry.bytes, decoded: entry.decoded, pack: entry.pack, isDirty: entry.isDirty })
-      undone.push(entry)
-    }
+    if (marks.length > 0) remember(entry)
     entry.bytes = bytes
     entry.decoded = decoded
     entry.pack = pack
@@ -130,6 +123,28 @@ export function createLedger(read: RecordReader): JournaledLedger {
     return entry
   }
 
+  function remember(entry: Entry, takeBack?: TakeBack): void {
+    const { bytes, decoded, pack, isDirty } = entry
+    const known = undo[undoCount]
+    if (known) {
+      known.entry = entry
+      known.bytes = bytes
+      known.decoded = decoded
+      known.pack = pack
+      known.isDirty = isDirty
+      known.takeBack = takeBack
+    } else undo.push({ entry, bytes, decoded, pack, isDirty, takeBack })
+    undoCount++
+  }
+
+  function undoTo(mark: number): void {
+    while (undoCount > mark) {
+      const known = undo[--undoCount]
+      assert(known, 'what was counted is there')
+      undoChange(known)
+    }
+  }
+
   function take(entry: Entry): TakenChange {
     const { table } = entry
     const id = fromHex(entry.name)
@@ -138,7 +153,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
     entry.bytes = record
     entry.committed = record
     entry.treeKey ??= treeKey(table, id)
-    return { table, id, record, treeKey: entry.treeKey, before: () => (known === UNREAD ? read(table, id) : known) }
+    return { table, id, record, key: entry.treeKey, before: known === UNREAD ? () => read(table, id) : known }
   }
 
   return {
@@ -153,29 +168,20 @@ export function createLedger(read: RecordReader): JournaledLedger {
       if (entry.decoded === undefined) return undefined
       if (!entry.isDirty || !entry.pack) change(entry, undefined, entry.decoded, form.pack)
       entry.bytes = undefined // of the record as it was
-      if (marks.length > 0) {
-        undo.push(takeBack as TakeBack)
-        undone.push(entry)
-      }
+      if (marks.length > 0) remember(entry, takeBack as TakeBack)
       return entry.decoded as Record
     },
     checkpoint() {
-      marks.push(undo.length)
+      marks.push(undoCount)
     },
     commit() {
       assert(marks.pop() !== undefined, 'commit without checkpoint')
-      if (marks.length > 0) return
-      undo.length = 0
-      undone.length = 0
+      if (marks.length === 0) undoCount = 0
     },
     revert() {
       const mark = marks.pop()
       assert(mark !== undefined, 'revert without checkpoint')
-      while (undo.length > mark) {
-        const before = undo.pop()
-        const entry = undone.pop()
-        if (entry && before) undoChange(entry, before)
-      }
+      undoTo(mark)
     },
     takeChanges() {
       assert(marks.length === 0, 'changes taken inside a checkpoint')
@@ -192,7 +198,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
     discard() {
       entries.clear()
       undo.length = 0
-      undone.length = 0
+      undoCount = 0
       marks.length = 0
       dirty = []
     },
@@ -200,11 +206,16 @@ export function createLedger(read: RecordReader): JournaledLedger {
 }
 
 /** Bytes that were packed since are of what is undone. */
-function undoChange(entry: Entry, before: Before | TakeBack): void {
-  if (typeof before === 'function') {
-    before(entry.decoded as never)
+function undoChange({ entry, bytes, decoded, pack, isDirty, takeBack }: Undo): void {
+  if (takeBack) {
+    takeBack(entry.decoded as never)
     entry.bytes = undefined
-  } else Object.assign(entry, before)
+    return
+  }
+  entry.bytes = bytes
+  entry.decoded = decoded
+  entry.pack = pack
+  entry.isDirty = isDirty
 }
 
 /** Entries by table and name: a young generation, and one that goes when the young has grown old. What is asked for is young again. */
@@ -268,9 +279,4 @@ function createEntries() {
 function packed(entry: Entry): Uint8Array | undefined {
   if (entry.bytes === undefined && entry.decoded !== undefined) entry.bytes = entry.pack?.(entry.decoded as never)
   return entry.bytes
-}
-
-/** The changes as the tree takes them. */
-export function toTreeChanges(changes: readonly TakenChange[]): TreeChange[] {
-  return changes.map(({ treeKey: key, record, before }) => ({ key, record, before }))
 }

@@ -107,36 +107,42 @@ export function copyHash(child: Page, page: Page, node: number): void {
   copyWords(child.words, 8, page.words, node * 8, 8)
 }
 
-/** Nodes of pages, both lists of one length. */
-type NodeList = { readonly pages: Page[]; readonly nodes: number[] }
+/** Nodes that are hashed in one call, and where they are gathered for it: lists made for each commit would cost as much as the hashes. */
+const NODES_AT_ONCE = 1_024
+const pairs = new Int32Array(NODES_AT_ONCE * 16)
+const pairBytes = new Uint8Array(pairs.buffer)
+const hashes = new Int32Array(NODES_AT_ONCE * 8)
+const hashBytes = new Uint8Array(hashes.buffer)
+const gatheredNodes = new Uint8Array(NODES_AT_ONCE)
 
 /** Makes the hashes that are not made, of all pages at once, level by level. Those of the nodes at the edge have to be there. */
 export function hashPages(pages: readonly Page[]): void {
-  const levels = Array.from({ length: LEVELS + 1 }, (): NodeList => ({ pages: [], nodes: [] }))
-  for (const page of pages) {
-    for (let bits = page.unhashed; bits !== 0; bits &= bits - 1) {
-      const node = lowestBit(bits)
-      const level = levels[31 - Math.clz32(node)]
-      level?.pages.push(page)
-      level?.nodes.push(node)
+  const owners: Page[] = []
+  for (let first = 1 << LEVELS; first > 0; first >>>= 1) {
+    const nodesOfLevel = ((1 << first) - 1) << first // node numbers `first` to 2 * first - 1, one bit each
+    let count = 0
+    for (const page of pages) {
+      for (let bits = page.unhashed & nodesOfLevel; bits !== 0; bits &= bits - 1) {
+        const node = lowestBit(bits)
+        copyWords(page.words, isLeaf(page, node) ? contentAt(node) : node * 16, pairs, count * 16, 16)
+        gatheredNodes[count] = node
+        owners[count++] = page
+        if (count < NODES_AT_ONCE) continue
+        hashGathered(owners, count)
+        count = 0
+      }
+      page.unhashed &= ~nodesOfLevel
     }
-    page.unhashed = 0
+    if (count > 0) hashGathered(owners, count)
   }
-  for (const level of levels.reverse()) if (level.nodes.length > 0) hashNodes(level)
 }
 
-function hashNodes({ pages, nodes }: NodeList): void {
-  const pairs = new Int32Array(nodes.length * 16)
-  const hashes = new Int32Array(nodes.length * 8)
-  for (let i = 0; i < nodes.length; i++) {
-    const node = nodes[i] ?? 0
-    const page = pages[i]
-    if (page) copyWords(page.words, isLeaf(page, node) ? contentAt(node) : node * 16, pairs, i * 16, 16)
-  }
-  sha256Pairs(new Uint8Array(pairs.buffer), new Uint8Array(hashes.buffer))
-  for (let i = 0; i < nodes.length; i++) {
-    const node = nodes[i] ?? 0
-    const page = pages[i]
+/** Hashes the gathered nodes, `owners` being the page of each. */
+function hashGathered(owners: readonly Page[], count: number): void {
+  sha256Pairs(pairBytes.subarray(0, count * 64), hashBytes.subarray(0, count * 32))
+  for (let i = 0; i < count; i++) {
+    const node = gatheredNodes[i] ?? 0
+    const page = owners[i]
     if (!page) continue
     copyWords(hashes, i * 8, page.words, node * 8, 8)
     const first = page.bytes[node * 32] ?? 0
@@ -153,9 +159,8 @@ export function storedBytes(page: Page): number {
   return HEADER_BYTES + bitCount(page.leaves) * LEAF_BYTES + bitCount(page.inners >>> FIRST_PLACE) * CHILD_BYTES
 }
 
-/** Writes the stored form to `out`, from a whole word on, and returns where it ends. All hashes have to be made. */
-export function encodePage(page: Page, out: Uint8Array, from: number): number {
-  const words = new Int32Array(out.buffer, out.byteOffset, out.byteLength >> 2)
+/** Writes the stored form to memory, from a whole word on, and returns where it ends. All hashes have to be made. */
+export function encodePage(page: Page, { words, bytes: out }: Pick<Page, 'words' | 'bytes'>, from: number): number {
   const children = page.inners >>> FIRST_PLACE
   writeUint32(out, from, page.leaves)
   writeUint32(out, from + 4, children)

@@ -74,9 +74,11 @@ function nameBy(parameters: readonly AbiParameter[]): (id: object) => string {
   const parts = parameters.map(({ name = '', type }, i) => {
     const cut = i === 0 ? 0 : 2 // an address that stands first is a part as it is, whose hash as a key is made once
     if (!type.startsWith('uint')) return (id: object) => (id as Readonly<Record<string, Hex>>)[name]?.slice(cut) ?? ''
-    const head = i === 0 ? '0x' : ''
-    const digits = Number(type.slice(4)) / 4
-    return (id: object) => head + ((id as Readonly<Record<string, number | bigint>>)[name]?.toString(16).padStart(digits, '0') ?? '')
+    const digitsOf = createDigits(i === 0 ? '0x' : '', Number(type.slice(4)) / 4)
+    return (id: object) => {
+      const value = (id as Readonly<Record<string, number | bigint>>)[name]
+      return value === undefined ? '' : digitsOf(value)
+    }
   })
   const [first, second, ...others] = parts
   assert(first, 'an id has a part')
@@ -86,6 +88,22 @@ function nameBy(parameters: readonly AbiParameter[]): (id: object) => string {
 }
 
 const system = parseAbiParameters('uint8 item')
+
+/** The last three digits of a number. */
+const LOW_DIGITS = Array.from({ length: 4_096 }, (_, low) => low.toString(16).padStart(3, '0'))
+
+/** Writes numbers in hex of so many digits, behind `head`. Most begin as the one before did: that is remembered, for each text on the way would be garbage. */
+function createDigits(head: string, digits: number): (value: number | bigint) => string {
+  let lastHigh = -1
+  let lastText = ''
+  return (value) => {
+    if (typeof value !== 'number' || digits < 3) return head + value.toString(16).padStart(digits, '0')
+    const high = Math.floor(value / 4_096)
+    if (high !== lastHigh) lastText = head + (high === 0 ? '' : high.toString(16)).padStart(digits - 3, '0')
+    lastHigh = high
+    return lastText + LOW_DIGITS[value % 4_096]
+  }
+}
 
 export const supplyTable = table(0x00, 'supply', system, parseAbiParameters('uint128 deposited, uint128 withdrawn, uint128 evmSupply'))
 export const countersTable = table(
@@ -263,12 +281,13 @@ export function getAccount(ledger: Ledger, account: Hex): Account {
 
 /** Writes an account, giving it its index at first use. Returns the index. */
 export function putAccount(ledger: Ledger, account: Hex, content: Account): number {
-  let { index } = content
-  if (index === 0) {
-    const counters = getCounters(ledger)
-    index = counters.accounts + 1
-    putCounters(ledger, { ...counters, accounts: index })
+  if (content.index !== 0) {
+    accounts.put(ledger, { account }, content)
+    return content.index
   }
+  const counters = getCounters(ledger)
+  const index = counters.accounts + 1
+  putCounters(ledger, { ...counters, accounts: index })
   accounts.put(ledger, { account }, { ...content, index })
   return index
 }

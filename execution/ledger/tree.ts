@@ -52,8 +52,8 @@ export type TreeReader = (key: Uint8Array) => Uint8Array | undefined
 export type TreeChange = {
   readonly key: Uint8Array
   readonly record: Uint8Array | undefined
-  /** The record that stands there until now, asked for if there is one: it is stored for who reads older roots. Without it nothing is. */
-  readonly before?: () => Uint8Array | undefined
+  /** The record that stands there until now, or who reads it if there is one: it is stored for who reads older roots. Without it nothing is. */
+  readonly before?: Uint8Array | (() => Uint8Array | undefined) | undefined
 }
 
 /** A leaf: key of the record and sha256 of its content. */
@@ -176,17 +176,25 @@ function commitChanges(commit: Commit): { root: Uint8Array; topId: number } | un
     hashPages(level.map(({ page }) => page))
     for (const { page, parent, node } of level) if (parent) copyHash(page, parent, node)
   }
-  storePages(levels.flat(), onEntry)
+  storePages(levels, onEntry)
   return { root: top.bytes.slice(32, 64), topId: top.id }
 }
 
-function storePages(touched: readonly Touched[], onEntry: (entry: TreeEntry) => void): void {
-  const bytes = new Uint8Array(touched.reduce((sum, { page }) => sum + storedBytes(page), 0))
+/** All of a commit's pages and their keys are in one piece of memory, which a database reads where it is. */
+function storePages(levels: readonly (readonly Touched[])[], onEntry: (entry: TreeEntry) => void): void {
+  let length = 0
+  for (const level of levels) for (const { page } of level) length += storedBytes(page) + PAGE_KEY_WORDS * 4
+  const words = new Int32Array(length >> 2)
+  const bytes = new Uint8Array(words.buffer)
+  const memory = { words, bytes }
   let from = 0
-  for (const { page } of touched) {
-    const to = encodePage(page, bytes, from)
-    onEntry({ key: pageKey(page.id), bytes: bytes.subarray(from, to) })
-    from = to
+  for (const level of levels) {
+    for (const { page } of level) {
+      const to = encodePage(page, memory, from)
+      writePageKey(bytes, to, page.id)
+      onEntry({ key: bytes.subarray(to, to + PAGE_KEY_BYTES), bytes: bytes.subarray(from, to) })
+      from = to + PAGE_KEY_WORDS * 4
+    }
   }
 }
 
@@ -251,15 +259,16 @@ function createUpdate({ pages, sorted, onEntry, onStale }: Commit, levels: Touch
     if (same !== -1) {
       const isEqual = sorted.hasValue(same, page.words, at + 8)
       if (isEqual && sorted.written(from, to) === 1) return false
-      if (!isEqual) keepPast(sorted.changeAt(same), page.bytes.slice(at * 4 + 32, at * 4 + 64))
+      if (!isEqual) keepPast(sorted.changeAt(same), page.bytes, at * 4 + 32)
     }
     place(page, node, depth, from, to, isMoved)
     return true
   }
 
-  function keepPast({ before }: TreeChange, valueHash: Uint8Array): void {
-    const record = before?.()
-    if (record) onEntry({ key: entryKey(ENTRY.past, valueHash), bytes: record })
+  /** `at`: where the hash of the record's content stands. */
+  function keepPast({ before }: TreeChange, bytes: Uint8Array, at: number): void {
+    const record = typeof before === 'function' ? before() : before
+    if (record) onEntry({ key: entryKey(ENTRY.past, bytes, at), bytes: record })
   }
 
   /** Fills a node's place with the records of these changes, and with the leaf that was moved. */
@@ -403,7 +412,8 @@ function sortChanges(changes: readonly TreeChange[]): SortedChanges {
   const words = new Int32Array(count * 16)
   const bytes = new Uint8Array(words.buffer)
   const writtenBefore = new Uint32Array(count + 1)
-  for (const [i, { key, record }] of distinct.entries()) {
+  for (let i = 0; i < count; i++) {
+    const { key, record } = distinct[i] ?? NO_CHANGE
     bytes.set(key, i * 64)
     if (record) bytes.set(sha256(record), i * 64 + 32)
     writtenBefore[i + 1] = (writtenBefore[i] ?? 0) + (record ? 1 : 0)
@@ -445,6 +455,9 @@ function sortChanges(changes: readonly TreeChange[]): SortedChanges {
   }
 }
 
+/** What there is in place of a change that cannot be missing. */
+const NO_CHANGE: TreeChange = { key: EMPTY, record: undefined }
+
 function sortDistinct(changes: readonly TreeChange[]): TreeChange[] {
   const distinct: TreeChange[] = []
   for (const change of sortByKey(changes)) {
@@ -460,11 +473,15 @@ function sortByKey(changes: readonly TreeChange[]): TreeChange[] {
   // The first bits of a key and its place in the list are one number, and numbers are sorted without a call for each comparison.
   const placeBits = Math.max(5, Math.ceil(Math.log2(Math.max(1, changes.length))))
   const [places, cut] = [2 ** placeBits, 2 ** (placeBits - 5)]
-  const marks = Float64Array.from(changes, ({ key }, i) => Math.floor(readUint48(key, 0) / cut) * places + i).sort()
+  // Loops by index: an iterator makes an object of every number.
+  const marks = new Float64Array(changes.length)
+  for (let i = 0; i < marks.length; i++) marks[i] = Math.floor(readUint48((changes[i] ?? NO_CHANGE).key, 0) / cut) * places + i
+  marks.sort()
   const sorted: TreeChange[] = []
   let before = -1
   let runFrom = 0
-  for (const mark of marks) {
+  for (let i = 0; i < marks.length; i++) {
+    const mark = marks[i] ?? 0
     const change = changes[mark % places]
     if (!change) continue
     const prefix = Math.floor(mark / places)
@@ -479,9 +496,13 @@ function sortByKey(changes: readonly TreeChange[]): TreeChange[] {
   return sorted
 }
 
+/** Where table and id are put together, by the id's length: one serves all, since it is hashed before the next is written. */
+const preimages: Uint8Array[] = []
+
 /** Key of a record: sha256(table ‖ id). */
 export function treeKey(table: number, id: Uint8Array): Uint8Array {
-  const preimage = new Uint8Array(1 + id.length)
+  const preimage = preimages[id.length] ?? new Uint8Array(1 + id.length)
+  preimages[id.length] = preimage
   preimage[0] = table
   preimage.set(id, 1)
   return sha256(preimage)
@@ -532,17 +553,26 @@ function bitAt(bytes: Uint8Array, at: number, depth: number): number {
   return ((bytes[at + (depth >> 3)] ?? 0) >> (7 - (depth & 7))) & 1
 }
 
+const PAGE_KEY_BYTES = 7
+/** Whole words, so that pages begin with one. */
+const PAGE_KEY_WORDS = 2
+
 function pageKey(id: number): Uint8Array {
-  const key = new Uint8Array(7)
-  key[0] = ENTRY.page
-  writeUint48(key, 1, id)
+  const key = new Uint8Array(PAGE_KEY_BYTES)
+  writePageKey(key, 0, id)
   return key
 }
 
-function entryKey(kind: number, hash: Uint8Array): Uint8Array {
+function writePageKey(out: Uint8Array, at: number, id: number): void {
+  out[at] = ENTRY.page
+  writeUint48(out, at + 1, id)
+}
+
+/** The key for the hash that stands at `at`. */
+function entryKey(kind: number, bytes: Uint8Array, at = 0): Uint8Array {
   const key = new Uint8Array(33)
   key[0] = kind
-  key.set(hash, 1)
+  for (let i = 0; i < 32; i++) key[1 + i] = bytes[at + i] ?? 0
   return key
 }
 
