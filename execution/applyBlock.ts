@@ -18,7 +18,7 @@ import {
   type Receipt,
   timestampMs,
 } from './block.ts'
-import { addToBloom, BLOOM_BYTES, bloomOf } from './bloom.ts'
+import { addToBloom, BLOOM_BYTES } from './bloom.ts'
 import { countedGas, parseL1Info } from './deposit.ts'
 import { isLastOfEpoch } from './epoch.ts'
 import { type DataPrice, dataPriceIn } from './fee.ts'
@@ -26,14 +26,14 @@ import { toHex } from './hex.ts'
 import { paramsAt } from './ledger/governed.ts'
 import { getL1Info, type L1Info } from './ledger/tables.ts'
 import { nextSetRequestsHash } from './ledger/validators.ts'
-import { orderedRoot } from './mpt.ts'
+import { orderedRoot, orderedRootOf } from './mpt.ts'
 import { nativeRowBytes, operationRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
 import { REPORT_ROW_BYTES, ROW_ELEMENT_BYTES } from './native/row.ts'
 import type { EvmOperation } from './precompile.ts'
 import type { RecoverAll } from './recover.ts'
 import type { JudgeEvidence } from './report.ts'
-import { encodeRlp } from './rlp.ts'
+import { encodePassingRlp } from './rlp.ts'
 import type { State, StateRoots, StateWrites } from './state.ts'
 import { decodeTxs, type Tx } from './tx.ts'
 import type { BlockEnv, Vm } from './vm.ts'
@@ -172,12 +172,13 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
 /** The bloom of one receipt after another. */
 const receiptBloom = new Uint8Array(BLOOM_BYTES)
 
-/** A receipt's bytes in the receipts trie. Source: EIP-2718. */
-export function encodeReceipt({ type, succeeded, cumulativeGasUsed, logs }: Receipt): Uint8Array {
+/** A receipt's bytes in the receipts trie, over which the next one is written; its bloom's bits are set in `bloom`. Source: EIP-2718. */
+function encodeReceipt({ type, succeeded, cumulativeGasUsed, logs }: Receipt, bloom: Uint8Array): Uint8Array {
   receiptBloom.fill(0)
   addToBloom(receiptBloom, logs)
+  for (let i = 0; i < BLOOM_BYTES; i++) bloom[i] = (bloom[i] ?? 0) | (receiptBloom[i] ?? 0)
   const items = logs.map(({ address, topics, data }) => [address, topics, data])
-  return encodeRlp([succeeded ? 1n : 0n, cumulativeGasUsed, receiptBloom, items], type === 0 ? undefined : type)
+  return encodePassingRlp([succeeded ? 1n : 0n, cumulativeGasUsed, receiptBloom, items], type === 0 ? undefined : type)
 }
 
 /** What a header must be whatever its transactions do. */
@@ -281,14 +282,20 @@ function fillHeader(
   given: BlockEnv & Pick<Header, 'extraData'>,
   { evmRoot, requestsHash, gasUsed, transactions, receipts, params }: Executed,
 ): Header {
+  const bloom = new Uint8Array(BLOOM_BYTES)
+  const receiptsRoot = orderedRootOf(receipts.length, (index) => {
+    const receipt = receipts[index]
+    assert(receipt, 'the root is over the receipts that there are')
+    return encodeReceipt(receipt, bloom)
+  })
   return {
     parentHash: hashHeader(parent),
     sha3Uncles: EMPTY_OMMERS_HASH,
     miner: given.miner,
     stateRoot: evmRoot,
     transactionsRoot: toHex(orderedRoot(transactions.map((tx) => tx.raw))),
-    receiptsRoot: toHex(orderedRoot(receipts.map(encodeReceipt))),
-    logsBloom: toHex(bloomOf(receipts.flatMap(({ logs }) => logs))),
+    receiptsRoot: toHex(receiptsRoot),
+    logsBloom: toHex(bloom),
     difficulty: 0n,
     number: parent.number + 1n,
     gasLimit: params.blockGasLimit,

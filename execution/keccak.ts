@@ -17,8 +17,21 @@ const memory = new Uint8Array(m.buffer)
 
 /** keccak256 of the bytes: 32 bytes that nobody else holds. */
 export function keccak256(bytes: Uint8Array): Uint8Array {
+  if (!hashInMemory(bytes)) return hasher.init().update(bytes).digest('binary')
+  return memory.slice(0, 32)
+}
+
+/** Writes keccak256 of the bytes `from` up to `to` at `at`, among them or not. */
+export function keccak256Into(bytes: Uint8Array, from: number, to: number, at: number): void {
+  const input = bytes.subarray(from, to)
+  const hash = hashInMemory(input) ? memory : hasher.init().update(input).digest('binary')
+  for (let i = 0; i < 32; i++) bytes[at + i] = hash[i] ?? 0
+}
+
+/** Leaves the hash in the first 32 bytes of the memory. False: the bytes do not fit into it. */
+function hashInMemory(bytes: Uint8Array): boolean {
   const blocks = Math.floor(bytes.length / BLOCK_BYTES) + 1
-  if (blocks > BLOCKS_MAX) return hasher.init().update(bytes).digest('binary')
+  if (blocks > BLOCKS_MAX) return false
   const from = INPUT_AT + bytes.length
   const last = INPUT_AT + blocks * BLOCK_BYTES - 1
   memory.set(bytes, INPUT_AT)
@@ -27,5 +40,5 @@ export function keccak256(bytes: Uint8Array): Uint8Array {
   memory[from] = 0x01
   memory[last] = (memory[last] ?? 0) | 0x80
   hashBlocks(blocks)
-  return memory.slice(0, 32)
+  return true
 }

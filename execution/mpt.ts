@@ -7,8 +7,7 @@
 import { RLP } from '@ethereumjs/rlp'
 import { bytesToHex } from 'viem'
 import { assert } from './assert.ts'
-import { keccak256 } from './keccak.ts'
-import { writeRlp } from './rlp.ts'
+import { keccak256, keccak256Into } from './keccak.ts'
 
 /** keccak256(rlp('')): the root of an empty trie. */
 export const EMPTY_ROOT: Uint8Array = keccak256(Uint8Array.of(0x80))
@@ -201,64 +200,130 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
  * it, and no trie is kept.
  */
 export function orderedRoot(items: readonly Uint8Array[]): Uint8Array {
-  if (items.length === 0) return EMPTY_ROOT
-  const entries = items.map((value, index): Entry => ({ path: indexPath(index), value }))
-  // Of keys from 0 up, rlp(0) = 0x80 alone is out of order: it stands behind those of one byte, before those of two.
-  const [zero, ...rest] = entries
-  const sorted = zero ? [...rest.slice(0, 127), zero, ...rest.slice(127)] : []
-  return keccak256(encodeEntries({ entries: sorted, from: 0, to: sorted.length, depth: 0 }))
+  return orderedRootOf(items.length, (index) => items[index] ?? EMPTY_STRING)
+}
+
+/** The same over `count` items, each of which is asked for once, and need not stand any more when the next one is asked for. */
+export function orderedRootOf(count: number, itemAt: (index: number) => Uint8Array): Uint8Array {
+  if (count === 0) return EMPTY_ROOT
+
+  /** Writes how the node over the keys at these places, the same up to `depth`, stands in the one above it; answers where that ends. */
+  function writeReference(at: number, from: number, to: number, depth: number): number {
+    const payloadAt = at + HEAD_BYTES_MAX
+    const payloadEnd = writePayload(payloadAt, from, to, depth)
+    const start = writeHeadBefore(payloadAt, payloadEnd - payloadAt)
+    if (payloadEnd - start < 32 && depth > 0) {
+      made.copyWithin(at, start, payloadEnd)
+      return at + payloadEnd - start
+    }
+    made[at] = 0x80 + 32
+    keccak256Into(made, start, payloadEnd, at + 1)
+    return at + 33
+  }
+
+  function writePayload(at: number, from: number, to: number, depth: number): number {
+    const first = indexAt(from, count)
+    const length = pathLength(first)
+    if (to - from === 1) return writeString(writePath(at, first, depth, length, true), itemAt(first))
+    const shared = sharedUntil(first, indexAt(to - 1, count), depth) // sorted: what first and last share, all share
+    if (shared > depth) return writeReference(writePath(at, first, depth, shared, false), from, to, shared)
+    let next = at
+    let start = from
+    for (let nibble = 0; nibble < 16; nibble++) {
+      let end = start
+      while (end < to && nibbleAt(indexAt(end, count), depth) === nibble) end++
+      if (end === start) made[next++] = 0x80
+      else next = writeReference(next, start, end, depth + 1)
+      start = end
+    }
+    made[next] = 0x80
+    return next + 1
+  }
+
+  writeReference(0, 0, count, 0)
+  return made.slice(1, 33)
+}
+
+/**
+ * Where the nodes on the way to the one that is being made are written, each behind what its parent has so far: an array for each would cost as
+ * much as its hash.
+ */
+let made = new Uint8Array(16_384)
+/** Room for the nodes on the way, beside a leaf's value: a branch has at most 530 bytes, and there are at most eight. */
+const ON_THE_WAY_BYTES = 8_192
+const HEAD_BYTES_MAX = 4
+
+/** The index whose key stands at this place among the sorted: rlp(0) = 0x80 alone is out of order, behind the keys of one byte, before those of two. */
+function indexAt(place: number, count: number): number {
+  const placeOfZero = Math.min(count, 0x80) - 1
+  if (place === placeOfZero) return 0
+  return place < placeOfZero ? place + 1 : place
 }
 
 /** Nibbles of rlp(index). */
-function indexPath(index: number): Uint8Array {
-  if (index < 0x80) return Uint8Array.of(index === 0 ? 8 : index >> 4, index & 15)
-  let bytes = 1
-  for (let rest = index >>> 8; rest > 0; rest >>>= 8) bytes++
-  const path = new Uint8Array(2 + 2 * bytes)
-  path[0] = 8
-  path[1] = bytes
-  for (let at = path.length - 1, rest = index; at > 1; at--, rest >>>= 4) path[at] = rest & 15
-  return path
+function pathLength(index: number): number {
+  if (index < 0x80) return 2
+  return index < 0x100 ? 4 : index < 0x10000 ? 6 : 8
 }
 
-type Entry = { readonly path: Uint8Array; readonly value: Uint8Array }
+/** A nibble of rlp(index). */
+function nibbleAt(index: number, depth: number): number {
+  const length = pathLength(index)
+  if (depth === 0 && (index === 0 || length > 2)) return 8
+  if (depth === 1 && length > 2) return (length - 2) >> 1
+  return (index >>> (4 * (length - 1 - depth))) & 15
+}
 
-/** Some entries in the order of their paths, which are the same up to `depth`. */
-type Range = { readonly entries: readonly Entry[]; readonly from: number; readonly to: number; readonly depth: number }
+/** Where the keys of two indexes part, which are the same up to `depth`. */
+function sharedUntil(index: number, other: number, depth: number): number {
+  const most = Math.min(pathLength(index), pathLength(other))
+  let end = depth
+  while (end < most && nibbleAt(index, end) === nibbleAt(other, end)) end++
+  return end
+}
 
-/** Encoding of the node that holds a range of entries, at least one. No path is the beginning of another one. */
-function encodeEntries({ entries, from, to, depth }: Range): Uint8Array {
-  const [first, last] = [entries[from], entries[to - 1]]
-  assert(first && last, 'a node holds something')
-  if (first === last) return encodeLeaf(first.path.subarray(depth), first.value)
-  const shared = commonLength(first.path.subarray(depth), last.path, depth) // sorted: what first and last share, all share
-  if (shared > 0) {
-    const below = refer(encodeEntries({ entries, from, to, depth: depth + shared }))
-    return encodeList([encodeString(compactPath(first.path.subarray(depth, depth + shared), false)), below])
+/** Writes some nibbles of rlp(index) in hex-prefix encoding, as a string; answers where it ends. */
+function writePath(at: number, index: number, from: number, to: number, isLeaf: boolean): number {
+  const odd = (to - from) & 1
+  const bytes = ((to - from) >> 1) + 1
+  let next = at
+  if (bytes > 1) made[next++] = 0x80 + bytes
+  made[next++] = (isLeaf ? 0x20 : 0) + (odd === 1 ? 0x10 + nibbleAt(index, from) : 0)
+  for (let i = from + odd; i < to; i += 2) made[next++] = (nibbleAt(index, i) << 4) | nibbleAt(index, i + 1)
+  return next
+}
+
+/** Writes a string of bytes; answers where it ends. */
+function writeString(at: number, bytes: Uint8Array): number {
+  const { length } = bytes
+  assert(length < 1 << 24, 'trie values are short')
+  if (made.length < ON_THE_WAY_BYTES + length) {
+    const larger = new Uint8Array(2 * (ON_THE_WAY_BYTES + length))
+    larger.set(made)
+    made = larger
   }
-  const children: Uint8Array[] = []
-  let start = from
-  for (let nibble = 0; nibble < 16; nibble++) {
-    let end = start
-    while (end < to && entries[end]?.path[depth] === nibble) end++
-    children.push(end === start ? EMPTY_STRING : refer(encodeEntries({ entries, from: start, to: end, depth: depth + 1 })))
-    start = end
-  }
-  return encodeList([...children, EMPTY_STRING])
+  const isItself = length === 1 && (bytes[0] ?? 0) < 0x80
+  const bytesAt = isItself ? at : at + headLength(length)
+  if (!isItself) writeHead(at, 0x80, length)
+  made.set(bytes, bytesAt)
+  return bytesAt + length
 }
 
-/** Where a leaf's encoding is written that is hashed before the next one is: an array of its own would cost as much as the hash. Grows to the longest. */
-let leafBytes = new Uint8Array(4_096)
-
-function encodeLeaf(path: Uint8Array, value: Uint8Array): Uint8Array {
-  const most = value.length + path.length + 16
-  if (leafBytes.length < most) leafBytes = new Uint8Array(2 * most)
-  return leafBytes.subarray(0, writeRlp([compactPath(path, true), value], leafBytes))
+/** Writes the head of a list of this length before its payload; answers where the head begins. */
+function writeHeadBefore(payloadAt: number, length: number): number {
+  const at = payloadAt - headLength(length)
+  writeHead(at, 0xc0, length)
+  return at
 }
 
-/** How a node stands in the one above it: an encoding below 32 bytes itself, else its hash. */
-function refer(encoding: Uint8Array): Uint8Array {
-  return encoding.length < 32 ? encoding.slice() : encodeString(keccak256(encoding))
+function writeHead(at: number, offset: number, length: number): void {
+  const head = headLength(length)
+  made[at] = head === 1 ? offset + length : offset + 55 + head - 1
+  for (let i = head - 1, rest = length; i > 0; i--, rest >>= 8) made[at + i] = rest & 0xff
+}
+
+function headLength(length: number): number {
+  return length < 56 ? 1 : length < 256 ? 2 : length < 65_536 ? 3 : 4
 }
 
 function wasChanged(child: Child | undefined): boolean {
@@ -306,7 +371,7 @@ function encodeList(items: readonly Uint8Array[]): Uint8Array {
 
 function withHeader(offset: number, parts: readonly Uint8Array[], length: number): Uint8Array {
   assert(length < 1 << 24, 'trie values are short')
-  const head = length < 56 ? 1 : length < 256 ? 2 : length < 65_536 ? 3 : 4
+  const head = headLength(length)
   const out = new Uint8Array(head + length)
   out[0] = head === 1 ? offset + length : offset + 55 + head - 1
   for (let i = head - 1, rest = length; i > 0; i--, rest >>= 8) out[i] = rest & 0xff

@@ -21,11 +21,17 @@ export function encodeRlp(item: RlpItem, type?: number): Uint8Array {
   return out
 }
 
-/** Writes an item's encoding from the beginning of an array that has room for it; answers its length. */
-export function writeRlp(item: RlpItem, out: Uint8Array): number {
-  const length = rlpBytes(item)
-  writeBefore(out, length, item)
-  return length
+/** What is encoded to be hashed or copied at once. */
+const passing = new Uint8Array(16_384)
+
+/** As `encodeRlp`, in memory that the next one is written over. */
+export function encodePassingRlp(item: RlpItem, type?: number): Uint8Array {
+  const from = type === undefined ? 0 : 1
+  const length = from + rlpBytes(item)
+  if (length > passing.length) return encodeRlp(item, type)
+  if (type !== undefined) passing[0] = type
+  writeBefore(passing, length, item)
+  return passing.subarray(0, length)
 }
 
 /** Length of an item's encoding. */

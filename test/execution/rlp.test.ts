@@ -2,7 +2,7 @@ import { RLP } from '@ethereumjs/rlp'
 import fc from 'fast-check'
 import { bytesToHex } from 'viem'
 import { expect, test } from 'vitest'
-import { encodeRlp, type RlpItem, writeRlp } from '../../execution/rlp.ts'
+import { encodePassingRlp, encodeRlp, type RlpItem } from '../../execution/rlp.ts'
 
 const { item } = fc.letrec<{ item: RlpItem }>((tie) => ({
   item: fc.oneof({ depthSize: 'small' }, fc.uint8Array({ maxLength: 70 }), fc.array(tie('item'), { maxLength: 6 })),
@@ -31,11 +31,14 @@ test('an integer stands for its bytes without leading zeros', () => {
   expect(() => encodeRlp(-1n)).toThrow()
 })
 
-test('a type stands before the item, and an item can be written into an array that is there', () => {
+test('a type stands before the item, also in memory that the next item is written over', () => {
   expect(encodeRlp([1n], 0x52)).toEqual(Uint8Array.of(0x52, 0xc1, 0x01))
-  const out = new Uint8Array(8).fill(0xee)
-  expect(writeRlp(['0x80', []], out)).toBe(4)
-  expect(out).toEqual(Uint8Array.of(0xc3, 0x81, 0x80, 0xc0, 0xee, 0xee, 0xee, 0xee))
+  const passing = encodePassingRlp(['0x80', []], 0x52)
+  expect(passing).toEqual(Uint8Array.of(0x52, 0xc3, 0x81, 0x80, 0xc0))
+  encodePassingRlp([1n, 2n])
+  expect(passing).toEqual(Uint8Array.of(0xc2, 0x01, 0x02, 0x80, 0xc0))
+  const long = new Uint8Array(20_000)
+  expect(encodePassingRlp(long, 0x52)).toEqual(encodeRlp(long, 0x52))
 })
 
 test('every length of a string and of a list has the head that the library gives it', () => {
