@@ -20,7 +20,7 @@ type RecordId = { readonly epoch: number; readonly group: number }
  * tens of thousands of entries, and adding a bigint makes a new one every time; and they are added in place. Records of one id that follow one another
  * share their units: whatever added to them is undone before one gives way to the one before.
  */
-type Sums = { readonly wei: readonly bigint[]; readonly moreUnits: Float64Array }
+type Sums = { readonly group: number; readonly wei: readonly bigint[]; readonly moreUnits: Float64Array }
 
 /** Units to which an entry can be added once more without a sum that a number does not hold. */
 const UNITS_MAX = Number.MAX_SAFE_INTEGER - 2 ** 48
@@ -31,12 +31,16 @@ const form: RecordForm<RecordId, Sums> = {
   name: createNames(),
   packId: earnings.encodeId,
   pack: (sums) => earnings.encode({ amounts: NO_WEI.map((_, place) => amountAt(sums, place)) }),
-  unpack: (bytes) => ({ wei: earnings.decode(bytes).amounts, moreUnits: new Float64Array(EARNERS_PER_RECORD) }),
+  unpack: (bytes, { group }) => ({ group, wei: earnings.decode(bytes).amounts, moreUnits: new Float64Array(EARNERS_PER_RECORD) }),
 }
 
 /** The record in which an account's earnings of an epoch stand, and their place among its amounts. */
 export function earningsAt({ account, epoch }: Earner): { readonly id: RecordId; readonly place: number } {
-  return { id: { epoch, group: Math.floor(account / EARNERS_PER_RECORD) }, place: account % EARNERS_PER_RECORD }
+  return { id: { epoch, group: groupOf(account) }, place: account % EARNERS_PER_RECORD }
+}
+
+function groupOf(account: number): number {
+  return Math.floor(account / EARNERS_PER_RECORD)
 }
 
 /** What an account has of an epoch's earnings, in wei. */
@@ -53,8 +57,8 @@ export function getEarned(ledger: LedgerReader, earner: Earner): bigint {
 /** Says what an account has of an epoch's earnings, in wei. A record of nothing goes. */
 export function setEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
   const { id, place } = earningsAt(earner)
-  const { wei, moreUnits } = ledger.getDecoded(form, id) ?? nothing()
-  const sums = { wei: wei.with(place, amountWei), moreUnits: moreUnits.with(place, 0) }
+  const { group, wei, moreUnits } = ledger.getDecoded(form, id) ?? nothing(id)
+  const sums = { group, wei: wei.with(place, amountWei), moreUnits: moreUnits.with(place, 0) }
   const isNothing = sums.wei.every((amount) => amount === 0n) && sums.moreUnits.every((units) => units === 0)
   ledger.setDecoded(form, id, isNothing ? undefined : sums)
 }
@@ -63,53 +67,47 @@ export function setEarned(ledger: Ledger, earner: Earner, amountWei: bigint): vo
 export function addEarned(ledger: Ledger, earner: Earner, amountWei: bigint): void {
   if (amountWei === 0n) return
   const { id, place } = earningsAt(earner)
-  const { wei, moreUnits } = ledger.getDecoded(form, id) ?? nothing()
-  ledger.setDecoded(form, id, { wei: wei.with(place, (wei[place] ?? 0n) + amountWei), moreUnits })
+  const { group, wei, moreUnits } = ledger.getDecoded(form, id) ?? nothing(id)
+  ledger.setDecoded(form, id, { group, wei: wei.with(place, (wei[place] ?? 0n) + amountWei), moreUnits })
 }
 
 /** Units of `ENTRY_WEI`, uint48, none of them 0, for accounts that ascend. */
 export type Entries = { readonly accounts: readonly number[]; readonly amountsGwei: readonly number[] }
 
 /** Adds entries to what their accounts earned in an epoch. */
-export function addEntries(ledger: Ledger, epoch: number, { accounts, amountsGwei }: Entries): void {
-  let end = 0
-  for (let from = 0; from < accounts.length; from = end) {
-    const group = Math.floor((accounts[from] ?? 0) / EARNERS_PER_RECORD)
-    const first = group * EARNERS_PER_RECORD
-    for (end = from; end < accounts.length; end++) {
-      const place = (accounts[end] ?? 0) - first
-      assert(place >= 0, 'accounts do not ascend')
-      if (place >= EARNERS_PER_RECORD) break
-    }
-    addToRecord(ledger, { epoch, group }, { accounts, amountsGwei, from, end })
+export function addEntries(ledger: Ledger, epoch: number, entries: Entries): void {
+  const { accounts } = entries
+  const takeBack = (sums: Sums) => {
+    const from = accounts.findIndex((account) => groupOf(account) === sums.group)
+    addUnits(sums, entries, from, -1)
+  }
+  for (let from = 0; from < accounts.length; ) {
+    const id = { epoch, group: groupOf(accounts[from] ?? 0) }
+    const amended = ledger.amend(form, id, takeBack)
+    const sums = amended ?? nothing(id)
+    const end = addUnits(sums, entries, from, 1)
+    from = end
+    if (!amended) ledger.setDecoded(form, id, sums)
+    else if (isNearlyFull(sums)) ledger.setDecoded(form, id, settled(sums))
   }
 }
 
-/** Entries `from` to `end`, all of one record. */
-type Part = Entries & { readonly from: number; readonly end: number }
-
-function addToRecord(ledger: Ledger, id: RecordId, part: Part): void {
-  const amended = ledger.amend(form, id, ({ moreUnits }) => addUnits(moreUnits, part, -1))
-  if (!amended) {
-    const sums = nothing()
-    addUnits(sums.moreUnits, part, 1)
-    ledger.setDecoded(form, id, sums)
-    return
+/** Adds to a record the entries that are its own, from this one on, or takes them away; answers where they end. Asserts that they ascend. */
+function addUnits({ group, moreUnits }: Sums, { accounts, amountsGwei }: Entries, from: number, sign: 1 | -1): number {
+  const first = group * EARNERS_PER_RECORD
+  let end = from
+  for (; end < accounts.length; end++) {
+    const place = (accounts[end] ?? 0) - first
+    assert(place >= 0, 'accounts do not ascend')
+    if (place >= EARNERS_PER_RECORD) break
+    moreUnits[place] = (moreUnits[place] ?? 0) + sign * (amountsGwei[end] ?? 0)
   }
-  const most = addUnits(amended.moreUnits, part, 1)
-  if (most > UNITS_MAX) ledger.setDecoded(form, id, settled(amended))
+  return end
 }
 
-/** Adds entries, or takes them away; answers the largest sum among those. */
-function addUnits(units: Float64Array, { accounts, amountsGwei, from, end }: Part, sign: 1 | -1): number {
-  let most = 0
-  for (let i = from; i < end; i++) {
-    const place = (accounts[i] ?? 0) % EARNERS_PER_RECORD
-    const sum = (units[place] ?? 0) + sign * (amountsGwei[i] ?? 0)
-    units[place] = sum
-    if (sum > most) most = sum
-  }
-  return most
+function isNearlyFull({ moreUnits }: Sums): boolean {
+  for (let place = 0; place < EARNERS_PER_RECORD; place++) if ((moreUnits[place] ?? 0) > UNITS_MAX) return true
+  return false
 }
 
 /** The sum of entries, in wei. */
@@ -128,12 +126,12 @@ export function sumOfEntries({ amountsGwei }: Pick<Entries, 'amountsGwei'>): big
 
 /** The same amounts without units beside. */
 function settled(sums: Sums): Sums {
-  return { wei: NO_WEI.map((_, place) => amountAt(sums, place)), moreUnits: new Float64Array(EARNERS_PER_RECORD) }
+  return { ...nothing(sums), wei: NO_WEI.map((_, place) => amountAt(sums, place)) }
 }
 
 /** The record of nothing. */
-function nothing(): Sums {
-  return { wei: NO_WEI, moreUnits: new Float64Array(EARNERS_PER_RECORD) }
+function nothing({ group }: Pick<Sums, 'group'>): Sums {
+  return { group, wei: NO_WEI, moreUnits: new Float64Array(EARNERS_PER_RECORD) }
 }
 
 function amountAt({ wei, moreUnits }: Sums, place: number): bigint {

@@ -26,7 +26,7 @@ export type RecordForm<Id, Record> = {
   packId(id: Id): Uint8Array
   pack(record: Record): Uint8Array
   /** Asserts: nobody else writes there. */
-  unpack(bytes: Uint8Array): Record
+  unpack(bytes: Uint8Array, id: Id): Record
 }
 
 /** What those have who only read; who reads often remembers what was decoded. */
@@ -119,7 +119,7 @@ export function createLedger(read: RecordReader): JournaledLedger {
   /** The entry with its record decoded. */
   function decode<Id, Record>(form: RecordForm<Id, Record>, id: Id): Entry {
     const entry = load(entries.findId(form, id))
-    if (entry.decoded === undefined && entry.bytes !== undefined) entry.decoded = form.unpack(entry.bytes)
+    if (entry.decoded === undefined && entry.bytes !== undefined) entry.decoded = form.unpack(entry.bytes, id)
     return entry
   }
 
