@@ -40,7 +40,7 @@ import { createTxIntake, type IntakePool, type TxIntake, type Verdict } from './
 
 /** Blocks kept executed and undecided: a height seldom has more than one. */
 const CANDIDATES_MAX = 4
-/** Accounts of a lane that are remembered between two blocks for the pool. */
+/** Accounts of a lane that are remembered for the pool. */
 const POOL_ACCOUNTS_MAX = 16_384
 /** Longest that building keeps everything else waiting, but for one transaction. */
 const TURN_MS = 10
@@ -116,7 +116,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   /** Hash of the block after which the state in memory stands. */
   let standsAt = head.hash
 
-  const { poolAccounts, forgetAccounts } = createPoolAccounts(store)
+  const { poolAccounts, amendAccounts } = createPoolAccounts(store)
   let nextParams = paramsAfter(head.header)
   let fees = feesAfter(head.header)
   let reporter: ReportSource | undefined
@@ -131,9 +131,9 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     return { baseFeePerGas: nextBaseFeeWei(header, next), dataPrice: dataPriceIn({ get: store.reader.ledgerRecord }, next) }
   }
 
-  function moveTo(next: typeof head): void {
+  function moveTo(next: typeof head, touched: readonly Touched[]): void {
     head = next
-    forgetAccounts()
+    amendAccounts(touched)
     nextParams = paramsAfter(head.header)
     fees = feesAfter(head.header)
   }
@@ -220,15 +220,16 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
         }
         await store.writeBlock(result, commit)
         candidates.clear()
-        moveTo({ header: result.block.header, hash })
-        pool.settle(touchedBy(result), poolAccounts)
+        const touched = touchedBy(result)
+        moveTo({ header: result.block.header, hash }, touched)
+        pool.settle(touched, poolAccounts)
         for (const listener of blockListeners) listener(result)
         return result
       }),
     adopt: (result) =>
       alone(async () => {
         await store.writeBlock(result, new Uint8Array())
-        moveTo({ header: result.block.header, hash: result.hash })
+        moveTo({ header: result.block.header, hash: result.hash }, touchedBy(result))
         standsAt = head.hash
       }),
     submit: (raw, source = 'client') => intakes[source].submit(raw),
@@ -238,35 +239,52 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   }
 }
 
-/** Accounts as of the head, from disk: the state in memory may be in the middle of a block. Senders of several transactions are read once a block. */
-function createPoolAccounts({ reader }: Pick<Store, 'reader'>): { poolAccounts: PoolAccounts; forgetAccounts(): void } {
+/**
+ * Accounts as of the head: the state in memory may be in the middle of a block, so that they are read from disk, once, and what is known of them is
+ * amended by what blocks write.
+ */
+function createPoolAccounts({ reader }: Pick<Store, 'reader'>): {
+  poolAccounts: PoolAccounts
+  amendAccounts(touched: readonly Touched[]): void
+} {
   const known: Readonly<Record<Lane, Map<Hex, PoolAccount>>> = { ethereum: new Map(), native: new Map() }
 
   function read(lane: Lane, account: Hex): PoolAccount {
-    const evmBytes = lane === 'ethereum' ? reader.account(fromHex(account)) : undefined
-    const record = lane === 'native' ? reader.ledgerRecord(accounts.number, accounts.encodeId({ account })) : undefined
-    const { nonce, balance } = evmBytes ? createAccountFromRLP(evmBytes) : record ? accounts.decode(record) : { nonce: 0n, balance: 0n }
+    const id = fromHex(account) // as it stands in the accounts table, too
+    return decode(lane, lane === 'ethereum' ? reader.account(id) : reader.ledgerRecord(accounts.number, id))
+  }
+
+  function decode(lane: Lane, bytes: Uint8Array | undefined): PoolAccount {
+    if (!bytes) return { nonce: 0n, balanceWei: 0n }
+    const { nonce, balance } = lane === 'ethereum' ? createAccountFromRLP(bytes) : accounts.decode(bytes)
     return { nonce, balanceWei: balance }
   }
 
   return {
     poolAccounts(lane, sender) {
-      const account = known[lane].get(sender) ?? read(lane, sender)
+      const found = known[lane].get(sender)
+      if (found) return found
+      const account = read(lane, sender)
       if (known[lane].size >= POOL_ACCOUNTS_MAX) known[lane].clear()
       known[lane].set(sender, account)
       return account
     },
-    forgetAccounts() {
-      known.ethereum.clear()
-      known.native.clear()
+    amendAccounts(touched) {
+      for (const { lane, sender, bytes } of touched) if (known[lane].has(sender)) known[lane].set(sender, decode(lane, bytes))
     },
   }
 }
 
-/** Accounts whose nonce or balance the block may have changed. */
-function* touchedBy({ writes }: BlockResult): Generator<{ readonly lane: Lane; readonly sender: Hex }> {
-  for (const { address } of writes.accounts) yield { lane: 'ethereum', sender: toHex(address) }
-  for (const { table, id } of writes.ledgerRecords) if (table === accounts.number) yield { lane: 'native', sender: toHex(id) }
+/** An account whose nonce or balance a block may have changed, and its record after it. */
+type Touched = { readonly lane: Lane; readonly sender: Hex; readonly bytes: Uint8Array | undefined }
+
+function touchedBy({ writes }: BlockResult): readonly Touched[] {
+  const touched: Touched[] = []
+  for (const { address, value } of writes.accounts) touched.push({ lane: 'ethereum', sender: toHex(address), bytes: value })
+  for (const { table, id, record } of writes.ledgerRecords) {
+    if (table === accounts.number) touched.push({ lane: 'native', sender: toHex(id), bytes: record })
+  }
+  return touched
 }
 
 function headOf(store: Store): { header: Header; hash: Hex } {
