@@ -171,7 +171,9 @@ export function createRpcThread({ log, untakenMax = UNTAKEN_MAX, unpushedMax = U
   function takeOffer({ outbox }: Life, { pool, wake }: RpcThreadPorts, { id, txs }: Extract<ToMain, { kind: 'offer' }>): void {
     const verdicts = pool.offer(unpackTxs(txs).map((checked) => ({ tx: takeTx(checked, common) })))
     const refused: [number, Rejection][] = []
-    for (const [i, verdict] of verdicts.entries()) if (!verdict.ok) refused.push([i, verdict])
+    verdicts.forEach((verdict, i) => {
+      if (!verdict.ok) refused.push([i, verdict])
+    })
     outbox.add({ kind: 'verdicts', id, refused })
     wake()
   }

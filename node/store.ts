@@ -13,7 +13,7 @@ import type { BlockResult } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import { type Block, decodeBlock, encodeBlock, hashHeader } from '../execution/block.ts'
 import { type GenesisBlock, VOID_ROOTS } from '../execution/genesisBlock.ts'
-import { fromHex, toHex } from '../execution/hex.ts'
+import { fromHex, toHex, writeHex } from '../execution/hex.ts'
 import { isPageKey } from '../execution/ledger/tree.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 import type { StateReader, StateRoots, StateWrites } from '../execution/state.ts'
@@ -117,7 +117,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
   const close = async () => {
     for (const one of [db, pages, blocks]) await one.close()
   }
-  const get = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array | undefined => db.getSync(readKey(kind, parts))
+  const get = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array | undefined => db.getSync(lentKey(kind, parts))
   const getMeta = (name: string) => get(KEY.meta, new TextEncoder().encode(name))
   const version = getMeta('format')
   if (version !== undefined && version[0] !== FORMAT_VERSION) {
@@ -236,7 +236,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
       const batch = db.batch()
       batchState(batch, writes)
       batchPlace(batch, { block, hash, roots })
-      for (const [index, tx] of transactions.entries()) batch.put(keyOf(KEY.transaction, fromHex(tx.hash)), txPlace(number, index))
+      for (let index = 0; index < transactions.length; index++) putPlace(batch, transactions[index]?.hash ?? '0x', { number, index })
       await inOrder
       await batch.write({ sync: durable })
       head = number
@@ -291,17 +291,28 @@ async function openDatabases(directory: string): Promise<Databases> {
 type Batch = { put(key: Uint8Array, value: Uint8Array): unknown; del(key: Uint8Array): unknown }
 
 function batchState(batch: Batch, writes: StateWrites): void {
-  for (const { address, value } of writes.accounts) putOrDelete(batch, keyOf(KEY.account, address), value)
-  for (const { address, hashedSlot, value } of writes.slots) putOrDelete(batch, keyOf(KEY.slot, address, hashedSlot), value)
-  for (const { hash, code } of writes.codes) batch.put(keyOf(KEY.code, hash), code)
-  for (const { hash, bytes } of writes.trieNodes) batch.put(keyOf(KEY.trieNode, hash), bytes)
-  for (const { table, id, record } of writes.ledgerRecords) putOrDelete(batch, keyOf(KEY.ledgerRecord, tableByte(table), id), record)
-  for (const { key, bytes } of writes.ledgerEntries) if (!isPageKey(key)) batch.put(keyOf(KEY.ledgerEntry, key), bytes)
+  for (const { address, value } of writes.accounts) putOrDelete(batch, lentKey(KEY.account, [address]), value)
+  for (const { address, hashedSlot, value } of writes.slots) putOrDelete(batch, lentKey(KEY.slot, [address, hashedSlot]), value)
+  for (const { hash, code } of writes.codes) batch.put(lentKey(KEY.code, [hash]), code)
+  for (const { hash, bytes } of writes.trieNodes) batch.put(lentKey(KEY.trieNode, [hash]), bytes)
+  for (const { table, id, record } of writes.ledgerRecords) putOrDelete(batch, lentKey(KEY.ledgerRecord, [tableByte(table), id]), record)
+  for (const { key, bytes } of writes.ledgerEntries) if (!isPageKey(key)) batch.put(lentKey(KEY.ledgerEntry, [key]), bytes)
 }
 
 function putOrDelete(batch: Batch, key: Uint8Array, value: Uint8Array | undefined): void {
-  if (value) batch.put(key, value)
+  if (value) batch.put(key, lentCopy(value))
   else batch.del(key)
+}
+
+/** Where a transaction stands. */
+function putPlace(batch: Batch, hash: Hex, { number, index }: { readonly number: bigint; readonly index: number }): void {
+  const [key, value] = [lentKeys[33], lentValues[12]]
+  assert(key && value, 'there is no such length')
+  key[0] = KEY.transaction
+  writeHex(hash, key, 1)
+  value.writeBigUInt64BE(number)
+  value.writeUInt32BE(index, 8)
+  batch.put(key, value)
 }
 
 /** Which block stands at a number, the way back, its roots; and that it is the head. */
@@ -324,32 +335,45 @@ function partKey(number: bigint, part: number): Uint8Array {
   return key
 }
 
-function txPlace(blockNumber: bigint, index: number): Uint8Array {
-  const bytes = Buffer.allocUnsafe(12)
-  bytes.writeBigUInt64BE(blockNumber)
-  bytes.writeUInt32BE(index, 8)
-  return bytes
-}
-
 function metaKey(name: string): Uint8Array {
   return keyOf(KEY.meta, new TextEncoder().encode(name))
 }
 
-/** A key in memory that native code reads where it is: of a small array of its own it would first have to make a copy, which costs more than the rest. */
+/** A key of its own, for what may be read later than now; in memory of which `lentKeys` says why. */
 function keyOf(kind: number, ...parts: readonly Uint8Array[]): Uint8Array {
-  let length = 1
-  for (const part of parts) length += part.length
-  return writeKey(Buffer.allocUnsafe(length), kind, parts)
+  return writeKey(Buffer.allocUnsafe(keyBytes(parts)), kind, parts)
 }
 
-/** Longest keys that are read through one array that serves all of them: reads are over when they return. */
-const READ_KEY_BYTES = 128
-const readKeyBytes = Buffer.alloc(READ_KEY_BYTES)
+/**
+ * Memory for keys and for values up to a length, with an array for each of the lengths: one serves all reads and batches, since native code has read or
+ * copied it when they return. Of a small array of its own it would first have to make a copy, which costs more than the rest.
+ */
+const LENT_BYTES = 128
+const lentKeys = lengthsOf(Buffer.alloc(LENT_BYTES))
+const lentValues = lengthsOf(Buffer.alloc(LENT_BYTES))
 
-function readKey(kind: number, parts: readonly Uint8Array[]): Uint8Array {
+function lengthsOf(memory: Buffer): readonly Buffer[] {
+  return Array.from({ length: memory.length + 1 }, (_, length) => memory.subarray(0, length))
+}
+
+/** A key that is good until the next one. */
+function lentKey(kind: number, parts: readonly Uint8Array[]): Uint8Array {
+  const length = keyBytes(parts)
+  return writeKey(lentKeys[length] ?? Buffer.allocUnsafe(length), kind, parts)
+}
+
+/** The bytes of a value where native code reads them as they are, until the next value; long ones are there already. */
+function lentCopy(bytes: Uint8Array): Uint8Array {
+  const copy = lentValues[bytes.length]
+  if (!copy) return bytes
+  for (let i = 0; i < bytes.length; i++) copy[i] = bytes[i] ?? 0
+  return copy
+}
+
+function keyBytes(parts: readonly Uint8Array[]): number {
   let length = 1
   for (const part of parts) length += part.length
-  return length > READ_KEY_BYTES ? keyOf(kind, ...parts) : writeKey(readKeyBytes.subarray(0, length), kind, parts)
+  return length
 }
 
 function writeKey(key: Uint8Array, kind: number, parts: readonly Uint8Array[]): Uint8Array {
