@@ -5,7 +5,7 @@
  */
 import type { Hex } from 'viem'
 import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX, REPORTS_PER_BLOCK_MAX } from '../genesis/params.ts'
-import { applyTx, type Outcome } from './applyTx.ts'
+import { type AppliedTx, applyTx, type Outcome } from './applyTx.ts'
 import { assert } from './assert.ts'
 import {
   type Block,
@@ -97,7 +97,8 @@ export async function applyBlock(
   for (const [index, tx] of decoded.entries()) {
     const pause = breathe?.()
     if (pause !== undefined) await pause
-    const result = await run.apply(tx)
+    const applied = run.apply(tx)
+    const result: AppliedTx = applied instanceof Promise ? await applied : applied
     if (!result.ok) return { ...result, index }
   }
   const result = run.finish(parent, block.header)
@@ -111,8 +112,8 @@ export async function applyBlock(
 
 /** A block being executed, transaction by transaction. */
 export type BlockRun = {
-  /** Applies the next transaction; a rejected one changes nothing and the block goes on without it. */
-  apply(tx: Tx): Promise<({ readonly ok: true } & Outcome) | Rejection>
+  /** Applies the next transaction, native ones at once; a rejected one changes nothing and the block goes on without it. */
+  apply(tx: Tx): AppliedTx | Promise<AppliedTx>
   readonly gasUsed: () => bigint
   /** Bytes that the block takes on L1 so far, as its bound counts them. */
   readonly bytesUsed: () => number
@@ -129,35 +130,42 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
   const operations: { txIndex: number; operation: EvmOperation }[] = []
   let gasUsed = 0n
   let bytesUsed = 0
-  let dataPrice: DataPrice | undefined // after the deposits, which tell of the origin
+  // Of the price, after the deposits, which tell of the origin.
+  const context = { state, vm, params, env, judgeEvidence, gasUsedBefore: gasUsed, dataPrice: undefined as DataPrice | undefined }
+  const full = (bytes: number) => invalid('blockBytesExceeded', { bytes, left: params.blockBytesMax - bytesUsed })
+
+  function conclude(tx: Tx, outcome: AppliedTx): AppliedTx {
+    // What a call did through the doors is posted as rows of their own, and known only now.
+    let bytes = ownPostedBytes(tx)
+    for (const operation of state.operations()) bytes += operationRowBytes(operation)
+    if (!outcome.ok || (tx.kind !== 'deposit' && bytesUsed + bytes > params.blockBytesMax)) {
+      state.revert()
+      return outcome.ok ? full(bytes) : outcome
+    }
+    state.commit()
+    const txIndex = transactions.length
+    for (const operation of state.takeOperations()) operations.push({ txIndex, operation })
+    gasUsed += outcome.gasUsed
+    bytesUsed += bytes
+    transactions.push(tx)
+    receipts.push(toReceipt(tx, outcome, gasUsed))
+    return outcome
+  }
+
   assert(state.takeOperations().length === 0, 'operations of another block are left')
   return {
     gasUsed: () => gasUsed,
     bytesUsed: () => bytesUsed,
-    async apply(tx) {
+    apply(tx) {
       const refused = tx.kind === 'report' && checkReportPlace(transactions)
       if (refused) return refused
       const own = ownPostedBytes(tx)
-      const full = (bytes: number) => invalid('blockBytesExceeded', { bytes, left: params.blockBytesMax - bytesUsed })
       if (bytesUsed + own > params.blockBytesMax) return full(own)
-      if (tx.kind !== 'deposit') dataPrice ??= dataPriceIn(state.ledger, params)
+      if (tx.kind !== 'deposit') context.dataPrice ??= dataPriceIn(state.ledger, params)
+      context.gasUsedBefore = gasUsed
       state.checkpoint()
-      const context = { state, vm, params, env, judgeEvidence, gasUsedBefore: gasUsed, ...(dataPrice && { dataPrice }) }
-      const outcome = await applyTx(context, tx)
-      // What a call did through the doors is posted as rows of their own, and known only now.
-      const bytes = own + state.operations().reduce((sum, operation) => sum + operationRowBytes(operation), 0)
-      if (!outcome.ok || (tx.kind !== 'deposit' && bytesUsed + bytes > params.blockBytesMax)) {
-        state.revert()
-        return outcome.ok ? full(bytes) : outcome
-      }
-      state.commit()
-      const txIndex = transactions.length
-      for (const operation of state.takeOperations()) operations.push({ txIndex, operation })
-      gasUsed += outcome.gasUsed
-      bytesUsed += bytes
-      transactions.push(tx)
-      receipts.push(toReceipt(tx, outcome, gasUsed))
-      return outcome
+      const applied = applyTx(context, tx)
+      return applied instanceof Promise ? applied.then((outcome) => conclude(tx, outcome)) : conclude(tx, applied)
     },
     finish(parent, given) {
       const requestsHash = nextSetRequestsHash(state.ledger, env.number, params)

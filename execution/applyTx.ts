@@ -30,15 +30,18 @@ export type TxContext = {
   /** Gas of the transactions before this one in the block. */
   readonly gasUsedBefore: bigint
   /** What bytes cost in the block; left out, nothing. */
-  readonly dataPrice?: DataPrice
+  readonly dataPrice?: DataPrice | undefined
 }
 
-/** Applies a transaction. A rejection leaves the state as it was. */
-export async function applyTx(context: TxContext, tx: Tx): Promise<({ readonly ok: true } & Outcome) | Rejection> {
+/** What became of a transaction. */
+export type AppliedTx = ({ readonly ok: true } & Outcome) | Rejection
+
+/** Applies a transaction: at once, if the EVM has no part in it. A rejection leaves the state as it was. */
+export function applyTx(context: TxContext, tx: Tx): AppliedTx | Promise<AppliedTx> {
   if (tx.kind === 'native') return applyNative(context, tx)
   if (tx.kind === 'ethereum') return applyEthereum(context, tx)
   if (tx.kind === 'report') return applyReport(context, tx)
-  return { ok: true, failureCode: undefined, dataFee: undefined, ...(await applyDeposit(context, tx)) }
+  return applyDeposit(context, tx)
 }
 
 function applyNative(
@@ -116,11 +119,12 @@ function isEmptyCode(codeHash: Uint8Array): boolean {
 }
 
 /** Deposits never fail to be included: what L1 took, L2 gives. */
-async function applyDeposit({ state, vm, params, env }: TxContext, { deposit }: DepositTx): Promise<EvmOutcome> {
+async function applyDeposit({ state, vm, params, env }: TxContext, { deposit }: DepositTx): Promise<AppliedTx> {
+  const free = { ok: true, failureCode: undefined, dataFee: undefined } as const
   const onLedger = applyDepositToLedger({ ledger: state.ledger, params, env }, deposit)
-  if (onLedger.kind !== 'evm') return { succeeded: true, gasUsed: 0n, logs: onLedger.logs, contractAddress: undefined }
+  if (onLedger.kind !== 'evm') return { ...free, succeeded: true, gasUsed: 0n, logs: onLedger.logs, contractAddress: undefined }
   mintEvm(state, deposit.from, deposit.mintWei)
-  return vm.executeDeposit(deposit, env)
+  return { ...free, ...(await vm.executeDeposit(deposit, env)) }
 }
 
 function mintEvm(state: State, to: Hex, amountWei: bigint): void {

@@ -68,7 +68,8 @@ export async function buildBlock(executor: Executor, request: BuildRequest): Pro
   for (const tx of offer) {
     const goesOn = request.mayGoOn?.()
     if (tries++ >= triesMax || (goesOn instanceof Promise ? await goesOn : goesOn) === false) break
-    const outcome = await run.apply(tx)
+    const applied = run.apply(tx)
+    const outcome = applied instanceof Promise ? await applied : applied
     if (!outcome.ok && !FULL.has(outcome.code)) rejected.push({ hash: tx.hash, rejection: outcome })
   }
   return { ...run.finish(parent, given), rejected }

@@ -138,13 +138,16 @@ function areEntries({ accounts, amountsGwei }: CreditFields): boolean {
 
 /** The datanet by which the model is suspended: it, or an upload within the model's snapshot, was retired since the model was registered. */
 function findRetired(ledger: Ledger, { datanets }: Model): number | undefined {
-  return datanets.find(({ datanetId, uploadCount, retires }) => {
+  for (const { datanetId, uploadCount, retires } of datanets) {
     const now = tables.datanets.get(ledger, { datanetId })?.retires
     assert(now !== undefined, 'a model names a datanet that is not there')
-    if (now - retires > LIMIT.retiresPerCheck) return true
-    const since = Array.from({ length: now - retires }, (_, i) => tables.retires.get(ledger, { datanetId, n: retires + i }))
-    return since.some((retire) => retire && (retire.uploadIndex === WHOLE_DATANET || retire.uploadIndex < uploadCount))
-  })?.datanetId
+    if (now - retires > LIMIT.retiresPerCheck) return datanetId
+    for (let n = retires; n < now; n++) {
+      const retire = tables.retires.get(ledger, { datanetId, n })
+      if (retire && (retire.uploadIndex === WHOLE_DATANET || retire.uploadIndex < uploadCount)) return datanetId
+    }
+  }
+  return undefined
 }
 
 function feeOfWindow({ priceBase, pricePrompt, priceOutput }: Model, { count, promptTokens, outputTokens }: CreditFields): bigint {
@@ -188,12 +191,13 @@ function payOut(ledger: Ledger, context: NativeContext, { fields, worker, model,
 
 /** What no entry took goes to the datanets' owners by weight; what rounding leaves goes to the first one's. */
 function earnPool(ledger: Ledger, { datanets }: Model, { epoch, poolWei }: { epoch: number; poolWei: bigint }): void {
-  const shares = datanets.map(({ weightBps }) => shareOf(poolWei, weightBps))
-  const leftWei = shares.reduce((rest, share) => rest - share, poolWei)
-  for (const [i, { datanetId }] of datanets.entries()) {
+  let leftWei = poolWei
+  for (const { weightBps } of datanets) leftWei -= shareOf(poolWei, weightBps)
+  for (const { datanetId, weightBps } of datanets) {
     const owner = tables.datanets.get(ledger, { datanetId })?.owner
     assert(owner, 'a model names a datanet that is not there')
-    earn(ledger, owner, epoch, (shares[i] ?? 0n) + (i === 0 ? leftWei : 0n))
+    earn(ledger, owner, epoch, shareOf(poolWei, weightBps) + leftWei)
+    leftWei = 0n
   }
 }
 

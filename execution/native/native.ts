@@ -177,6 +177,7 @@ function trimZeros(bytes: Uint8Array): Uint8Array {
 
 function left32(bytes: Uint8Array): Uint8Array {
   if (bytes.length > 32 || bytes[0] === 0) malformed()
+  if (bytes.length === 32) return bytes
   const out = new Uint8Array(32)
   out.set(bytes, 32 - bytes.length)
   return out

@@ -5,8 +5,8 @@
 import { type AbiEvent, type AbiParameter, type Hex, padHex, stringToHex, toEventSelector } from 'viem'
 import type { ChainParams } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
-import { compileFields, encodeUtf8, type Fields, type FieldsOf } from '../fields.ts'
-import { fromHex, toHex } from '../hex.ts'
+import { compileFields, encodeUtf8, type Fields, type FieldsOf, utf8Length } from '../fields.ts'
+import { hexBytes, toHex, writeHex } from '../hex.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
 import { recoverAddress, type SignedDigest } from '../recover.ts'
@@ -148,17 +148,31 @@ export function takeValue(ledger: Ledger, context: NativeContext, amountWei: big
 /** The log of a door's event. Indexed parameters are of static types. */
 export function doorLog(door: Hex, event: AbiEvent, args: Readonly<Record<string, unknown>>): Log {
   const { topic0, indexed, words: dataWords, rest } = layoutOf(event)
-  const words = indexed.words(args)
-  const topics = [topic0]
-  for (let at = 0; at < words.length; at += 32) topics.push(toHex(words, at, at + 32))
-  return { address: door, topics, data: toHex(dataWords ? dataWords.words(args) : encodeEventData(rest, args)) }
+  indexed.writeWords(args, eventBytes, 0)
+  const topics = topicsOf[indexed.wordsBytes / 32]?.(topic0)
+  assert(topics, 'at most three parameters are indexed')
+  for (let i = 1; i < topics.length; i++) topics[i] = toHex(eventBytes, i * 32 - 32, i * 32)
+  return { address: door, topics, data: eventData(dataWords, rest, args) }
 }
+
+/** Where topics and data are written before they are hex. Longer data gets an array of its own. */
+const eventBytes = new Uint8Array(4_096)
+
+/** Lists of the right length from the start: one that grows leaves room for sixteen more. */
+const topicsOf: readonly ((topic0: Hex) => Hex[])[] = [(a) => [a], (a) => [a, a], (a) => [a, a, a], (a) => [a, a, a, a]]
 
 /** A parameter in a log's data. `word`: writes its 32 bytes, if it is static; `tail`: whole words of one of any length, its length first. */
 type EventPart = {
   readonly name: string
   readonly word: Fields<FieldValues> | undefined
-  readonly tail: (value: unknown) => Uint8Array
+  readonly tail: Tail | undefined
+}
+
+type Tail = {
+  /** Bytes behind the length, whole words. */
+  bytes(value: unknown): number
+  /** Writes length and bytes over zeros. */
+  write(value: unknown, out: Uint8Array, at: number): void
 }
 
 /** `words`: all of the data, where every parameter in it is static. */
@@ -190,48 +204,66 @@ function layoutOf(event: AbiEvent): EventLayout {
 
 function toEventPart(parameter: AbiParameter): EventPart {
   const { name = '', type } = parameter
-  if (isWord(type)) return { name, word: compileFields([parameter]) as unknown as Fields<FieldValues>, tail: () => new Uint8Array() }
-  if (type === 'bytes') return { name, word: undefined, tail: (value) => bytesTail(fromHex(value as Hex)) }
-  if (type === 'string') return { name, word: undefined, tail: (value) => bytesTail(encodeUtf8(value as string)) }
+  if (isWord(type)) return { name, word: compileFields([parameter]) as unknown as Fields<FieldValues>, tail: undefined }
+  if (type === 'bytes') return { name, word: undefined, tail: bytesTail }
+  if (type === 'string') return { name, word: undefined, tail: stringTail }
   assert(type.endsWith('[]') && isWord(type.slice(0, -2)), 'events have words, bytes, strings and lists of words')
-  const item = compileFields([{ name: 'item', type: type.slice(0, -2) }]) as unknown as Fields<FieldValues>
-  return { name, word: undefined, tail: (value) => listTail(item, value as readonly unknown[]) }
+  return {
+    name,
+    word: undefined,
+    tail: listTail(compileFields([{ name: 'item', type: type.slice(0, -2) }]) as unknown as Fields<FieldValues>),
+  }
 }
 
 function isWord(type: string): boolean {
   return type === 'address' || /^(uint|bytes)[0-9]+$/.test(type)
 }
 
-function bytesTail(bytes: Uint8Array): Uint8Array {
-  const tail = new Uint8Array(32 + wholeWords(bytes.length))
-  writeUint32(tail, 28, bytes.length)
-  tail.set(bytes, 32)
-  return tail
+const bytesTail: Tail = {
+  bytes: (value) => wholeWords(hexBytes(value as Hex)),
+  write(value, out, at) {
+    writeUint32(out, at + 28, hexBytes(value as Hex))
+    writeHex(value as Hex, out, at + 32)
+  },
 }
 
-function listTail(item: Fields<FieldValues>, list: readonly unknown[]): Uint8Array {
-  const tail = new Uint8Array(32 + list.length * 32)
-  writeUint32(tail, 28, list.length)
-  for (let i = 0; i < list.length; i++) item.writeWords({ item: list[i] }, tail, 32 + i * 32)
-  return tail
+const stringTail: Tail = {
+  bytes: (value) => wholeWords(utf8Length(value as string)),
+  write(value, out, at) {
+    const bytes = encodeUtf8(value as string)
+    writeUint32(out, at + 28, bytes.length)
+    out.set(bytes, at + 32)
+  },
+}
+
+function listTail(item: Fields<FieldValues>): Tail {
+  return {
+    bytes: (value) => (value as readonly unknown[]).length * 32,
+    write(value, out, at) {
+      const list = value as readonly unknown[]
+      writeUint32(out, at + 28, list.length)
+      for (let i = 0; i < list.length; i++) item.writeWords({ item: list[i] }, out, at + 32 + i * 32)
+    },
+  }
 }
 
 /** ABI encoding: the words of static types are EIP-712's, those of any length stand behind with their place in front. */
-function encodeEventData(parts: readonly EventPart[], args: Readonly<Record<string, unknown>>): Uint8Array {
-  const tails = parts.map(({ name, tail }) => tail(args[name]))
-  const headBytes = parts.length * 32
-  const out = new Uint8Array(tails.reduce((sum, tail) => sum + tail.length, headBytes))
-  let next = headBytes
+function eventData(words: Fields<FieldValues> | undefined, parts: readonly EventPart[], args: Readonly<Record<string, unknown>>): Hex {
+  if (words && words.wordsBytes <= eventBytes.length) return toHex(eventBytes, 0, words.writeWords(args, eventBytes, 0))
+  let length = parts.length * 32
+  for (const { name, tail } of parts) if (tail) length += 32 + tail.bytes(args[name])
+  const out = length > eventBytes.length ? new Uint8Array(length) : eventBytes.fill(0, 0, length)
+  let next = parts.length * 32
   for (let i = 0; i < parts.length; i++) {
-    const [word, tail] = [parts[i]?.word, tails[i]]
+    const { name = '', word, tail } = parts[i] ?? {}
     if (word) word.writeWords(args, out, i * 32)
     else if (tail) {
       writeUint32(out, i * 32 + 28, next)
-      out.set(tail, next)
-      next += tail.length
+      tail.write(args[name], out, next)
+      next += 32 + tail.bytes(args[name])
     }
   }
-  return out
+  return toHex(out, 0, length)
 }
 
 function wholeWords(length: number): number {
