@@ -22,9 +22,11 @@ const lettersOf = new Uint16Array(256)
 const byteOf = new Int16Array(65_536).fill(-1)
 fillTables()
 
-type NodeBuffer = { latin1Slice(from: number, to: number): string; utf8Write(text: string, at: number, length: number): number }
+type NodeBuffer = { latin1Slice(from: number, to: number): string } & {
+  readonly [K in 'latin1Write' | 'utf8Write']: (text: string, at: number, length: number) => number
+}
 
-/** The same memory once more, where there is Node's Buffer. The two methods are what its documented `toString` and `write` come down to. */
+/** The same memory once more, where there is Node's Buffer. The methods are what its documented `toString` and `write` come down to. */
 const buffer = typeof Buffer === 'undefined' ? undefined : (Buffer.from(text.buffer) as unknown as NodeBuffer)
 
 /** The bytes in lowercase hex; with `from` and `to`, those of them from one to before the other. */
@@ -49,7 +51,7 @@ export function parseHex(text: string): Uint8Array | undefined {
   const isMarked = text.charCodeAt(0) === ZERO && (text.charCodeAt(1) | 0x20) === X
   if (!isMarked || text.length % 2 !== 0) return undefined
   const out = new Uint8Array(hexBytes(text))
-  return readHex(text, out, 0) ? out : undefined
+  return readHex(text, out, { at: 0, isOurs: false }) ? out : undefined
 }
 
 /** How many bytes the hex says. */
@@ -61,17 +63,17 @@ export function hexBytes(hex: string): number {
 export function writeHex(hex: string, out: Uint8Array, at: number): number {
   const end = at + hexBytes(hex)
   assert(hex.length % 2 === 0 && hex.length >= 2 && end <= out.length, 'hex of whole bytes, where there is room for it')
-  assert(readHex(hex, out, at), 'what should be hex is none')
+  assert(readHex(hex, out, { at, isOurs: true }), 'what should be hex is none')
   return end
 }
 
 /** Writes the bytes that the hex says, which fit; false if it is none. */
-function readHex(hex: string, out: Uint8Array, at: number): boolean {
+function readHex(hex: string, out: Uint8Array, { at, isOurs }: { readonly at: number; readonly isOurs: boolean }): boolean {
   let next = at
   let isHex = true
   for (let from = 0; from < hex.length; from += text.length) {
     const piece = hex.length <= text.length ? hex : hex.slice(from, from + text.length)
-    isHex &&= writeText(piece)
+    isHex &&= writeText(piece, isOurs)
     let signs = 0
     for (let i = from === 0 ? 1 : 0; i < piece.length >> 1; i++) {
       const byte = byteOf[pairs[i] ?? 0] ?? -1
@@ -92,11 +94,11 @@ function readText(length: number): string {
 }
 
 /**
- * Puts a string that is no longer than it into `text`. Letters beyond ASCII come out as bytes that are no letters of hex, or there is no room for all
- * of them, which is false.
+ * Puts a string that is no longer than it into `text`. Of one that is not ours, letters beyond ASCII come out as bytes that are no letters of hex, or there
+ * is no room for all of them, which is false; of one of ours, that is faster, the lower byte of each letter.
  */
-function writeText(piece: string): boolean {
-  if (buffer) return buffer.utf8Write(piece, 0, piece.length) === piece.length
+function writeText(piece: string, isOurs: boolean): boolean {
+  if (buffer) return (isOurs ? buffer.latin1Write(piece, 0, piece.length) : buffer.utf8Write(piece, 0, piece.length)) === piece.length
   for (let i = 0; i < piece.length; i++) text[i] = Math.min(0xff, piece.charCodeAt(i))
   return true
 }
