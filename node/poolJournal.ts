@@ -74,7 +74,7 @@ export function openPoolJournal(
 
   function flush(): void {
     if (file === undefined || waiting.length === 0) return
-    const bytes = Buffer.concat(waiting)
+    const bytes = encodeEntries(waiting)
     waiting = []
     write(file, bytes)
   }
@@ -86,7 +86,7 @@ export function openPoolJournal(
     file = next
     length = 0
     waiting = []
-    write(next, Buffer.concat(txs.map((tx) => encodeEntry(tx.raw))))
+    write(next, encodeEntries(txs.map(({ raw }) => raw)))
     renameSync(`${path}.next`, path)
   }
 
@@ -94,7 +94,7 @@ export function openPoolJournal(
     chain.onPending((tx) => {
       if (file === undefined || restored.has(tx.raw)) return
       if (waiting.length === 0) setImmediate(() => onDisk(flush))
-      waiting.push(encodeEntry(tx.raw))
+      waiting.push(tx.raw)
     }),
     chain.onBlock(() => {
       if (file === undefined || restoring || length < REWRITE_BYTES_MIN) return
@@ -141,13 +141,17 @@ function isDiskError(error: unknown): boolean {
   return error instanceof Error && 'syscall' in error
 }
 
-/** One transaction as the file holds it. */
-export function encodeEntry(raw: Uint8Array): Uint8Array {
-  const entry = Buffer.alloc(HEAD_BYTES + raw.length)
-  entry.writeUInt32BE(raw.length, 0)
-  entry.writeUInt32BE(crc32(raw), 4)
-  entry.set(raw, HEAD_BYTES)
-  return entry
+/** Transactions as the file holds them. */
+export function encodeEntries(raws: readonly Uint8Array[]): Uint8Array {
+  const entries = Buffer.allocUnsafe(raws.reduce((bytes, raw) => bytes + HEAD_BYTES + raw.length, 0))
+  let at = 0
+  for (const raw of raws) {
+    entries.writeUInt32BE(raw.length, at)
+    entries.writeUInt32BE(crc32(raw), at + 4)
+    entries.set(raw, at + HEAD_BYTES)
+    at += HEAD_BYTES + raw.length
+  }
+  return entries
 }
 
 /** The transactions that the bytes hold, up to the first that is not whole, and how many bytes they are. */

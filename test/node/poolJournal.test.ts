@@ -9,7 +9,7 @@ import { expect, test } from 'vitest'
 import { LIMIT } from '../../genesis/params.ts'
 import type { ChainState } from '../../node/chainState.ts'
 import { createLog } from '../../node/log.ts'
-import { decodeEntries, encodeEntry, openPoolJournal } from '../../node/poolJournal.ts'
+import { decodeEntries, encodeEntries, openPoolJournal } from '../../node/poolJournal.ts'
 import { quietLog as log, openDiskChain, testFolder } from '../fakes/diskChain.ts'
 import { addressOf, testGenesis } from '../fakes/testChain.ts'
 
@@ -90,7 +90,7 @@ test('an entry twice is taken once, one that is none is refused, and one that cl
   const oversized = Buffer.alloc(8)
   oversized.writeUInt32BE(LIMIT.txBytes + 1, 0)
   const garbage = Uint8Array.of(0x50, 1, 2, 3)
-  writeFileSync(path, Buffer.concat([...[first, first, garbage, second, second].map(encodeEntry), oversized, encodeEntry(await sign(2))]))
+  writeFileSync(path, Buffer.concat([encodeEntries([first, first, garbage, second, second]), oversized, encodeEntries([await sign(2)])]))
   const chain = await openChain()
   const journal = openPoolJournal(chain, { path, log })
   expect(await journal.restore()).toEqual({ taken: 2, refused: 3 })
@@ -100,7 +100,7 @@ test('an entry twice is taken once, one that is none is refused, and one that cl
 })
 
 test('a file whose bytes were flipped gives back what stands before the first of them', async () => {
-  const entries = await Promise.all([0, 1, 2, 3].map(async (nonce) => encodeEntry(await sign(nonce))))
+  const entries = await Promise.all([0, 1, 2, 3].map(async (nonce) => encodeEntries([await sign(nonce)])))
   const sizes = entries.map(({ length }) => length)
   for (const broken of [0, 1, 2, 3]) {
     const path = join(testFolder(), 'transactions')
@@ -158,7 +158,7 @@ test('a folder that goes while the node runs costs the file alone', async () => 
 test('whatever the bytes, what is read was written whole', () =>
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ minLength: 1, maxLength: 40 })), fc.nat(), fc.nat(255), (raws, at, byte) => {
-      const bytes = Uint8Array.from(raws.flatMap((raw) => [...encodeEntry(raw)]))
+      const bytes = new Uint8Array(encodeEntries(raws))
       expect(decodeEntries(bytes)).toEqual({ raws, bytes: bytes.length })
       const place = bytes.length === 0 ? 0 : at % bytes.length
       const read = decodeEntries(bytes.map((one, i) => (i === place ? byte : one)))
