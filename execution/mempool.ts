@@ -63,6 +63,8 @@ type Entry = {
   /** Most that it pays for a unit of gas, and the tip that bounds it, if one does. */
   readonly bidWei: bigint
   readonly tipMaxWei: bigint | undefined
+  /** Of the row on L1 that carries a native transaction, when it was asked for: as it is for every block that the transaction is offered to. */
+  rowBytes: number | undefined
   readonly row: Row
 }
 
@@ -318,6 +320,7 @@ function createEntry(tx: PoolTx, { order, row, fees }: { readonly order: number;
     costWei: costMaxWei(tx, fees),
     bidWei: bid,
     tipMaxWei: tipMaxWei === bid ? undefined : tipMaxWei,
+    rowBytes: undefined,
   }
 }
 
@@ -328,9 +331,11 @@ function costMaxWei(tx: PoolTx, { dataPrice }: BlockFees): bigint {
 }
 
 /** Whether its bound allows what a block with these fees takes. */
-function paysFor({ tx, bidWei: bid }: Entry, { baseFeePerGas, dataPrice }: BlockFees): boolean {
+function paysFor(entry: Entry, { baseFeePerGas, dataPrice }: BlockFees): boolean {
+  const { tx, bidWei: bid } = entry
   if (tx.kind === 'ethereum' || dataPrice.weiPerMillionBytes === 0n) return bid >= baseFeePerGas
-  return tx.native.maxFeeWei >= tx.gas * baseFeePerGas + dataFeeWei(nativeRowBytes(tx.native), dataPrice)
+  entry.rowBytes ??= nativeRowBytes(tx.native)
+  return tx.native.maxFeeWei >= tx.gas * baseFeePerGas + dataFeeWei(entry.rowBytes, dataPrice)
 }
 
 /** What it offers above the base fee, in wei per gas. A native transaction pays no tip: its bid only places it. */
@@ -470,7 +475,10 @@ function* offered(heaps: readonly (readonly Place[])[], fees: BlockFees): Genera
   }
   for (const heap of heaps) admit(heap, 0)
   for (let best = popCandidate(waiting); best; best = popCandidate(waiting)) {
-    if (best.from) for (const child of [1, 2]) admit(best.from.heap, 2 * best.from.at + child)
+    if (best.from) {
+      admit(best.from.heap, 2 * best.from.at + 1)
+      admit(best.from.heap, 2 * best.from.at + 2)
+    }
     const { row, nonce } = best.entry
     const now = row.entries.get(nonce) // replaced, dropped or mined since
     if (!now || !paysFor(now, fees)) continue // its followers cannot run before it
