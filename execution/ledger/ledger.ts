@@ -69,6 +69,8 @@ export const CACHED_RECORDS_MAX = 16_384
 type Entry = {
   readonly table: number
   readonly name: string
+  /** The packed id of a record that is not there yet, until it is taken: kept for all of them it would be as much as the records. */
+  id: Uint8Array | undefined
   bytes: Uint8Array | undefined
   decoded: unknown
   pack: ((record: never) => Uint8Array) | undefined
@@ -97,8 +99,9 @@ export function createLedger(read: RecordReader): JournaledLedger {
 
   function load(entry: Entry): Entry {
     if (entry.committed !== UNREAD || entry.isDirty) return entry
-    entry.committed = read(entry.table, fromHex(entry.name))
+    entry.committed = read(entry.table, entry.id ?? fromHex(entry.name))
     entry.bytes = entry.committed
+    if (entry.committed) entry.id = undefined
     return entry
   }
 
@@ -147,7 +150,8 @@ export function createLedger(read: RecordReader): JournaledLedger {
 
   function take(entry: Entry): TakenChange {
     const { table } = entry
-    const id = fromHex(entry.name)
+    const id = entry.id ?? fromHex(entry.name)
+    entry.id = undefined
     const record = packed(entry)
     const known = entry.committed
     entry.bytes = record
@@ -223,11 +227,18 @@ function createEntries() {
   let young: Map<string, Entry>[] = []
   let old: Map<string, Entry>[] = []
   let count = 0
+  /** What was asked for last, by table: who puts a record has mostly just got it, and comparing names is cheaper than hashing one. */
+  let recent: Entry[] = []
 
   function known(table: number, name: string): Entry | undefined {
-    const found = young[table]?.get(name)
-    if (found) return found
-    const aged = old[table]?.get(name)
+    const last = recent[table]
+    if (last?.name === name) return last
+    const found = young[table]?.get(name) ?? renew(old[table]?.get(name))
+    if (found) recent[table] = found
+    return found
+  }
+
+  function renew(aged: Entry | undefined): Entry | undefined {
     return aged && add(aged)
   }
 
@@ -239,38 +250,45 @@ function createEntries() {
     return entry
   }
 
-  function find(table: number, name: string): Entry {
-    return (
-      known(table, name) ??
-      add({
-        table,
-        name,
-        bytes: undefined,
-        decoded: undefined,
-        pack: undefined,
-        committed: UNREAD,
-        treeKey: undefined,
-        isDirty: false,
-        isListed: false,
-      })
-    )
+  function create(table: number, name: string, id: Uint8Array | undefined): Entry {
+    return add({
+      table,
+      name,
+      id,
+      bytes: undefined,
+      decoded: undefined,
+      pack: undefined,
+      committed: UNREAD,
+      treeKey: undefined,
+      isDirty: false,
+      isListed: false,
+    })
   }
 
   return {
-    find,
+    find: (table: number, name: string): Entry => known(table, name) ?? create(table, name, undefined),
     /** The entry of an id, whatever form it comes in: only names that are hex of a packed id get in. */
-    findId: <Id, Record>(form: RecordForm<Id, Record>, id: Id): Entry =>
-      known(form.number, form.name(id)) ?? find(form.number, toHex(form.packId(id))),
+    findId<Id, Record>(form: RecordForm<Id, Record>, id: Id): Entry {
+      const table = form.number
+      const name = form.name(id)
+      const found = known(table, name)
+      if (found) return found
+      const packedId = form.packId(id)
+      const packedName = toHex(packedId)
+      return (name === packedName ? undefined : known(table, packedName)) ?? create(table, packedName, packedId)
+    },
     /** Lets the old go if the young are many. Nothing may be dirty. */
     age(): void {
       if (count < CACHED_RECORDS_MAX / 2) return
       old = young
       young = []
+      recent = []
       count = 0
     },
     clear(): void {
       young = []
       old = []
+      recent = []
       count = 0
     },
   }
