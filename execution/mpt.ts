@@ -46,7 +46,7 @@ export function createTrie({ root, readNode }: { readonly root?: Uint8Array; rea
     if (child.length < 32) return decodeNode(child)
     loads++
     const encoding = readNode?.(child)
-    assert(encoding, `trie node ${bytesToHex(child)} is missing`)
+    if (!encoding) assert(false, `trie node ${bytesToHex(child)} is missing`)
     const node = decodeNode(encoding)
     node.ref = child
     return node

@@ -281,9 +281,9 @@ type Touched = { readonly lane: Lane; readonly sender: Hex; readonly bytes: Uint
 function touchedBy({ writes }: BlockResult): readonly Touched[] {
   const touched: Touched[] = []
   for (const { address, value } of writes.accounts) touched.push({ lane: 'ethereum', sender: toHex(address), bytes: value })
-  for (const { table, id, record } of writes.ledgerRecords) {
+  writes.ledgerRecords.forEach(({ table, id, record }) => {
     if (table === accounts.number) touched.push({ lane: 'native', sender: toHex(id), bytes: record })
-  }
+  })
   return touched
 }
 

@@ -295,8 +295,13 @@ function batchState(batch: Batch, writes: StateWrites): void {
   for (const { address, hashedSlot, value } of writes.slots) putOrDelete(batch, lentKey(KEY.slot, [address, hashedSlot]), value)
   for (const { hash, code } of writes.codes) batch.put(lentKey(KEY.code, [hash]), code)
   for (const { hash, bytes } of writes.trieNodes) batch.put(lentKey(KEY.trieNode, [hash]), bytes)
-  for (const { table, id, record } of writes.ledgerRecords) putOrDelete(batch, lentKey(KEY.ledgerRecord, [tableByte(table), id]), record)
-  for (const { key, bytes } of writes.ledgerEntries) if (!isPageKey(key)) batch.put(lentKey(KEY.ledgerEntry, [key]), bytes)
+  // A function for each of many: this one runs once a block, and a loop in it would stay interpreted, with an object for every step.
+  writes.ledgerRecords.forEach(({ table, id, record }) => {
+    putOrDelete(batch, lentKey(KEY.ledgerRecord, [tableByte(table), id]), record)
+  })
+  writes.ledgerEntries.forEach(({ key, bytes }) => {
+    if (!isPageKey(key)) batch.put(lentKey(KEY.ledgerEntry, [key]), bytes)
+  })
 }
 
 function putOrDelete(batch: Batch, key: Uint8Array, value: Uint8Array | undefined): void {
@@ -391,7 +396,7 @@ const TABLE_BYTES = Array.from({ length: 256 }, (_, table) => Uint8Array.of(tabl
 
 function tableByte(table: number): Uint8Array {
   const byte = TABLE_BYTES[table]
-  assert(byte, `there is no table ${table}`)
+  assert(byte, 'there is no such table')
   return byte
 }
 
@@ -404,6 +409,8 @@ function u64(value: bigint): Uint8Array {
 /** The pages of a block, as they came: by ascending number. */
 async function writePages(pages: Database, { ledgerEntries }: StateWrites, sync: boolean): Promise<void> {
   const batch = pages.batch()
-  for (const { key, bytes } of ledgerEntries) if (isPageKey(key)) batch.put(key, bytes)
+  ledgerEntries.forEach(({ key, bytes }) => {
+    if (isPageKey(key)) batch.put(key, bytes)
+  })
   await batch.write({ sync })
 }

@@ -21,7 +21,7 @@ export function readThrough(tree: Pick<LedgerTree, 'valueHash'>, source: LedgerS
     const latest = source.ledgerRecord(table, id)
     if (latest && sameBytes(sha256(latest), valueHash)) return latest
     const past = source.ledgerEntry(pastKey(valueHash))
-    assert(past, `record ${bytesToHex(id)} of table ${table} is missing`)
+    if (!past) assert(false, `record ${bytesToHex(id)} of table ${table} is missing`)
     return past
   }
 }

@@ -45,7 +45,7 @@ function tableForm<const I extends readonly AbiParameter[], const R extends read
     encode: (content) => recordFields.pack(content),
     decode(bytes) {
       const value = recordFields.unpack(bytes)
-      assert(value, `record of ${name} is malformed: ${bytesToHex(bytes)}`)
+      if (!value) assert(false, `record of ${name} is malformed: ${bytesToHex(bytes)}`)
       return value
     },
   }
