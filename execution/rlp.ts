@@ -34,6 +34,45 @@ export function encodePassingRlp(item: RlpItem, type?: number): Uint8Array {
   return passing.subarray(0, length)
 }
 
+/** What is written item by item, the last one first. */
+export type RlpWriter = {
+  /** Writes the item before all that is there. */
+  put(item: RlpItem): void
+  /** How many bytes are there. */
+  written(): number
+  /** Makes a list of what was written since there were so many bytes. */
+  putHead(writtenBefore: number): void
+  bytes(): Uint8Array
+}
+
+/** A writer that has room for so many bytes, and makes more: for what is too much to be put together as lists of lists first. */
+export function createRlpWriter(room: number): RlpWriter {
+  let out = new Uint8Array(room)
+  let at = room
+
+  function makeRoom(length: number): void {
+    if (at >= length) return
+    const larger = new Uint8Array(2 * out.length + length)
+    larger.set(out, larger.length - out.length)
+    at += larger.length - out.length
+    out = larger
+  }
+
+  return {
+    put(item) {
+      makeRoom(rlpBytes(item))
+      at = writeBefore(out, at, item)
+    },
+    written: () => out.length - at,
+    putHead(writtenBefore) {
+      const length = out.length - at - writtenBefore
+      makeRoom(headLength(length))
+      at = writeHeadBefore(out, at, 0xc0, length)
+    },
+    bytes: () => out.subarray(at),
+  }
+}
+
 /** Length of an item's encoding. */
 export function rlpBytes(item: RlpItem): number {
   if (typeof item === 'string') return isHexItself(item) ? 1 : headLength(hexBytes(item)) + hexBytes(item)

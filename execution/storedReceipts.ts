@@ -11,27 +11,54 @@ import { type DataPrice, dataPriceOf, NO_DATA_PRICE } from './fee.ts'
 import { type Cursor, encodeUtf8, takeRlpList, takeRlpString } from './fields.ts'
 import { toHex } from './hex.ts'
 import type { Log } from './native/nativeType.ts'
-import { encodeRlp } from './rlp.ts'
+import { createRlpWriter, type RlpWriter } from './rlp.ts'
 
 type Item = Uint8Array | Item[]
+
+/** Bytes of most receipts, at the most. */
+const RECEIPT_BYTES = 512
 
 /** A block's receipts as they are kept. */
 export function encodeStoredReceipts(receipts: readonly Receipt[]): Uint8Array {
   const price = receipts.find(({ dataFee }) => dataFee)?.dataFee?.price
   const prices = price ? [price.l1BaseFeeWei, price.l1BlobBaseFeeWei, price.baseFeeScalar, price.blobBaseFeeScalar] : []
-  return encodeRlp([
-    prices,
-    receipts.map(({ type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs, dataFee }) => [
-      BigInt(type),
-      succeeded ? 1n : 0n,
-      cumulativeGasUsed,
-      gasUsed,
-      contractAddress ?? '0x',
-      encodeUtf8(failureCode ?? ''),
-      logs.map(({ address, topics, data }) => [address, topics, data]),
-      ...(dataFee ? [BigInt(dataFee.bytes), dataFee.feeWei] : []),
-    ]),
-  ])
+  const out = createRlpWriter(64 + RECEIPT_BYTES * receipts.length)
+  receipts.toReversed().forEach((receipt) => {
+    putReceipt(out, receipt)
+  })
+  out.putHead(0)
+  out.put(prices)
+  out.putHead(0)
+  return out.bytes()
+}
+
+/** From the end, as everything is written. */
+function putReceipt(out: RlpWriter, receipt: Receipt): void {
+  const { type, succeeded, cumulativeGasUsed, gasUsed, contractAddress, failureCode, logs, dataFee } = receipt
+  const end = out.written()
+  if (dataFee) {
+    out.put(dataFee.feeWei)
+    out.put(BigInt(dataFee.bytes))
+  }
+  const logsEnd = out.written()
+  for (let i = logs.length - 1; i >= 0; i--) putLog(out, logs[i])
+  out.putHead(logsEnd)
+  out.put(failureCode === undefined ? '0x' : encodeUtf8(failureCode))
+  out.put(contractAddress ?? '0x')
+  out.put(gasUsed)
+  out.put(cumulativeGasUsed)
+  out.put(succeeded ? 1n : 0n)
+  out.put(BigInt(type))
+  out.putHead(end)
+}
+
+function putLog(out: RlpWriter, log: Log | undefined): void {
+  if (!log) return
+  const end = out.written()
+  out.put(log.data)
+  out.put(log.topics)
+  out.put(log.address)
+  out.putHead(end)
 }
 
 /** Reads what `encodeStoredReceipts` wrote. Asserts: nobody else writes there. */

@@ -2,7 +2,7 @@ import { RLP } from '@ethereumjs/rlp'
 import fc from 'fast-check'
 import { bytesToHex } from 'viem'
 import { expect, test } from 'vitest'
-import { encodePassingRlp, encodeRlp, type RlpItem } from '../../execution/rlp.ts'
+import { createRlpWriter, encodePassingRlp, encodeRlp, type RlpItem } from '../../execution/rlp.ts'
 
 const { item } = fc.letrec<{ item: RlpItem }>((tie) => ({
   item: fc.oneof({ depthSize: 'small' }, fc.uint8Array({ maxLength: 70 }), fc.array(tie('item'), { maxLength: 6 })),
@@ -39,6 +39,23 @@ test('a type stands before the item, also in memory that the next item is writte
   expect(passing).toEqual(Uint8Array.of(0xc2, 0x01, 0x02, 0x80, 0xc0))
   const long = new Uint8Array(20_000)
   expect(encodePassingRlp(long, 0x52)).toEqual(encodeRlp(long, 0x52))
+})
+
+test('lists that are written from their end, into any room, are what they would be if put together first', () => {
+  const item = fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.bigInt({ min: 0n, max: 2n ** 64n }))
+  fc.assert(
+    fc.property(fc.array(fc.array(item, { maxLength: 4 }), { maxLength: 5 }), fc.nat(2_000), (lists, room) => {
+      const out = createRlpWriter(room)
+      for (const list of lists.toReversed()) {
+        const end = out.written()
+        for (const one of list.toReversed()) out.put(one)
+        out.putHead(end)
+      }
+      out.putHead(0)
+      expect(Buffer.compare(out.bytes(), encodeRlp(lists))).toBe(0)
+      expect(out.written()).toBe(out.bytes().length)
+    }),
+  )
 })
 
 test('every length of a string and of a list has the head that the library gives it', () => {
