@@ -5,15 +5,10 @@
  */
 import { createKeccak } from 'hash-wasm'
 import { BLOCK_BYTES, BLOCKS_MAX, INPUT_AT, keccakModule } from './keccakWasm.ts'
+import { startWasm } from './wasm.ts'
 
 const hasher = await createKeccak(256)
-/** What is used of WebAssembly, which Node and browsers have and no type library here declares. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array<ArrayBuffer>) => object
-  readonly Instance: new (module: object) => { readonly exports: { readonly m: { readonly buffer: ArrayBuffer }; k(blocks: number): void } }
-}
-const { m, k: hashBlocks } = new WebAssembly.Instance(new WebAssembly.Module(keccakModule())).exports
-const memory = new Uint8Array(m.buffer)
+const { memory, run: hashBlocks } = startWasm(keccakModule(), 'k')
 
 /** keccak256 of the bytes: 32 bytes that nobody else holds. */
 export function keccak256(bytes: Uint8Array): Uint8Array {

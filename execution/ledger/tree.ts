@@ -10,7 +10,7 @@
  */
 import { bytesToHex, type Hex } from 'viem'
 import { assert } from '../assert.ts'
-import { sha256 } from '../sha256.ts'
+import { sha256, sha256Into } from '../sha256.ts'
 import {
   childOf,
   clearNode,
@@ -415,7 +415,7 @@ function sortChanges(changes: readonly TreeChange[]): SortedChanges {
   for (let i = 0; i < count; i++) {
     const { key, record } = distinct[i] ?? NO_CHANGE
     bytes.set(key, i * 64)
-    if (record) bytes.set(sha256(record), i * 64 + 32)
+    if (record) sha256Into(record, bytes, i * 64 + 32)
     writtenBefore[i + 1] = (writtenBefore[i] ?? 0) + (record ? 1 : 0)
   }
   const written = (from: number, to: number) => (writtenBefore[to] ?? 0) - (writtenBefore[from] ?? 0)
