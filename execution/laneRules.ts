@@ -74,7 +74,7 @@ export function nativeFeeOf(
 
 /** All of it, in wei. */
 export function totalWei({ gasWei, data }: NativeFee): bigint {
-  return gasWei + (data?.feeWei ?? 0n)
+  return data ? gasWei + data.feeWei : gasWei
 }
 
 /** What keeps a native transaction that would pay this fee out of a block; undefined if nothing does. */
@@ -193,8 +193,9 @@ function payNativeFee(ledger: Ledger, { sender, fee, miner }: { sender: Hex; fee
   const { gasWei, data } = fee
   const account = getAccount(ledger, sender)
   putAccount(ledger, sender, { ...account, nonce: account.nonce + 1n, balance: account.balance - totalWei(fee) })
-  addBalance(ledger, TREASURY, gasWei / 2n + (data?.feeWei ?? 0n))
-  addBalance(ledger, miner, gasWei - gasWei / 2n)
+  const halfWei = gasWei / 2n
+  addBalance(ledger, TREASURY, data ? halfWei + data.feeWei : halfWei)
+  addBalance(ledger, miner, gasWei - halfWei)
 }
 
 /** The registry's word counts from the next epoch on. */

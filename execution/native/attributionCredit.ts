@@ -216,12 +216,29 @@ type Paid = {
 function recordCredit(ledger: Ledger, { timeSec, params }: NativeContext, { fields, worker, feeWei, entriesWei, epoch }: Paid): Applied {
   const { worker: address, modelId, firstSeq, count, receiptsRoot, attributionRoot, promptTokens, outputTokens } = fields
   const creditIndex = worker.credits
-  const window = { modelId, firstSeq, count, receiptsRoot, attributionRoot, promptTokens, outputTokens }
-  const money = { fee: feeWei, toContributors: entriesWei, epoch, atSec: timeSec, entriesHash: entriesHash(fields) }
-  // What a dispute needs to know of the time of the credit: who was drawn from, by which key receipts were signed, what the protocol took.
   const drawn = fields.draws.map(({ request, amount }) => ({ client: request.client, amount }))
-  const evidence = { drawsHash: drawsHash(drawn), hotKey: worker.hotKey, protocolBps: params.protocolBps }
-  tables.credits.put(ledger, { worker: address, creditIndex }, { ...window, ...money, ...evidence })
+  tables.credits.put(
+    ledger,
+    { worker: address, creditIndex },
+    {
+      modelId,
+      firstSeq,
+      count,
+      receiptsRoot,
+      attributionRoot,
+      promptTokens,
+      outputTokens,
+      fee: feeWei,
+      toContributors: entriesWei,
+      epoch,
+      atSec: timeSec,
+      entriesHash: entriesHash(fields),
+      // What a dispute needs to know of the time of the credit: who was drawn from, by which key receipts were signed, what the protocol took.
+      drawsHash: drawsHash(drawn),
+      hotKey: worker.hotKey,
+      protocolBps: params.protocolBps,
+    },
+  )
   const maturesAt = fixMaturity(ledger, epoch, params)
   // A later epoch may mature earlier, after a vote: the worker answers for the latest of all.
   const liableUntil = maturesAt > worker.liableUntil ? maturesAt : worker.liableUntil
