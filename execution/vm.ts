@@ -23,6 +23,7 @@ import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
+import { repricePrecompiles } from './ethereumPrices.ts'
 import { commonOf } from './ethereumRules.ts'
 import { dataPriceIn, rowByteGas, rowByteGasSoon } from './fee.ts'
 import { toHex } from './hex.ts'
@@ -93,7 +94,7 @@ export type VmOptions = {
   readonly precompiles: readonly Precompile[]
   /** Hash of one of the last 256 blocks, for BLOCKHASH. */
   readonly blockHash: (number: bigint) => Hex | undefined
-  /** Ethereum's own rules in the place of the chain's, for checks against Ethereum's: these, and base fees are burned. */
+  /** Ethereum's own rules in the place of the chain's, for checks against Ethereum's: these, its precompiles' prices, and base fees are burned. */
   readonly ethereum?: Common
 }
 
@@ -158,6 +159,7 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
   })
   await useOwnLoop(evm, state.storage)
   keepPrecompilesWarm(evm)
+  if (!ethereum) repricePrecompiles(evm)
   const vm = await createVM({ common, stateManager: state.manager, evm })
 
   function blockOf(next: BlockEnv) {

@@ -5,7 +5,8 @@ import { VERIFIER } from '../genesis/params.ts'
 import { createDoor } from './door.ts'
 
 const BASE_GAS = 300n
-const NODE_GAS = 60n
+/** A node is read and hashed, which together take a thirtieth of a signature recovery. Figures: docs/benchmarks.md#gas */
+const NODE_GAS = 100n
 
 /** The inclusion verifier. */
 export const inclusionVerifier = createDoor({

@@ -1,8 +1,9 @@
 /** 0x…0a15: what an attribution record comes to, for a model: the arithmetic that credits and disputes go by. Spec: docs/spec/attribution.md#verifiers */
-import { type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { type AttributionRecord, decodeAttribution } from '../execution/attribution/attributionRecord.ts'
 import { sharesOf } from '../execution/attribution/shares.ts'
 import { shareContextOf } from '../execution/attribution/sources.ts'
+import { fromHex } from '../execution/hex.ts'
 import { models } from '../execution/ledger/tables.ts'
 import { ATTRIBUTION_CODE, sharesVerifierAbi } from '../execution/native/doorAbi.ts'
 import { BPS, VERIFIER } from '../genesis/params.ts'
@@ -19,7 +20,8 @@ export const sharesVerifier = createDoor({
   abi: sharesVerifierAbi,
   views: {
     attribute: {
-      gas: ({ record }) => BASE_GAS + RECORD_GAS + evidenceGas(record) + spansGas(decodeRecord(record)),
+      gas: ({ record }) => BASE_GAS + RECORD_GAS + evidenceGas(record),
+      gasOfParts: ({ record }) => spansGas(decodeRecord(record)),
       read({ ledger }, { modelId, record }) {
         const decoded = decodeRecord(record)
         const nothing = { matchedWords: 0, accounts: [], sharesBps: [], poolBps: BPS }
@@ -40,7 +42,7 @@ export const sharesVerifier = createDoor({
 })
 
 function decodeRecord(record: Hex): AttributionRecord | undefined {
-  return decodeAttribution(hexToBytes(record))
+  return decodeAttribution(fromHex(record))
 }
 
 /** Each span reads an upload, and is laid over its words of the output. */

@@ -2,7 +2,8 @@
  * 0x…0a16: whether a P-384 signature is a key's, on a message (hashed with SHA-384, which the EVM has not) or on a hash. AMD's reports and NVIDIA's
  * tokens are signed so. Wire: numbers of 48 bytes, as in EIP-7951 on a wider field. Spec: docs/spec/receipts.md#p-384
  */
-import { concat, type Hex, hexToBytes, size } from 'viem'
+import { concat, type Hex, size } from 'viem'
+import { fromHex } from '../execution/hex.ts'
 import { p384VerifierAbi } from '../execution/native/doorAbi.ts'
 import type { Precompile } from '../execution/precompile.ts'
 import { VERIFIER } from '../genesis/params.ts'
@@ -23,14 +24,14 @@ export function createP384Verifier({ p384 }: Curves): Precompile {
         gas: () => HASH_GAS,
         read(_call, args) {
           const claim = readClaim(args)
-          return { valid: claim !== undefined && verifyP384Hash(hexToBytes(args.hash), claim) }
+          return { valid: claim !== undefined && verifyP384Hash(fromHex(args.hash), claim) }
         },
       },
       p384verifyMessage: {
         gas: () => MESSAGE_GAS,
         read(_call, args) {
           const claim = readClaim(args)
-          return { valid: claim !== undefined && p384({ ...claim, message: hexToBytes(args.message) }) }
+          return { valid: claim !== undefined && p384({ ...claim, message: fromHex(args.message) }) }
         },
       },
     },
@@ -39,5 +40,5 @@ export function createP384Verifier({ p384 }: Curves): Precompile {
 
 function readClaim({ r, s, x, y }: { readonly [N in 'r' | 's' | 'x' | 'y']: Hex }): Omit<EcdsaClaim, 'message'> | undefined {
   if ([r, s, x, y].some((number) => size(number) !== P384_BYTES)) return undefined
-  return { signature: hexToBytes(concat([r, s])), key: hexToBytes(concat([x, y])) }
+  return { signature: fromHex(concat([r, s])), key: fromHex(concat([x, y])) }
 }

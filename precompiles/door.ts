@@ -2,8 +2,8 @@
  * What every door does, and every verifier, which is a door without operations: call data → one function of its ABI → answer.
  *
  * An operation is a native type's rule, run for the caller of the call with the value of the call; it costs the gas of the native
- * transaction, whether it succeeds or not. A view costs what it says plus 30 a word of call data and answer. Call data that is no call of the
- * door's costs 30 a word. Gas is checked before the work that it pays for, but for the words of an answer, whose count comes with it.
+ * transaction, whether it succeeds or not. A view costs 300, what it says, 30 a word of call data and 60 a word of the answer. Call data that is no call
+ * of the door's costs 300 and 30 a word. Gas is checked before the work that it pays for, but for the words of an answer, whose count comes with it.
  *
  * Refusals revert with `Failed(bytes32 code)`, in this order: `badCallData` (anything but the canonical encoding of a call of a function of
  * the door), for operations `delegatedCall` and `staticCall`, `wrongValue`, then the rule's own. What a rule wrote before it failed is undone
@@ -32,13 +32,19 @@ import { compileCallData, PACKED_LENGTH_MAX, SELECTOR_BYTES } from './callData.t
 /** Gas of reading one ledger record. Source: EIP-2929, COLD_SLOAD_COST, for what is the same work. */
 export const RECORD_GAS = 2_100n
 
-/** Gas of a 32-byte word that goes in or out: decoding one takes about a microsecond. */
+/** Gas of a call that is a view's, or nobody's: finding out which, and answering, takes as much as a tenth of a signature recovery. */
+export const CALL_GAS = 300n
+
+/** Gas of a 32-byte word that goes in, and of one that goes out: encoding takes twice as long. Figures: docs/benchmarks.md#gas */
 const WORD_GAS = 30n
+const ANSWER_WORD_GAS = 60n
 
 /** A function that reads. `P` and `R` are its parameters and results, as the ABI has them. */
 export type View<P extends readonly AbiParameter[], R extends readonly AbiParameter[]> = {
   /** Gas of the work, on top of the words in and out. */
   gas(args: FieldsOf<P>): bigint
+  /** Gas that only shows when evidence is taken apart, which `gas` pays for: it is asked for when that is there. */
+  gasOfParts?(args: FieldsOf<P>): bigint
   /** The results by name, or undefined: there is no such record. */
   read(call: PrecompileCall, args: FieldsOf<P>): FieldsOf<R> | undefined
   /** The code that says so. */
@@ -54,6 +60,7 @@ type ViewFunction<A extends Abi, N extends string = string> = Extract<A[number],
 
 type AnyView = {
   gas(args: FieldValues): bigint
+  gasOfParts?(args: FieldValues): bigint
   read(call: PrecompileCall, args: FieldValues): FieldValues | undefined
   readonly absent?: string
 }
@@ -124,11 +131,13 @@ function operate(type: NativeType, call: PrecompileCall, { fields, gasUsed }: { 
 function viewRun({ inputs, outputs }: AbiFunction, view: AnyView): Run {
   const readArgs = compileCallData(inputs)
   return (call) => {
-    const gasIn = wordsGas(call.data.length)
+    const gasIn = CALL_GAS + wordsGas(call.data.length)
     if (call.gasLimit < gasIn) return { kind: 'outOfGas' }
     const args: FieldValues | undefined = readArgs(call.data)
     if (!args) return refuseCallData(call)
-    const gasRead = gasIn + view.gas(args)
+    const gasTaken = gasIn + view.gas(args)
+    if (call.gasLimit < gasTaken) return { kind: 'outOfGas' }
+    const gasRead = gasTaken + (view.gasOfParts?.(args) ?? 0n)
     if (call.gasLimit < gasRead) return { kind: 'outOfGas' }
     if (call.valueWei > 0n) return refuse('wrongValue', gasRead)
     const results = view.read(call, args)
@@ -137,7 +146,7 @@ function viewRun({ inputs, outputs }: AbiFunction, view: AnyView): Run {
       return refuse(view.absent, gasRead)
     }
     const output = encodeResults(outputs, results)
-    const gasUsed = gasRead + wordsGas(output.length)
+    const gasUsed = gasRead + ANSWER_WORD_GAS * wordsOf(output.length)
     if (call.gasLimit < gasUsed) return { kind: 'outOfGas' }
     return { kind: 'return', gasUsed, output, logs: [], burnWei: 0n }
   }
@@ -153,14 +162,23 @@ function encodeResults(parameters: readonly AbiParameter[], results: FieldValues
 }
 
 function refuseCallData({ data, gasLimit }: PrecompileCall): PrecompileResult {
-  const gasUsed = wordsGas(data.length)
+  const gasUsed = CALL_GAS + wordsGas(data.length)
   return gasLimit < gasUsed ? { kind: 'outOfGas' } : refuse('badCallData', gasUsed)
 }
 
 function refuse(code: string, gasUsed: bigint): PrecompileResult {
-  return { kind: 'revert', gasUsed, output: hexToBytes(encodeErrorResult({ abi: [FAILED_ERROR], args: [codeBytes32(code)] })) }
+  const known = refusals.get(code) ?? hexToBytes(encodeErrorResult({ abi: [FAILED_ERROR], args: [codeBytes32(code)] }))
+  refusals.set(code, known)
+  return { kind: 'revert', gasUsed, output: known.slice() }
 }
 
+/** What a refusal answers, by its code: codes are few, and a call that is none pays for next to nothing. */
+const refusals = new Map<string, Uint8Array>()
+
 function wordsGas(bytes: number): bigint {
-  return WORD_GAS * BigInt(Math.ceil(bytes / 32))
+  return WORD_GAS * wordsOf(bytes)
+}
+
+function wordsOf(bytes: number): bigint {
+  return BigInt(Math.ceil(bytes / 32))
 }

@@ -3,9 +3,10 @@
  * byte, for what a leaf holds need not be text.
  * Wire: the packed form of the members below (docs/spec/batch.md#rows). Spec: docs/spec/attribution.md#openings
  */
-import { bytesToHex, type Hex, hexToBytes, parseAbiParameters } from 'viem'
+import { type Hex, parseAbiParameters } from 'viem'
 import { assert } from '../assert.ts'
 import { compileFields, type FieldsOf } from '../fields.ts'
+import { fromHex, toHex } from '../hex.ts'
 import { runPath, runRoot, treeLevels } from '../merkle.ts'
 import {
   hashWordLeaf,
@@ -57,12 +58,15 @@ export type ShownWords = { readonly root: Uint8Array; readonly first: number; re
 
 /** What a run shows of so many words; undefined: the path is not one of a run in such a tree. */
 export function showWords({ firstLeaf, leaves, path }: WordRun, count: number): ShownWords | undefined {
-  const bytes = leaves.map((leaf) => hexToBytes(leaf))
+  const width = wordLeafCount(count)
+  // Nobody pays for the hashes of leaves that no such tree has.
+  if (firstLeaf + leaves.length > width) return undefined
+  const bytes = leaves.map((leaf) => fromHex(leaf))
   const root = runRoot({
     leaves: bytes.map(hashWordLeaf),
     first: firstLeaf,
-    width: wordLeafCount(count),
-    path: path.map((hash) => hexToBytes(hash)),
+    width,
+    path: path.map((hash) => fromHex(hash)),
   })
   if (!root) return undefined
   const words: string[] = []
@@ -78,14 +82,27 @@ export function showWords({ firstLeaf, leaves, path }: WordRun, count: number): 
 /** Words behind their length bytes, taken apart; undefined: they are not. */
 export function splitWords(bytes: Uint8Array): string[] | undefined {
   const words: string[] = []
+  const text = latin1Of(bytes)
   for (let at = 0; at < bytes.length; ) {
     const length = bytes[at] ?? 0
     const end = at + 1 + length
     if (length === 0 || length > WORD_BYTES_MAX || end > bytes.length) return undefined
-    words.push(String.fromCharCode(...bytes.subarray(at + 1, end)))
+    words.push(text.slice(at + 1, end))
     at = end
   }
   return words
+}
+
+/** Bytes that are made characters at a time: no more than a call takes arguments everywhere. */
+const CHUNK_BYTES = 1_024
+
+/** One character a byte, for all words at once: words are cut from it, which takes a fifth of the time of making each. */
+function latin1Of(bytes: Uint8Array): string {
+  let text = ''
+  for (let from = 0; from < bytes.length; from += CHUNK_BYTES) {
+    text += String.fromCharCode.apply(undefined, bytes.subarray(from, from + CHUNK_BYTES) as unknown as number[])
+  }
+  return text
 }
 
 /** Words `from` … `from + length − 1` of what a run shows; undefined: it does not show all of them. */
@@ -106,14 +123,14 @@ export function showRecord(snapshotRoot: Hex, { upload, record, run }: RecordOpe
     leaves: [leaf],
     first: record.record,
     width: upload.recordCount,
-    path: record.path.map((hash) => hexToBytes(hash)),
+    path: record.path.map((hash) => fromHex(hash)),
   })
-  return root && bytesToHex(root) === upload.contentRoot ? { upload, record, shown } : undefined
+  return root && toHex(root) === upload.contentRoot ? { upload, record, shown } : undefined
 }
 
 /** Whether the upload stands at its position in the snapshot. */
 export function isUploadIn(snapshotRoot: Hex, upload: UploadPlace): boolean {
-  const path = upload.path.map((hash) => hexToBytes(hash))
+  const path = upload.path.map((hash) => fromHex(hash))
   const root = runRoot({ leaves: [uploadLeaf(upload)], first: upload.position, width: upload.uploads, path })
   return root !== undefined && snapshotRootOf(upload.uploads, root) === snapshotRoot
 }
@@ -126,8 +143,8 @@ export function openWords(words: readonly string[], from: number, length: number
   const path = runPath(treeLevels(leaves.map(hashWordLeaf)), firstLeaf, last)
   return {
     firstLeaf,
-    leaves: leaves.slice(firstLeaf, last + 1).map((leaf) => bytesToHex(leaf)),
-    path: path.map((hash) => bytesToHex(hash)),
+    leaves: leaves.slice(firstLeaf, last + 1).map((leaf) => toHex(leaf)),
+    path: path.map((hash) => toHex(hash)),
   }
 }
 
@@ -147,7 +164,7 @@ export function openUpload(uploads: readonly UploadHead[], position: number): Up
     recordCount,
     qualityBps,
     contentRoot,
-    path: path.map((hash) => bytesToHex(hash)),
+    path: path.map((hash) => toHex(hash)),
   }
 }
 
@@ -174,7 +191,7 @@ export function openRecord(
       contributor: upload.contributor,
       words: read.words.length,
       contentHash: read.contentHash,
-      path: path.map((hash) => bytesToHex(hash)),
+      path: path.map((hash) => toHex(hash)),
     },
     run: openWords(read.words, offset, length),
   }

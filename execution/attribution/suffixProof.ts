@@ -4,9 +4,10 @@
  * place does. Leaves of 32 entries (uploadIndex u32 ‖ record u32 ‖ offset u16), tagged 0x03; the root is 0x08 over count and tree.
  * Spec: docs/spec/attribution.md#longest-match
  */
-import { bytesToHex, concatBytes, type Hex, hexToBytes, numberToBytes, parseAbiParameters } from 'viem'
+import { bytesToHex, concatBytes, type Hex, numberToBytes, parseAbiParameters } from 'viem'
 import { assert } from '../assert.ts'
 import { compileFields, type FieldsOf } from '../fields.ts'
+import { fromHex } from '../hex.ts'
 import { rootOf, runPath, runRoot, tagged, treeLevels } from '../merkle.ts'
 import type { SnapshotRecord } from './attribute.ts'
 import { wordBytes } from './lexer.ts'
@@ -66,12 +67,12 @@ function readEntries(
   if (entries === 0 || entry > entries) return undefined
   const first = Math.floor(Math.max(0, entry - 1) / LEAF_ENTRIES)
   const last = Math.floor(Math.min(entries - 1, entry) / LEAF_ENTRIES)
-  const bytes = leaves.map((leaf) => hexToBytes(leaf))
-  if (bytes.length !== last - first + 1) return undefined
+  if (leaves.length !== last - first + 1) return undefined
+  const bytes = leaves.map((leaf) => fromHex(leaf))
   const isWhole = bytes.every((leaf, i) => leaf.length === ENTRY_BYTES * Math.min(LEAF_ENTRIES, entries - (first + i) * LEAF_ENTRIES))
   const hashes = bytes.map((leaf) => tagged(TAG.leaf, leaf))
   const width = Math.ceil(entries / LEAF_ENTRIES)
-  const root = runRoot({ leaves: hashes, first, width, path: path.map((hash) => hexToBytes(hash)) })
+  const root = runRoot({ leaves: hashes, first, width, path: path.map((hash) => fromHex(hash)) })
   if (!isWhole || !root || rootOfEntries(entries, root) !== suffixRoot) return undefined
   const at = (i: number) => (i < 0 || i >= entries ? undefined : readEntry(concatBytes(bytes), (i - first * LEAF_ENTRIES) * ENTRY_BYTES))
   return { before: at(entry - 1), after: at(entry) }
@@ -92,7 +93,7 @@ function compareAt(
   { entry, opening, side }: Side,
 ): { readonly order: number; readonly shared: number } | undefined {
   if (!entry) return opening === '0x' ? { order: side, shared: 0 } : undefined
-  const decoded = decodeOpening(hexToBytes(opening))
+  const decoded = decodeOpening(fromHex(opening))
   const shown = decoded && showRecord(snapshotRoot, decoded)
   if (!shown?.shown.words) return undefined
   const { upload, record } = shown

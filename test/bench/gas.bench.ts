@@ -1,14 +1,15 @@
 /**
  * gas: what operations of every native type cost in signature recoveries, against their gas in recoveries of 3,000. An operation is measured from its
  * signed bytes to the store: decode, signatures, rule, receipt, roots and the write, CPU of the main thread; a recovery in the same round. A report of
- * evidence, of which a chain has but one a validator, is measured from its bytes to its logs.
+ * evidence, of which a chain has but one a validator, is measured from its bytes to its logs; a precompile by calls of it, on a ledger in memory.
  * Documented in docs/benchmarks.md#gas.
  *
- *     node test/bench/gas.bench.ts [--accounts 10000] [--ops 200] [--rounds 5] [--write] [--json]
+ *     node test/bench/gas.bench.ts [--only WORDS] [--accounts 10000] [--ops 200] [--rounds 5] [--write] [--json]
  *
- * `--write` records the costs in test/bench/gasCosts.json, which test/execution/native/gas.test.ts holds gas against.
+ * `--only` measures the cases whose names match a regular expression: `^[0-9a-f]+ ` are the precompiles. `--write` records the costs in
+ * test/bench/gasCosts.json and keeps those of the others; test/execution/native/gas.test.ts and test/precompiles/gas.test.ts hold gas against them.
  */
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import secp256k1 from 'secp256k1'
 import { bytesToHex, type Hex } from 'viem'
 import { judgeEvidence } from '../../consensus/evidence.ts'
@@ -29,6 +30,7 @@ import { LIMIT, OPEN_WEI, REPORT_GAS } from '../../genesis/params.ts'
 import { TEST_PARAMS } from '../fakes/ledger.ts'
 import { memberOf, offenceOf, reportOfEvidence } from '../fakes/offence.ts'
 import { type BenchChain, chainGround, createBenchChain } from './chain.ts'
+import { IDLE_CASE, readEthereumCases } from './ethereumCases.ts'
 import {
   disputedCredit,
   GAS_CASES,
@@ -42,6 +44,7 @@ import {
 } from './gasCases.ts'
 import { costOf, digits, progress, readOptions, report, type Spread, show, spreadOf, textTable } from './measure.ts'
 import { creditFields, modelFields, type Signer, seeded, signer, signers, signNative, type Turn, uploadFields } from './operations.ts'
+import { PRECOMPILE_CASES, type PrecompileCase } from './precompileCases.ts'
 import { setStage } from './stage.ts'
 
 const WORKERS = 64
@@ -53,30 +56,64 @@ const COSTS = new URL('gasCosts.json', import.meta.url)
 const args = process.argv.slice(2)
 const isRecording = args.includes('--write')
 const options = readOptions(
-  { accounts: 10_000, ops: 200, rounds: 5 },
+  { only: '', accounts: 10_000, ops: 200, rounds: 5 },
   args.filter((arg) => arg !== '--write'),
 )
 await main()
 
 async function main(): Promise<void> {
-  const world = await createWorld()
-  const samples = new Map<Pick<GasCase, 'name'>, Sample[]>([...GAS_CASES, REPORT_CASE].map((one) => [one, []]))
+  const wanted = new RegExp(options.only)
+  const isWanted = ({ name }: Named) => wanted.test(name)
+  const [natives, reports, own] = [GAS_CASES.filter(isWanted), [REPORT_CASE].filter(isWanted), PRECOMPILE_CASES.filter(isWanted)]
+  const ethereums = (await readEthereumCases()).filter(isWanted)
+  const world = natives.length > 0 ? await createWorld() : undefined
+  const samples = new Map<Named, Sample[]>([...natives, ...reports, ...own, ...ethereums].map((one) => [one, []]))
   for (let round = 0; round <= options.rounds; round++) {
-    for (const one of GAS_CASES) {
-      const { raws, gas } = await operationsOf(world, one)
-      const built = await world.chain.build(raws)
-      const recoveryUs = await measureRecovery()
-      const { execute, write } = await world.chain.apply(built)
-      const us = ((execute.mainMs + write.mainMs) * 1_000) / raws.length
-      // The first round is for the compiler.
+    // The first round is for the compiler.
+    const keep = (one: Named, us: number, recoveryUs: number, gas: bigint) => {
       if (round > 0) samples.get(one)?.push({ us, recoveries: us / recoveryUs, recoveryUs, gas })
     }
-    const [us, recoveryUs] = [await measureReport(), await measureRecovery()]
-    if (round > 0) samples.get(REPORT_CASE)?.push({ us, recoveries: us / recoveryUs, recoveryUs, gas: REPORT_GAS })
+    if (world) for (const one of natives) await measureNative(world, one, keep)
+    for (const one of reports) keep(one, await measureReport(), await measureRecovery(), REPORT_GAS)
+    for (const one of own) await measurePrecompile(one, 0, keep)
+    const idleUs = ethereums.length > 0 ? (await usOfCalls(IDLE_CASE)).us : 0
+    for (const one of ethereums) await measurePrecompile(one, idleUs, keep)
     progress(`round ${round} of ${options.rounds}`)
   }
-  await world.chain.close()
-  printResult(samples)
+  await world?.chain.close()
+  printResult(samples, [...GAS_CASES, REPORT_CASE, ...PRECOMPILE_CASES, ...(await readEthereumCases())])
+}
+
+type Named = Pick<GasCase, 'name'>
+type Keep = (one: Named, us: number, recoveryUs: number, gas: bigint) => void
+
+async function measureNative(world: World, one: GasCase, keep: Keep): Promise<void> {
+  const { raws, gas } = await operationsOf(world, one)
+  const built = await world.chain.build(raws)
+  const recoveryUs = await measureRecovery()
+  const { execute, write } = await world.chain.apply(built)
+  keep(one, ((execute.mainMs + write.mainMs) * 1_000) / raws.length, recoveryUs, gas)
+}
+
+/** `idleUs`: what a call takes that asks for nothing, where that is not the precompile's. */
+async function measurePrecompile(one: PrecompileCase, idleUs: number, keep: Keep): Promise<void> {
+  const recoveryUs = await measureRecovery()
+  const { us, gas } = await usOfCalls(one)
+  keep(one, Math.max(0, us - idleUs), recoveryUs, gas)
+}
+
+/** CPU of one of a case's calls, in µs, and its gas. */
+async function usOfCalls(one: PrecompileCase): Promise<{ readonly us: number; readonly gas: bigint }> {
+  const calls = await one.prepare(one.calls)
+  const { value, cost } = await costOf(async () => {
+    let gas = 0n
+    for (const call of calls) {
+      const called = call()
+      gas = (called instanceof Promise ? await called : called).gas
+    }
+    return gas
+  })
+  return { us: (cost.mainMs * 1_000) / calls.length, gas: value }
 }
 
 // ---- the world ----------------------------------------------------------------------------------------------------------------------
@@ -298,10 +335,14 @@ function figuresOf(samples: readonly Sample[]): Figures {
   }
 }
 
-function printResult(samples: ReadonlyMap<Pick<GasCase, 'name'>, readonly Sample[]>): void {
+/** `all`: every case, in the order of the record. */
+function printResult(samples: ReadonlyMap<Named, readonly Sample[]>, all: readonly Named[]): void {
   const found = [...samples].map(([{ name }, costs]) => ({ name, ...figuresOf(costs) }))
   const recoveryUs = spreadOf([...samples.values()].flat().map((one) => one.recoveryUs))
-  if (isRecording) record(found.map(({ name, recoveries, gas }) => ({ name, recoveries: Number(recoveries.median.toFixed(2)), gas })))
+  if (isRecording) {
+    const costs = found.map(({ name, recoveries, gas }) => ({ name, recoveries: Number(recoveries.median.toFixed(2)), gas }))
+    record(costs, all)
+  }
   const rows = found.map(({ name, us, recoveries, gas, ofRecovery }) => [
     name,
     show(us),
@@ -316,9 +357,13 @@ function printResult(samples: ReadonlyMap<Pick<GasCase, 'name'>, readonly Sample
   report({ bench: 'gas', json: options.json, text, figures })
 }
 
-function record(costs: readonly GasCost[]): void {
-  const lines = costs.map(
-    ({ name, recoveries, gas }) => `  { "name": ${JSON.stringify(name)}, "recoveries": ${recoveries}, "gas": ${gas} }`,
-  )
+/** Costs that were not measured now stay, unless their case is gone. */
+function record(costs: readonly GasCost[], all: readonly Named[]): void {
+  const known = new Map<string, GasCost>(JSON.parse(readFileSync(COSTS, 'utf8')).map((cost: GasCost) => [cost.name, cost]))
+  for (const cost of costs) known.set(cost.name, cost)
+  const lines = all.flatMap(({ name }) => {
+    const cost = known.get(name)
+    return cost ? [`  { "name": ${JSON.stringify(name)}, "recoveries": ${cost.recoveries}, "gas": ${cost.gas} }`] : []
+  })
   writeFileSync(COSTS, `[\n${lines.join(',\n')}\n]\n`)
 }

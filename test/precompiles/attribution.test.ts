@@ -88,7 +88,7 @@ test('a record comes to the shares that the ledger’s splits and quality give',
   expect(ask(sharesVerifier, sharesVerifierAbi, [MODEL_ID, '0x01'], ledger).values).toEqual([255, 0, [], [], 10_000])
 })
 
-test('gas is what the spec says, and 30 a word of call data and answer', () => {
+test('gas is what the spec says, and that of a view', () => {
   const callWords = (abi: Abi, args: readonly unknown[]): bigint => {
     const item = abi[0]
     const data = encodeFunctionData({ abi, functionName: item && 'name' in item ? item.name : '', args })
@@ -96,5 +96,7 @@ test('gas is what the spec says, and 30 a word of call data and answer', () => {
   }
   const args = [ROOT, opening, 2, words('three four five')]
   const evidence = BigInt(Math.ceil((opening.length / 2 - 1) / 32)) + 1n
-  expect(ask(spanVerifier, spanVerifierAbi, args).gasUsed).toBe(6_000n + 120n * evidence + 30n * (callWords(spanVerifierAbi, args) + 5n))
+  expect(ask(spanVerifier, spanVerifierAbi, args).gasUsed).toBe(
+    6_300n + 120n * evidence + 120n + 30n * callWords(spanVerifierAbi, args) + 60n * 5n,
+  )
 })

@@ -260,7 +260,7 @@ test('what is no call of the door is bad call data, at 30 a word', () => {
   const door = precompileAt(DOOR.ledger)
   for (const bad of bads) {
     const { result } = callIn(ledger, door, bad, { valueWei: 5n, isStatic: true, isDelegated: true })
-    expect([codeOf(result), result]).toMatchObject(['badCallData', { gasUsed: 30n * BigInt(Math.ceil(bad.length / 32)) }])
+    expect([codeOf(result), result]).toMatchObject(['badCallData', { gasUsed: 300n + 30n * BigInt(Math.ceil(bad.length / 32)) }])
   }
   expect(callIn(ledger, door, dirty, { gasLimit: 119n }).result).toEqual({ kind: 'outOfGas' })
 })
@@ -268,7 +268,7 @@ test('what is no call of the door is bad call data, at 30 a word', () => {
 test('the refusal is the ABI error Failed(bytes32)', () => {
   const { result } = callIn(createEmptyLedger(), precompileAt(DOOR.models), new Uint8Array())
   const output = concatBytes([hexToBytes(toFunctionSelector('Failed(bytes32)')), new TextEncoder().encode('badCallData'.padEnd(32, '\0'))])
-  expect(result).toEqual({ kind: 'revert', gasUsed: 0n, output })
+  expect(result).toEqual({ kind: 'revert', gasUsed: 300n, output })
 })
 
 /** A view of the finished story: its arguments, and the results as the ledger holds them. */
@@ -319,7 +319,7 @@ for (const [index, { door, name, args }] of questionsOn(worldAfter(BEFORE_CLAIM)
     const abi = ABI_OF[door] ?? []
     const data = hexToBytes(encodeFunctionData({ abi, functionName: name, args }))
     const output = hexToBytes(encodeFunctionResult({ abi, functionName: name, result: answer }))
-    const gasUsed = 2_100n * records + 30n * BigInt(Math.ceil(data.length / 32) + output.length / 32)
+    const gasUsed = 300n + 2_100n * records + 30n * BigInt(Math.ceil(data.length / 32)) + 60n * BigInt(output.length / 32)
     for (const how of [{}, { isStatic: true }, { isDelegated: true }, { gasLimit: gasUsed }]) {
       const { result, operations } = callIn(ledger, precompileAt(door), data, how)
       expect(result).toEqual({ kind: 'return', gasUsed, output, logs: [], burnWei: 0n })
@@ -343,7 +343,7 @@ test('a view of a record that is not there says which', () => {
   const answers = views.map(([door, functionName, args]) => {
     const data = hexToBytes(encodeFunctionData({ abi: ABI_OF[door] ?? [], functionName, args }))
     const { result } = callIn(createEmptyLedger(), precompileAt(door), data)
-    return [codeOf(result), result.kind === 'revert' && result.gasUsed === 2_100n + 30n * BigInt(Math.ceil(data.length / 32))]
+    return [codeOf(result), result.kind === 'revert' && result.gasUsed === 2_400n + 30n * BigInt(Math.ceil(data.length / 32))]
   })
   expect(answers).toEqual([
     ['unknownDatanet', true],

@@ -68,11 +68,11 @@ test('no change of a true claim is true', () => {
   }
 })
 
-test('gas is 300, 60 a node, and 30 a word of call data and answer', () => {
+test('gas is 300, 100 a node, and that of a view', () => {
   const gas = [0, 1, 4, 100].map((nodes) => {
     const path = Array.from({ length: nodes }, (_, i) => idOf(i))
     return ask({ root: idOf(0), index: 0, count: 1, signedId: idOf(1), path }).gasUsed
   })
   // A selector and six words come in beside the nodes, one word goes out.
-  expect(gas).toEqual([0n, 1n, 4n, 100n].map((nodes) => 300n + 60n * nodes + 30n * (7n + nodes + 1n)))
+  expect(gas).toEqual([0n, 1n, 4n, 100n].map((nodes) => 300n + 100n * nodes + 300n + 30n * (7n + nodes) + 60n))
 })
