@@ -76,8 +76,8 @@ export type LedgerTree = {
   residentPages(): number
 }
 
-/** A page that a commit changed, and the node above it. */
-type Touched = { readonly page: Page; readonly parent: Page | undefined; readonly node: number }
+/** Pages of one level that a commit changed, and the node above each, which the first page has not: three lists of one length. */
+type Touched = { readonly pages: Page[]; readonly parents: (Page | undefined)[]; readonly nodes: number[] }
 
 /** A tree at a committed root. Throws where the root is not stored. */
 export function createLedgerTree(root: Uint8Array, readEntry: TreeReader, residentPagesMax = RESIDENT_PAGES_MAX): LedgerTree {
@@ -159,7 +159,7 @@ function commitChanges(commit: Commit): { root: Uint8Array; topId: number } | un
   const { pages, sorted, onEntry } = commit
   if (sorted.count === 0) return undefined
   const top = commit.topId === 0 ? pages.make() : pages.read(commit.topId)
-  const levels: Touched[][] = []
+  const levels: Touched[] = []
   const isChanged = createUpdate(commit, levels)(top)
   if (!isChanged) {
     if (commit.topId === 0) pages.drop(top)
@@ -171,35 +171,36 @@ function commitChanges(commit: Commit): { root: Uint8Array; topId: number } | un
     return { root: EMPTY, topId: 0 }
   }
   if (commit.topId !== 0) pages.renew(top)
-  levels[0] = [{ page: top, parent: undefined, node: 0 }]
-  for (const level of levels.toReversed()) {
-    hashPages(level.map(({ page }) => page))
-    for (const { page, parent, node } of level) if (parent) copyHash(page, parent, node)
+  levels[0] = { pages: [top], parents: [undefined], nodes: [0] }
+  for (const { pages: touched, parents, nodes } of levels.toReversed()) {
+    hashPages(touched)
+    for (let i = 0; i < touched.length; i++) {
+      const [page, parent] = [touched[i], parents[i]]
+      if (page && parent) copyHash(page, parent, nodes[i] ?? 0)
+    }
   }
   storePages(levels, onEntry)
   return { root: top.bytes.slice(32, 64), topId: top.id }
 }
 
 /** All of a commit's pages and their keys are in one piece of memory, which a database reads where it is. */
-function storePages(levels: readonly (readonly Touched[])[], onEntry: (entry: TreeEntry) => void): void {
-  let length = 0
-  for (const level of levels) for (const { page } of level) length += storedBytes(page) + PAGE_KEY_WORDS * 4
+function storePages(levels: readonly Touched[], onEntry: (entry: TreeEntry) => void): void {
+  const touched = levels.flatMap(({ pages }) => pages)
+  const length = touched.reduce((sum, page) => sum + storedBytes(page) + PAGE_KEY_WORDS * 4, 0)
   const words = new Int32Array(length >> 2)
   const bytes = new Uint8Array(words.buffer)
   const memory = { words, bytes }
   let from = 0
-  for (const level of levels) {
-    for (const { page } of level) {
-      const to = encodePage(page, memory, from)
-      writePageKey(bytes, to, page.id)
-      onEntry({ key: bytes.subarray(to, to + PAGE_KEY_BYTES), bytes: bytes.subarray(from, to) })
-      from = to + PAGE_KEY_WORDS * 4
-    }
-  }
+  touched.forEach((page) => {
+    const to = encodePage(page, memory, from)
+    writePageKey(bytes, to, page.id)
+    onEntry({ key: bytes.subarray(to, to + PAGE_KEY_BYTES), bytes: bytes.subarray(from, to) })
+    from = to + PAGE_KEY_WORDS * 4
+  })
 }
 
 /** What applies sorted changes to the tree below a page and fills `levels` with the pages below it that changed, by their level. */
-function createUpdate({ pages, sorted, onEntry, onStale }: Commit, levels: Touched[][]): (top: Page) => boolean {
+function createUpdate({ pages, sorted, onEntry, onStale }: Commit, levels: Touched[]): (top: Page) => boolean {
   /** The leaf that has to make room for others. One at a time: what is put in its place is new all the way down. */
   const moved = new Int32Array(16)
   const movedKey = new Uint8Array(moved.buffer, 0, 32)
@@ -243,9 +244,11 @@ function createUpdate({ pages, sorted, onEntry, onStale }: Commit, levels: Touch
 
   function touch(child: Page, page: Page, node: number, depth: number): void {
     putChild(page, node, child.id)
-    const level = levels[depth >> 2] ?? []
+    const level = levels[depth >> 2] ?? { pages: [], parents: [], nodes: [] }
     levels[depth >> 2] = level
-    level.push({ page: child, parent: page, node })
+    level.pages.push(child)
+    level.parents.push(page)
+    level.nodes.push(node)
   }
 
   /** Where a leaf or nothing stands. */
