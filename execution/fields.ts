@@ -13,7 +13,7 @@
 import { type AbiParameter, type AbiParameterToPrimitiveType, type Hex, stringToBytes } from 'viem'
 import { assert } from './assert.ts'
 import { fromHex, hexBytes, toHex, writeHex } from './hex.ts'
-import { keccak256 } from './keccak.ts'
+import { keccak256, writeKeccak256 } from './keccak.ts'
 import type { RlpItem } from './rlp.ts'
 
 /** The object that a list of named parameters describes. */
@@ -335,7 +335,7 @@ function variableCoder(typeName: string, { lengthOf, toBytes, read }: Variable):
       const from = skip(cursor, length)
       return read(cursor.bytes, from, cursor.at)
     },
-    writeWord: (value, out, at) => out.set(keccak256(toBytes(value)), at),
+    writeWord: (value, out, at) => writeKeccak256(toBytes(value), out, at),
   }
 }
 
@@ -436,7 +436,7 @@ function arrayCoder(item: Coder): Coder {
       const words = wordsOf(list.length)
       if (numberBytes !== undefined) writeNumbers(list as number[], words, { at: 32 - numberBytes, length: numberBytes, step: 32 })
       else for (let i = 0; i < list.length; i++) item.writeWord(list[i], words, i * 32)
-      out.set(keccak256(words), at)
+      writeKeccak256(words, out, at)
     },
   }
 }
@@ -488,7 +488,7 @@ function tupleCoder(parameters: readonly AbiParameter[], typeName: string, struc
     unpack: (cursor) => readMembers(members, cursor, 'unpack'),
     writeWord: (value, out, at) => {
       writeMemberWords(members, value, preimage, 32)
-      out.set(keccak256(preimage), at)
+      writeKeccak256(preimage, out, at)
     },
   }
 }

@@ -18,9 +18,13 @@ export function keccak256(bytes: Uint8Array): Uint8Array {
 
 /** Writes keccak256 of the bytes `from` up to `to` at `at`, among them or not. */
 export function keccak256Into(bytes: Uint8Array, from: number, to: number, at: number): void {
-  const input = bytes.subarray(from, to)
-  const hash = hashInMemory(input) ? memory : hasher.init().update(input).digest('binary')
-  for (let i = 0; i < 32; i++) bytes[at + i] = hash[i] ?? 0
+  writeKeccak256(bytes.subarray(from, to), bytes, at)
+}
+
+/** Writes keccak256 of the bytes into an array that is there, at `at`. */
+export function writeKeccak256(bytes: Uint8Array, out: Uint8Array, at: number): void {
+  const hash = hashInMemory(bytes) ? memory : hasher.init().update(bytes).digest('binary')
+  for (let i = 0; i < 32; i++) out[at + i] = hash[i] ?? 0
 }
 
 /** Leaves the hash in the first 32 bytes of the memory. False: the bytes do not fit into it. */

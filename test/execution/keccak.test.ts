@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { keccak256 as reference } from 'viem'
 import { expect, test } from 'vitest'
 import { toHex } from '../../execution/hex.ts'
-import { keccak256 } from '../../execution/keccak.ts'
+import { keccak256, writeKeccak256 } from '../../execution/keccak.ts'
 import { BLOCK_BYTES, BLOCKS_MAX } from '../../execution/keccakWasm.ts'
 
 test('keccak256 is that of the reference at every length around a block, and where the module gives way to a stream', () => {
@@ -11,6 +11,9 @@ test('keccak256 is that of the reference at every length around a block, and whe
   for (const length of lengths) {
     const bytes = Uint8Array.from({ length }, (_, i) => (i * 31 + length) & 255)
     expect(toHex(keccak256(bytes)), `${length} bytes`).toBe(reference(bytes))
+    const out = new Uint8Array(34).fill(7)
+    writeKeccak256(bytes, out, 1)
+    expect(toHex(out), `${length} bytes`).toBe(`0x07${reference(bytes).slice(2)}07`)
   }
 })
 
