@@ -1,6 +1,6 @@
 /** JSON-RPC on a thread of its own: what held on one thread holds on two, and whatever becomes of the thread, it comes back. Spec: docs/spec/rpc.md */
 import { createServer } from 'node:net'
-import { type Hex, toHex } from 'viem'
+import { type Hex, hexToBytes, toHex } from 'viem'
 import { expect, onTestFinished, test } from 'vitest'
 import { transfer } from '../../execution/native/transfer.ts'
 import type { ChainState } from '../../node/chainState.ts'
@@ -154,7 +154,7 @@ test('a transaction that came over the thread is what the main thread reads from
   const raws = [toHex(await signTransfer(0, 0n)), await signEthereum(1, 0)]
   await post(url, raws.map(send))
   const { chain: reader } = await openDiskChain(genesis)
-  for (const raw of raws) await reader.submit(Buffer.from(raw.slice(2), 'hex'))
+  for (const raw of raws) await reader.submit(hexToBytes(raw))
   const seen = (of: ChainState) =>
     of.pool.all().map((tx) => {
       const { raw, hash, sender, type, kind } = tx
