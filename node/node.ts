@@ -14,6 +14,7 @@ import { type ChainState, openChainState } from './chainState.ts'
 import type { rpcOptions } from './config.ts'
 import type { Engine } from './engine.ts'
 import { createEpochSets, validatorSetOf } from './epochs.ts'
+import { giveMemoryBack } from './idleMemory.ts'
 import { KeyError } from './keys.ts'
 import type { L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
@@ -127,6 +128,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     })
     const delays = createLoopDelays(log)
     closers.push(watchLoopDelay((delay) => delays.take('main', delay)))
+    closers.push(giveMemoryBack())
     const desk = createDesk({ chain: rpcChain, log: rpcLog })
     closers.push(() => rpcThread.close()) // before what answers its questions is closed
     const onDelay = (delay: LoopDelay) => delays.take('rpc', delay)

@@ -39,15 +39,15 @@ export type Resend = {
   size(): number
 }
 
-/** Time between two ticks, for which the limits of one are made: 1,024 transactions and 512 KiB a second. */
+/** Time between two ticks, for which the limits of one are made: 256 transactions and 128 KiB a second. */
 export const RESEND_TICK_MS = 250
 
 const DEFAULT_LIMITS: ResendLimits = {
   txsMax: 65_536,
-  firstMs: 3_000,
-  doublings: 5,
-  txsPerTick: 256,
-  bytesPerTick: 128 << 10,
+  firstMs: 12_000,
+  doublings: 3,
+  txsPerTick: 64,
+  bytesPerTick: 32 << 10,
   settleMs: 1_000,
   anewMs: 10_000,
 }

@@ -10,6 +10,7 @@ import type { Desk } from '../rpc/desk.ts'
 import type { Intake } from '../rpc/intake.ts'
 import { createRpcServer, type RpcServer } from '../rpc/server.ts'
 import type { Subscriber } from '../rpc/subscriptions.ts'
+import { giveMemoryBack } from './idleMemory.ts'
 import { relayLog } from './log.ts'
 import { watchLoopDelay } from './loopDelay.ts'
 import type { RpcIntake } from './rpcIntake.ts'
@@ -24,6 +25,7 @@ const questions = createQuestions()
 const connections = createConnections()
 const intake = createLateIntake()
 const stopWatching = watchLoopDelay((delay) => outbox.add({ kind: 'delay', delay }))
+const stopGivingBack = giveMemoryBack()
 let server: RpcServer | undefined
 
 /** Answers that are awaited, by the numbers of their questions. */
@@ -126,6 +128,7 @@ async function listen(options: ListenOptions): Promise<void> {
 
 async function close(): Promise<void> {
   stopWatching()
+  stopGivingBack()
   await server?.close()
   await intake.close()
   port.close()
