@@ -69,8 +69,9 @@ const PASSING = new Set(['nonceTooHigh', 'insufficientFunds', 'feeTooLow', 'repl
 
 /** Refusals that cost the recovery of a signature, and that the sender's own pool would have given as well. */
 const UNFIT = new Set(['nonceTooHigh', 'insufficientFunds', 'nonceTooLow'])
-/** Such transactions of one peer. Of correct peers they are few: heads differ for a moment. */
+/** Such transactions of one peer, and how many bytes count as one more. Of correct peers they are few: heads differ for a moment. */
 const UNFIT_TXS = { perSec: 100, burst: 4_096 }
+const UNFIT_BYTES = 4_096
 
 /** Refusals of what is here, or was. */
 const OLD = new Set(['alreadyKnown', 'nonceTooLow'])
@@ -163,7 +164,7 @@ export function createTransactionIntake({ chain, log, onTransactions, isBehind }
     const result = await chain.submit(raw, 'peer')
     if (result.ok) return 'taken'
     // Whoever is behind cannot say what accounts have by now.
-    if (UNFIT.has(result.code) && !isBehind() && !unfit.spend(from, 1)) return 'worthless'
+    if (UNFIT.has(result.code) && !isBehind() && !unfit.spend(from, 1 + raw.length / UNFIT_BYTES)) return 'worthless'
     if (OLD.has(result.code)) return 'known'
     return PASSING.has(result.code) ? 'passed' : 'worthless'
   }

@@ -1,25 +1,23 @@
 /**
- * A validator under floods of gossip and of calls, as a process with its network's process: what both have in memory stays below a bound, and blocks go
- * on. Who is cut off for what, and every kind of garbage against the network alone: test/p2p/garbage.
+ * A validator under floods of gossip and of calls, as a process with its network's process: what both have in memory stays below a bound, whoever floods
+ * is cut off, and blocks go on. The same against the network alone, with every kind of garbage: test/p2p/garbage.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import { type Hex, hexToBytes } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
-import { openNetwork } from '../../p2p/network.ts'
-import { silentLog } from '../p2p/peer.ts'
+import { attackAlone } from '../p2p/garbage/attacker.ts'
+import { repeating } from '../p2p/garbage/attacks.ts'
 import { ask, heightOf, type Stage, startStage, until } from './stage.ts'
 
 /** Most memory of the validator, and of its network's process. */
 const NODE_RSS_MAX_MIB = 768
 const NETWORK_RSS_MAX_MIB = 640
 const SAMPLE_MS = 100
-/** Attackers, one after another, each with another name; what each sends at most, and for how long. */
+/** Attackers at a time, each with another name, and for how long each goes on if nobody cuts it off. */
 const ATTACKERS = 2
-const ATTACK_BYTES_MAX = 256 << 20
 const ATTACK_MAX_MS = 60_000
-const SENT_A_TURN = 32
 const CALLS = 200
 const BLOCKS = 5
 const WAIT_MAX_MS = 120_000
@@ -45,25 +43,7 @@ async function poorTransaction(): Promise<Hex> {
   })
 }
 
-/** Sends a transaction again and again until it is cut off, or has sent all. */
-async function flood(address: string, genesisHash: Hex, { seed, raw }: { readonly seed: number; readonly raw: Uint8Array }): Promise<void> {
-  const network = await openNetwork(
-    { checkTransactions: async () => 'ignore', checkBlock: async () => 'ignore', readBlock: () => undefined, onPeer() {} },
-    { seed: new Uint8Array(32).fill(seed), genesisHash, listen: { host: '127.0.0.1', port: 0 }, bootstrap: [address], log: silentLog },
-  )
-  try {
-    await until('the attacker is connected', () => (network.metrics().gossip.meshTransactions > 0 ? true : undefined), WAIT_MAX_MS)
-    const endMs = Date.now() + ATTACK_MAX_MS
-    while (network.peers() > 0 && network.metrics().gossip.bytesOut < ATTACK_BYTES_MAX && Date.now() < endMs) {
-      for (let i = 0; i < SENT_A_TURN && network.sendTransaction(raw); i++);
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-  } finally {
-    await network.close()
-  }
-}
-
-test('under floods memory stays bounded, and blocks go on', async () => {
+test('memory stays bounded, whoever floods is cut off and not let in again, and blocks go on', async () => {
   const [{ pid = 0, p2p = '', rpc = '' } = {}] = stage.devnet.ready().validators
   const { hash } = (await ask(rpc, 'eth_getBlockByNumber', ['0x0', false])).result as { readonly hash: Hex }
   const most = { node: 0, network: 0 }
@@ -74,7 +54,13 @@ test('under floods memory stays bounded, and blocks go on', async () => {
   try {
     const tx = await poorTransaction()
     const before = await heightOf(rpc)
-    for (let seed = 1; seed <= ATTACKERS; seed++) await flood(p2p, hash, { seed, raw: hexToBytes(tx) })
+    const lives = await Promise.all(
+      Array.from({ length: ATTACKERS }, () =>
+        attackAlone(p2p, repeating(hexToBytes(tx), hash), { endMs: () => Infinity, lifeMs: ATTACK_MAX_MS }),
+      ),
+    )
+    expect(lives).toEqual(Array.from({ length: ATTACKERS }, () => ({ isLetIn: true, isCutOff: true, isRefused: true })))
+
     for (let i = 0; i < CALLS; i += 10)
       await Promise.all(Array.from({ length: 10 }, () => ask(rpc, 'eth_sendRawTransaction', [tx]).catch(() => undefined)))
     await until('blocks during the floods', async () => ((await heightOf(rpc)) >= before + BLOCKS ? true : undefined), WAIT_MAX_MS)

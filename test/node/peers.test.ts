@@ -1,5 +1,5 @@
 /** Transactions among nodes: what a broken link swallowed comes when the link is back. */
-import { hexToBytes } from 'viem'
+import { type Hex, hexToBytes } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { expect, onTestFinished, test } from 'vitest'
 import { createEpochSets } from '../../node/epochs.ts'
@@ -82,9 +82,23 @@ test('transactions of accounts without means are borne, then rejected, but not w
   }
   expect(await verdicts(10)).toEqual(Array(10).fill('ignore'))
   isBehind = false
-  expect(await verdicts(8)).toEqual(Array(8).fill('ignore'))
+  expect(await verdicts(7)).toEqual(Array(7).fill('ignore'))
   expect((await verdicts(6)).at(-1)).toBe('reject')
   // Others are judged for themselves, and what is good is taken from anybody.
   expect(await intake.check([raw], 'another')).toBe('ignore')
   expect(await intake.check([await transfer(0)], 'poor')).toBe('accept')
+})
+
+test('large transactions of accounts without means count for more', async () => {
+  const { chain } = await openDiskChain(genesis)
+  const intake = createTransactionIntake({ chain, log: quietLog, onTransactions() {}, isBehind: () => false })
+  const poor = privateKeyToAccount(`0x${'5e'.repeat(32)}`)
+  const fees = { gas: 6_000_000n, maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 1n }
+  const data: Hex = `0x${'ff'.repeat(100_000)}`
+  const raw = hexToBytes(await poor.signTransaction({ chainId: genesis.params.chainId, nonce: 0, to: poor.address, data, ...fees }))
+  const verdicts = []
+  for (let i = 0; i < 400 && verdicts.at(-1) !== 'reject'; i++) verdicts.push(await intake.check([raw], 'poor'))
+  // A hundred thousand bytes count as 25 transactions: 4,096 have room for some 160 of them.
+  expect(verdicts.length).toBeGreaterThan(150)
+  expect(verdicts.at(-1)).toBe('reject')
 })

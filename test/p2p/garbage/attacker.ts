@@ -14,7 +14,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
-import { ATTACKS, type AttackStage, UNPUNISHED } from './attacks.ts'
+import { ATTACKS, type Attack, type AttackStage, UNPUNISHED } from './attacks.ts'
 
 const DIAL_MS = 5_000
 /** Longest life of one name, so that attacks that nobody is cut off for are seen at their beginning too. */
@@ -95,23 +95,37 @@ async function attackTogether(address: string, names: readonly string[], wave: W
 async function live(address: string, name: string, wave: Wave): Promise<void> {
   const [attack, result] = [ATTACKS[name], wave.results[name]]
   if (!attack || !result) return
+  const { isLetIn, isCutOff, isRefused } = await attackAlone(address, attack, { endMs: () => wave.endMs, rateShare: wave.rateShare })
+  if (isLetIn) result.lives++
+  if (isCutOff) result.cutOff++
+  if (isRefused) result.refused++
+}
+
+type Life = { isLetIn: boolean; isCutOff: boolean; isRefused: boolean }
+
+/** Runs an attack under a name of its own, until it is cut off or its time is over; then says whether the name is let in again. */
+export async function attackAlone(
+  address: string,
+  attack: Attack,
+  { endMs, rateShare = 1, lifeMs = LIFE_MS }: { endMs(): number; readonly rateShare?: number; readonly lifeMs?: number },
+): Promise<Life> {
+  const life = { isLetIn: false, isCutOff: false, isRefused: false }
   const libp2p = await startPeer()
   try {
     const connection = await libp2p.dial(multiaddr(address), { signal: AbortSignal.timeout(DIAL_MS) })
-    result.lives++
+    life.isLetIn = true
     const startMs = Date.now()
-    const goesOn = () => connection.status === 'open' && Date.now() < Math.min(wave.endMs, startMs + LIFE_MS)
-    await attack(stageOf(libp2p, connection, { address, goesOn, rateShare: wave.rateShare })).catch(() => {}) // it was stopped in the middle
+    const goesOn = () => connection.status === 'open' && Date.now() < Math.min(endMs(), startMs + lifeMs)
+    await attack(stageOf(libp2p, connection, { address, goesOn, rateShare })).catch(() => {}) // it was stopped in the middle
     while (goesOn()) await sleep(50)
-    if (connection.status !== 'open') {
-      result.cutOff++
-      if (await isRefused(libp2p, address)) result.refused++
-    }
+    life.isCutOff = connection.status !== 'open'
+    life.isRefused = life.isCutOff && (await isTurnedAway(libp2p, address))
   } catch {
     // not connected this time
   } finally {
     await Promise.race([libp2p.stop(), sleep(2_000)])
   }
+  return life
 }
 
 async function startPeer(): Promise<Libp2p> {
@@ -126,7 +140,7 @@ async function startPeer(): Promise<Libp2p> {
 }
 
 /** Whether a connection under the same name does not last. */
-async function isRefused(libp2p: Libp2p, address: string): Promise<boolean> {
+async function isTurnedAway(libp2p: Libp2p, address: string): Promise<boolean> {
   const connection = await libp2p.dial(multiaddr(address), { signal: AbortSignal.timeout(DIAL_MS) }).catch(() => undefined)
   for (let i = 0; i < 20 && connection?.status === 'open'; i++) await sleep(50)
   return connection?.status !== 'open'

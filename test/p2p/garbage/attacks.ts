@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RPC } from '@libp2p/gossipsub/message'
 import type { Libp2p } from 'libp2p'
-import { concatBytes, hexToBytes, numberToBytes } from 'viem'
+import { concatBytes, type Hex, hexToBytes, numberToBytes } from 'viem'
 import { encodeMessage } from '../../../consensus/message.ts'
 import { encodeFrameOf, FRAME } from '../../../p2p/frames.ts'
 import { BLOCK_BYTES_MAX, directProtocolsOf, encodeBatch, encodeNews, encodeRequest, syncProtocolOf, topicsOf } from '../../../p2p/wire.ts'
@@ -171,8 +171,27 @@ async function again(
 }
 
 async function onTopic(stage: AttackStage, topic: string, data: (i: number) => Uint8Array): Promise<void> {
-  const subscriptions = Object.values(TOPICS).map((name) => ({ subscribe: true, topic: name }))
+  return onTopics(stage, { topic, topics: TOPICS }, data)
+}
+
+async function onTopics(
+  stage: AttackStage,
+  { topic, topics }: { readonly topic: string; readonly topics: ReturnType<typeof topicsOf> },
+  data: (i: number) => Uint8Array,
+): Promise<void> {
+  const subscriptions = Object.values(topics).map((name) => ({ subscribe: true, topic: name }))
   return onStream(stage, MESHSUB, (i) => rpc(i === 0 ? { subscriptions } : { messages: [{ topic, data: data(i) }] }))
+}
+
+/** One transaction of a network's, again and again, in batches that differ. */
+export function repeating(raw: Uint8Array, genesisHash: Hex): Attack {
+  const topics = topicsOf(genesisHash)
+  return async (stage) => {
+    // Who takes no gossip is cut off for that.
+    for (const protocol of [MESHSUB, '/meshsub/1.2.0'])
+      await stage.libp2p.handle(protocol, (stream) => stream.addEventListener('message', () => {}))
+    await onTopics(stage, { topic: topics.transactions, topics }, () => encodeBatch(names++, [raw]))
+  }
 }
 
 function oldVote(): Uint8Array {
