@@ -137,7 +137,7 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
   function conclude(tx: Tx, outcome: AppliedTx): AppliedTx {
     // What a call did through the doors is posted as rows of their own, and known only now.
     let bytes = ownPostedBytes(tx)
-    for (const operation of state.operations()) bytes += operationRowBytes(operation)
+    for (const operation of state.operations()) bytes += operationRowBytes(operation) + GROUP_SHARE_BYTES
     if (!outcome.ok || (tx.kind !== 'deposit' && bytesUsed + bytes > params.blockBytesMax)) {
       state.revert()
       return outcome.ok ? full(bytes) : outcome
@@ -255,11 +255,21 @@ function checkReportPlace(before: readonly Tx[]): Rejection | undefined {
   return others.length < REPORTS_PER_BLOCK_MAX ? undefined : invalid('tooManyReports', { max: REPORTS_PER_BLOCK_MAX })
 }
 
+/** A row's part of the 40 bytes that a batch says of each sixteen rows (settlement/lane.ts), rounded up. */
+const GROUP_SHARE_BYTES = 3
+
 /** Bytes that a transaction takes on L1 by itself: its row on the native lane, its own bytes on the EVM lane (before compression), a deposit's mark. */
 function ownPostedBytes(tx: Tx): number {
-  if (tx.kind === 'native') return nativeRowBytes(tx.native)
-  if (tx.kind === 'report') return REPORT_ROW_BYTES
-  return tx.kind === 'deposit' ? ROW_ELEMENT_BYTES : tx.raw.length
+  switch (tx.kind) {
+    case 'native':
+      return nativeRowBytes(tx.native) + GROUP_SHARE_BYTES
+    case 'report':
+      return REPORT_ROW_BYTES + GROUP_SHARE_BYTES
+    case 'deposit':
+      return ROW_ELEMENT_BYTES + GROUP_SHARE_BYTES
+    case 'ethereum':
+      return tx.raw.length
+  }
 }
 
 function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint): Receipt {

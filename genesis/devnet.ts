@@ -7,7 +7,7 @@ import { type ChainParams, OPEN_WEI } from './params.ts'
 export const DEVNET_PARAMS: ChainParams = {
   chainId: 73_571,
   blockGasLimit: 60_000_000n,
-  blockBytesMax: 650_000,
+  blockBytesMax: 750_000,
   initialBaseFeeWei: 1_000_000_000n,
   minBaseFeeWei: 1_000_000n,
   // A byte in a blob takes one blob gas, and the batch's transaction about one gas for each of its bytes, a sixteenth of a byte of call data. An OPEN counts

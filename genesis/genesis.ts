@@ -6,7 +6,7 @@
 import type { Hex } from 'viem'
 import { forksToJson, readForks } from './forks.ts'
 import { checkGoverned } from './governed.ts'
-import { AMOUNT_MAX_WEI, type ChainParams, VALIDATORS_MAX } from './params.ts'
+import { AMOUNT_MAX_WEI, BLOCK_BYTES_LIMIT, type ChainParams, VALIDATORS_MAX } from './params.ts'
 
 /** A validator as the network starts. L1's registry says who they are later. */
 export type GenesisValidator = {
@@ -130,7 +130,8 @@ function readParams(value: unknown, forks: ChainParams['forks']): ChainParams {
   ) as unknown as ChainParams
   if (read.chainId < 1) fail('params.chainId', 'a positive integer')
   if (read.epochSec < 1) fail('params.epochSec', 'at least 1')
-  if (read.blockBytesMax > 650_000) fail('params.blockBytesMax', 'at most 650000: a block must fit into one batch of 6 blobs')
+  if (read.blockBytesMax > BLOCK_BYTES_LIMIT)
+    fail('params.blockBytesMax', `at most ${BLOCK_BYTES_LIMIT}: a block must fit into one batch of 6 blobs`)
   const bad = checkGoverned(read)
   if (bad) fail(`params.${bad.name}`, bad.expected)
   return { ...read, forks }

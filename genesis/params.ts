@@ -58,6 +58,9 @@ export const VERIFIER = {
 export const RESERVED_FIRST = 0x0a00
 export const RESERVED_LAST = 0x0a1f
 
+/** Highest `blockBytesMax`: a batch of one such block fits 6 blobs. Spec: docs/spec/block.md */
+export const BLOCK_BYTES_LIMIT = 750_000
+
 /** Where the base fee of EVM transactions goes, on the EVM side. */
 export const FEE_VAULT: Hex = '0x0000000000000000000000000000000000000a1f'
 
@@ -88,7 +91,7 @@ export type ChainParams = {
   readonly chainId: number
   /** Gas that one block may use. */
   readonly blockGasLimit: bigint
-  /** Bytes that one block may take on L1, rows and EVM transactions before compression: a batch of one block must fit 6 blobs. */
+  /** Bytes that one block may take on L1, rows and EVM transactions before compression: at most `BLOCK_BYTES_LIMIT`. */
   readonly blockBytesMax: number
   readonly initialBaseFeeWei: bigint
   readonly minBaseFeeWei: bigint

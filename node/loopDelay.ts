@@ -5,7 +5,8 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Log } from './log.ts'
 
-const RESOLUTION_MS = 20
+/** Every thread wakes so often for it: twenty threads on two processors feel it. */
+const RESOLUTION_MS = 50
 const WINDOW_MS = 10_000
 /** A window is late if a hundredth of the waits in it were longer. A block is built in turns of 10 ms, and sealed at once. */
 const LATE_MS = 250

@@ -412,5 +412,6 @@ async function writePages(pages: Database, { ledgerEntries }: StateWrites, sync:
   ledgerEntries.forEach(({ key, bytes }) => {
     if (isPageKey(key)) batch.put(key, bytes)
   })
-  await batch.write({ sync })
+  if (batch.length > 0) await batch.write({ sync })
+  else await batch.close()
 }

@@ -309,7 +309,8 @@ type Run = {
 function print({ rounds, light, sustained, emptyBlocks, crash, posting, applyOfSignatureLimit }: Found): void {
   const runs = KINDS.map(({ kind }) => runOf(kind, rounds.get(kind)))
   const [uploads, models, credits] = runs
-  const chunkRates = { own: chunksOf(sustained.own), peer: chunksOf(sustained.peer) }
+  const { own, peer } = sustained
+  const chunkRates = { own: chunksOf(own, minedWhileSent(own)), peer: chunksOf(peer, peer.ops) }
   const mixed = runOf('mixed', { own: [sustained.own], peer: [sustained.peer] })
   const cpuRatio = (run: Run | undefined) => run?.cpuMsPerOp && run.cpuMsPerOp.own.median / run.cpuMsPerOp.peer.median
   const figures = {
@@ -404,8 +405,13 @@ function both<T, R>({ own, peer }: Sides<T>, make: (side: T) => R): Sides<R> {
 
 type Chunk = { readonly opsPerSec: number; readonly cpuMsPerOp: number | undefined; readonly memoryMiB: number | undefined }
 
-/** A load by tenths of its operations; where a tenth ends within a block, its time lies between that block and the one before. */
-function chunksOf({ ops, steps }: LoadResult): Chunk[] {
+/** What of a load was in blocks when the last of it was sent: from then on less and less waits. */
+function minedWhileSent({ sentMs, steps }: LoadResult): number {
+  return steps.findLast(({ ms }) => ms <= sentMs)?.mined ?? 0
+}
+
+/** A load up to so many operations, by tenths of them; where a tenth ends within a block, its time lies between that block and the one before. */
+function chunksOf({ steps }: LoadResult, ops: number): Chunk[] {
   const size = ops / CHUNKS
   return Array.from({ length: CHUNKS }, (_, i) => {
     const [from, to] = [at(steps, i * size), at(steps, (i + 1) * size)]

@@ -121,7 +121,7 @@ test('a block takes so many bytes of L1 and no more: rows of native transactions
   const { chainId } = DEVNET_PARAMS
   const evm = await sign(chainId, 0)
   const native = await signNative(alice, { type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 7n }, nonce: 0n, chainId })
-  const full = 124 + evm.length + 62
+  const full = 124 + 3 + evm.length + 62 + 3
   const build = async (blockBytesMax: number) => {
     const chain = await createTestChain({ params: { blockBytesMax }, precompiles: PRECOMPILES })
     return { chain, built: await chain.next([chain.decode(native), chain.decode(evm)]) }

@@ -79,7 +79,7 @@ test.each([
   ],
   ['a share that no vote may set', edit('params.protocolBps', () => 2_001), 'params.protocolBps must be from 0 to 2000'],
   ['stake that leaves too soon', edit('params.unbondingSec', () => 9), 'params.unbondingSec must be at least epochSec + vestingSec'],
-  ['a block no batch can hold', edit('params.blockBytesMax', () => 700_000), 'params.blockBytesMax must be at most 650000'],
+  ['a block no batch can hold', edit('params.blockBytesMax', () => 750_001), 'params.blockBytesMax must be at most 750000'],
 ])('a file with %s is refused, naming the place', (_, text, message) => {
   expect(() => decodeGenesis(text)).toThrow(GenesisError)
   expect(() => decodeGenesis(text)).toThrow(message)

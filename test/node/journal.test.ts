@@ -2,7 +2,7 @@
 import { fdatasyncSync, ftruncateSync, writeSync } from 'node:fs'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { deriveSecretKey, publicKeyOf } from '../../consensus/bls.ts'
-import { decodeWal } from '../../consensus/wal.ts'
+import { decodeWal, encodeWalHeader, encodeWalInput } from '../../consensus/wal.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import { createConsensusChain } from '../../node/consensusChain.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
@@ -69,6 +69,36 @@ test('a disk that does not sync is an error, for the log and for the guard', () 
 
 test('files that cannot be opened are an error too', () => {
   expect(() => openJournal('/dev/null/consensus')).toThrow(JournalError)
+})
+
+test.each([
+  ['short', 3],
+  ['long', 100],
+])('a %s log begun anew holds what was appended since', (_, frames) => {
+  const directory = testFolder()
+  const journal = openJournal(directory)
+  onTestFinished(journal.close)
+  const frame = encodeWalInput({ kind: 'timeout', timer: 'prevote', height: 7, round: 1 })
+  const headerOf = (height: number) => encodeWalHeader({ chainId: 1, epoch: 0, height, setHash: `0x${'11'.repeat(32)}`, votes: true })
+  journal.append(headerOf(7))
+  for (let i = 0; i < frames * 10; i++) journal.append(frame)
+  journal.truncate(0)
+  expect(decodeWal(openJournal(directory).found)).toMatchObject({ ok: true, header: undefined, bytes: 0 })
+  journal.append(headerOf(8))
+  journal.append(frame)
+  const { found } = openJournal(directory)
+  expect(decodeWal(found)).toMatchObject({ ok: true, header: { height: 8 }, inputs: [{ kind: 'timeout', height: 7 }] })
+  // As a node that starts again does it: what is behind is cut, and the next frame stands right behind the last.
+  const again = openJournal(directory)
+  onTestFinished(again.close)
+  const { bytes } = decodeWal(again.found) as { readonly bytes: number }
+  again.truncate(bytes)
+  again.append(frame)
+  expect(decodeWal(openJournal(directory).found)).toMatchObject({
+    ok: true,
+    inputs: [{ height: 7 }, { height: 7 }],
+    bytes: bytes + frame.length,
+  })
 })
 
 const SECRETS = [1, 2, 3, 4].map((byte) => deriveSecretKey(new Uint8Array(32).fill(byte)))

@@ -1,8 +1,10 @@
 /** Batches: what is written is read, one batch has one form, and bytes that are none are refused for what is wrong with them. */
+import { randomBytes } from 'node:crypto'
 import fc from 'fast-check'
-import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
+import { bytesToHex, concatBytes, type Hex, hexToBytes, serializeTransaction } from 'viem'
 import { beforeAll, expect, test } from 'vitest'
-import { encodeRow } from '../../execution/native/row.ts'
+import { encodeRow, type Row, rowBytes } from '../../execution/native/row.ts'
+import { BLOCK_BYTES_LIMIT, TX_TYPE } from '../../genesis/params.ts'
 import { brotli } from '../../node/brotli.ts'
 import {
   BATCH_BLOCKS_MAX,
@@ -267,6 +269,43 @@ test('what fits no batch is said to be too large, and by how much', () => {
   expect(sized(transfers(16_385))).toEqual({ ok: false, code: 'tooManyTransactions', got: 16_385, max: 16_384 })
   expect(sized(transfers(10_000))).toMatchObject({ ok: false, code: 'payloadTooLarge', max: 761_856 })
   expect(sized(transfers(10), 1_000)).toMatchObject({ ok: false, code: 'payloadTooLarge', max: 1_000 })
+})
+
+/** What is random cannot be compressed. */
+function randomTransfer(dataBytes: number): Uint8Array {
+  const [data, to] = [bytesToHex(randomBytes(dataBytes)), bytesToHex(randomBytes(20))]
+  const [r, s] = [bytesToHex(randomBytes(32)), bytesToHex(randomBytes(32))]
+  const fees = { maxFeePerGas: BigInt(bytesToHex(randomBytes(12))), maxPriorityFeePerGas: 1n }
+  return hexToBytes(serializeTransaction({ chainId, nonce: 7, to, data, value: 1n, gas: 21_000n, ...fees }, { r, s, yParity: 1 }))
+}
+
+const smallest = VECTOR_ROWS.filter(({ kind }) => kind === 'native').reduce((a, b) => (rowBytes(b) < rowBytes(a) ? b : a))
+
+const FULL_OF: readonly (readonly [string, () => Row | Uint8Array])[] = [
+  ['the smallest rows', () => smallest],
+  ['small transactions', () => randomTransfer(0)],
+  ['large transactions', () => randomTransfer(120_000)],
+]
+
+test.each(FULL_OF)('a block as large as can be fits a batch if it is full of %s', (_, next) => {
+  const [block] = batch.blocks
+  if (!block) throw new Error('there is no block')
+  const rows: Row[] = [
+    { kind: 'block', number: 1n, timestampMs: 1, baseFeeWei: 1n, coinbase: block.coinbase },
+    { kind: 'l1Info', number: 1n },
+  ]
+  const transactions: Uint8Array[] = []
+  for (let bytes = 0; ; ) {
+    const one = next()
+    const isRow = 'kind' in one
+    bytes += isRow ? rowBytes(one) + 3 : one.length
+    if (bytes > BLOCK_BYTES_LIMIT) break
+    if (isRow) rows.push(one)
+    transactions.push(isRow ? Uint8Array.of(TX_TYPE.claim) : one)
+  }
+  const lane = encodeLane(rows.map((row) => ({ row, block: 1n, txIndex: undefined, checked: undefined })))
+  const full = { ...batch, blocks: [{ ...block, transactions }], lane, ledgerRoots: lane.places.map(() => word('01')) }
+  expect(encodeBatch(full, { parent, compress: brotli.compress })).toMatchObject({ ok: true })
 })
 
 test('a full batch of many blocks is read again', () => {
