@@ -12,6 +12,7 @@ import { type Devnet, startDevnet } from './devnet.ts'
 import { createLog, errorFacts, type Log, type LogLevel } from './log.ts'
 import type { NodeStatus } from './node.ts'
 import { startOperatorNode } from './operatorNode.ts'
+import { NICE, stepBack } from './priority.ts'
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
 const CLIENT_VERSION = `tributary/0.1.0/${process.platform}-${process.arch}/node${process.versions.node}`
@@ -157,6 +158,8 @@ async function untilStopped<T>(
   flushCompileCache() // now and not at the end, which is none in order if the process is killed
   // After it, because the next start takes no code that was compiled under other flags than its own.
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
+  // A node, not a signer; and last, since what it has started by now is not to inherit it: the threads of consensus, the networks, the other validators.
+  if (running.status) stepBack(NICE.execution)
   if (json) print(`${JSON.stringify(running.ready)}\n`)
   const endStatus = running.status ? showStatus(running.status, json) : () => {}
   const code = await stopped

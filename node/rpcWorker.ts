@@ -13,10 +13,12 @@ import type { Subscriber } from '../rpc/subscriptions.ts'
 import { giveMemoryBack } from './idleMemory.ts'
 import { relayLog } from './log.ts'
 import { watchLoopDelay } from './loopDelay.ts'
+import { NICE, stepBack } from './priority.ts'
 import type { RpcIntake } from './rpcIntake.ts'
 import { createOutbox, type ListenOptions, type RpcWorkerData, type ToMain, type ToWorker } from './rpcMessages.ts'
 
 assert(parentPort, 'this file runs as a worker')
+stepBack(NICE.helpers)
 const port = parentPort
 const { chainId, recoverThreads } = workerData as RpcWorkerData
 const outbox = createOutbox<ToMain>(port)

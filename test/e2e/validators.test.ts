@@ -2,6 +2,7 @@
  * Four validators as four processes on the loopback, under load: any one may be killed or halted, two of four stand still and go on, links may be slow and
  * break. No block that was final is lost, who was away catches up, and all have the same blocks, and so the same state.
  */
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { startTcpProxy } from '../fakes/tcpProxy.ts'
 import { freePort, type Ready, startAgain } from './devnet.ts'
@@ -43,6 +44,25 @@ const member = (index: number): Member => {
   return one
 }
 const rpcOf = (index: number): string => rpcs[index] ?? ''
+
+/** The nice value of a thread. */
+function niceOf(pid: number, thread: number): number {
+  const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+  return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+}
+
+test.runIf(process.platform === 'linux')('consensus and the network go before execution, and that before JSON-RPC and signatures', () => {
+  const { pid } = member(1)
+  const [network = 0] = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number)
+  expect(niceOf(pid, pid)).toBe(5)
+  expect(niceOf(network, network)).toBe(0)
+  const threads = readdirSync(`/proc/${pid}/task`).map(Number)
+  const workers = threads.filter((thread) => readFileSync(`/proc/${pid}/task/${thread}/comm`, 'utf8').startsWith('Worker'))
+  const nice = workers.map((thread) => niceOf(pid, thread)).sort((a, b) => a - b)
+  expect(nice.slice(0, 1)).toEqual([0]) // that of consensus
+  expect(nice.length).toBeGreaterThanOrEqual(2)
+  expect(nice.slice(1)).toEqual(Array(nice.length - 1).fill(10))
+})
 
 test('killed at any moment, one is not missed, and comes back to the same blocks', async () => {
   load = startLoad(rpcOf(0), 1)
