@@ -11,7 +11,6 @@ import {
   type Block,
   EMPTY_OMMERS_HASH,
   EMPTY_REQUESTS_HASH,
-  EMPTY_TRIE_ROOT,
   type Header,
   hashHeader,
   nextBaseFeeWei,
@@ -170,7 +169,7 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
     finish(parent, given) {
       const requestsHash = nextSetRequestsHash(state.ledger, env.number, params)
       const { roots, writes } = state.seal()
-      const header = fillHeader(parent, given, { evmRoot: roots.evmRoot, requestsHash, gasUsed, transactions, receipts, params })
+      const header = fillHeader(parent, given, { roots, requestsHash, gasUsed, transactions, receipts, params })
       const block = { header, transactions: transactions.map((tx) => tx.raw) }
       return { block, hash: hashHeader(header), transactions, receipts, roots, writes, operations }
     },
@@ -199,7 +198,6 @@ function checkHeader(parent: Header, header: Header, params: ChainParams): Rejec
     nonce: '0x0000000000000000',
     gasLimit: params.blockGasLimit,
     baseFeePerGas: nextBaseFeeWei(parent, params),
-    withdrawalsRoot: EMPTY_TRIE_ROOT,
     blobGasUsed: 0n,
     excessBlobGas: 0n,
     // At the end of an epoch it names the next set, which the block may still change.
@@ -287,7 +285,7 @@ function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint): Receipt
 }
 
 type Executed = {
-  readonly evmRoot: Hex
+  readonly roots: StateRoots
   readonly requestsHash: Hex
   readonly gasUsed: bigint
   readonly transactions: readonly Tx[]
@@ -298,7 +296,7 @@ type Executed = {
 function fillHeader(
   parent: Header,
   given: BlockEnv & Pick<Header, 'extraData'>,
-  { evmRoot, requestsHash, gasUsed, transactions, receipts, params }: Executed,
+  { roots, requestsHash, gasUsed, transactions, receipts, params }: Executed,
 ): Header {
   const bloom = new Uint8Array(BLOOM_BYTES)
   const receiptsRoot = orderedRootOf(receipts.length, (index) => {
@@ -310,7 +308,7 @@ function fillHeader(
     parentHash: hashHeader(parent),
     sha3Uncles: EMPTY_OMMERS_HASH,
     miner: given.miner,
-    stateRoot: evmRoot,
+    stateRoot: roots.evmRoot,
     transactionsRoot: toHex(orderedRoot(transactions.map((tx) => tx.raw))),
     receiptsRoot: toHex(receiptsRoot),
     logsBloom: toHex(bloom),
@@ -323,7 +321,7 @@ function fillHeader(
     mixHash: given.mixHash,
     nonce: '0x0000000000000000',
     baseFeePerGas: nextBaseFeeWei(parent, params),
-    withdrawalsRoot: EMPTY_TRIE_ROOT,
+    withdrawalsRoot: roots.ledgerRoot,
     blobGasUsed: 0n,
     excessBlobGas: 0n,
     parentBeaconBlockRoot: given.parentBeaconBlockRoot,

@@ -36,6 +36,7 @@ export type Header = {
   readonly mixHash: Hex
   readonly nonce: Hex
   readonly baseFeePerGas: bigint
+  /** Root of the ledger after the block. */
   readonly withdrawalsRoot: Hex
   readonly blobGasUsed: bigint
   readonly excessBlobGas: bigint

@@ -57,7 +57,7 @@ export function createGenesisBlock(genesis: Genesis): GenesisBlock {
   putSupply(ledger, { deposited, withdrawn: 0n, evmSupply })
   if (genesis.params.epochBlocks > 0) putGenesisValidators(ledger, genesis.validators.map(toMember))
   const { roots, writes } = state.seal()
-  const header = genesisHeader(genesis, roots.evmRoot)
+  const header = genesisHeader(genesis, roots)
   return { block: { header, transactions: [] }, hash: hashHeader(header), roots, writes }
 }
 
@@ -77,14 +77,14 @@ function decompress(key: Hex): Uint8Array {
 }
 
 /** Its parent hash is the hash of the file, so that the chain's hashes commit to validators and contracts too. */
-function genesisHeader(genesis: Genesis, stateRoot: Hex): Header {
+function genesisHeader(genesis: Genesis, { evmRoot, ledgerRoot }: StateRoots): Header {
   const { params, timestampMs, l1 } = genesis
   const time = encodeTimestamp(timestampMs)
   return {
     parentHash: bytesToHex(keccak256(stringToBytes(encodeGenesis(genesis)))),
     sha3Uncles: EMPTY_OMMERS_HASH,
     miner: `0x${'00'.repeat(20)}`,
-    stateRoot,
+    stateRoot: evmRoot,
     transactionsRoot: EMPTY_TRIE_ROOT,
     receiptsRoot: EMPTY_TRIE_ROOT,
     logsBloom: `0x${'00'.repeat(256)}`,
@@ -97,7 +97,7 @@ function genesisHeader(genesis: Genesis, stateRoot: Hex): Header {
     mixHash: l1.origin.prevRandao,
     nonce: '0x0000000000000000',
     baseFeePerGas: params.initialBaseFeeWei,
-    withdrawalsRoot: EMPTY_TRIE_ROOT,
+    withdrawalsRoot: ledgerRoot,
     blobGasUsed: 0n,
     excessBlobGas: 0n,
     parentBeaconBlockRoot: l1.origin.hash,

@@ -60,6 +60,17 @@ test.each(WRONG)('a block with another %s is refused', async (field, value, code
   expect(verdict).toMatchObject(code === 'headerMismatch' ? { ok: false, code, field } : { ok: false, code })
 })
 
+test("the header names the roots after the block, of genesis too: the state's, and the ledger's as its withdrawals root", async () => {
+  const chain = await createTestChain()
+  const genesis = chain.executor.state.roots()
+  expect(chain.head()).toMatchObject({ stateRoot: genesis.evmRoot, withdrawalsRoot: genesis.ledgerRoot })
+  const { chainId } = chain.genesis.params
+  const native = await signNative(alice, { type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 7n }, nonce: 0n, chainId })
+  const { block, roots } = await chain.next([chain.decode(native)])
+  expect(roots.ledgerRoot).not.toBe(genesis.ledgerRoot)
+  expect(block.header).toMatchObject({ stateRoot: roots.evmRoot, withdrawalsRoot: roots.ledgerRoot })
+})
+
 test('the fee recipient is part of what is executed: another one leads to another state', async () => {
   const { block, apply } = await scene()
   expect(await apply({ ...block, header: { ...block.header, miner: `0x${'11'.repeat(20)}` } })).toMatchObject({
