@@ -62,7 +62,7 @@ async function run(command: CommandName, args: readonly string[], environment: E
         config,
         (onFatal) => startOperatorNode({ config, clientVersion: CLIENT_VERSION, log, onFatal }),
         (node) => ({
-          ready: { ready: true, rpc: node.rpcUrl, ws: node.wsUrl, l1: config.l1, p2p: node.p2p.join(',') },
+          ready: { ready: true, rpc: node.rpcUrl, ws: node.wsUrl, metrics: node.metricsUrl, l1: config.l1, p2p: node.p2p.join(',') },
           status: () => node.status(),
           close: () => node.close(),
         }),
@@ -117,6 +117,7 @@ async function runDevnet(config: ConfigOf<'devnet'>): Promise<number> {
           ready: true,
           rpc: devnet.node.rpcUrl,
           ws: devnet.node.wsUrl,
+          metrics: devnet.node.metricsUrl,
           l1: devnet.l1Url,
           p2p: devnet.node.p2p.join(','),
           chainId: devnet.genesis.params.chainId,

@@ -47,6 +47,11 @@ const RPC = {
   'rpc-origins': { kind: 'string', default: '', help: 'origins of web pages that may read answers, separated by commas; *: any' },
 } as const satisfies Options
 
+const METRICS = {
+  'metrics-host': { kind: 'string', default: '127.0.0.1', help: 'address on which numbers for Prometheus are served' },
+  'metrics-port': { kind: 'integer', help: 'port of GET /metrics; 0: any free one; without it nothing is served' },
+} as const satisfies Options
+
 const L1 = {
   beacon: { kind: 'string', help: 'beacon API that serves blobs; default: the L1 endpoint itself' },
   inbox: { kind: 'string', help: "address of the batch inbox, needed where an L1 carries several rollups' genesis files" },
@@ -91,6 +96,7 @@ export const COMMANDS = {
       'l1-block-sec': { kind: 'integer', default: 1, help: 'seconds between blocks of the L1 that is started' },
       'p2p-host': { kind: 'string', default: '127.0.0.1', help: 'IP address on which other nodes are met' },
       'p2p-port': { kind: 'integer', default: 0, help: 'TCP port on which other nodes are met; 0: any free one' },
+      ...METRICS,
       ...POSTING,
       ...COMMON,
     },
@@ -117,6 +123,7 @@ export const COMMANDS = {
       'p2p-port': { kind: 'integer', default: 9600, help: 'TCP port on which other nodes are met; 0: any free one' },
       ...L1,
       ...RPC,
+      ...METRICS,
       ...POSTING,
       ...COMMON,
     },
@@ -192,6 +199,12 @@ export function rpcOptions(config: Pick<ConfigOf<'node'>, keyof typeof RPC>) {
     allowedHosts: list(config['rpc-hosts']),
     allowedOrigins: list(config['rpc-origins']),
   }
+}
+
+/** Where numbers are served, as the options say; undefined: nowhere. */
+export function metricsOptions(config: Pick<ConfigOf<'node'>, keyof typeof METRICS>) {
+  const { 'metrics-host': host, 'metrics-port': port } = config
+  return port === undefined ? undefined : { host, port }
 }
 
 /** How batches are posted, as the options say; undefined: by none of this node. Throws UsageError. */

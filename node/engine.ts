@@ -21,7 +21,7 @@ import { createFollower, type Follower } from './follower.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import type { NodeOptions } from './node.ts'
-import type { ChildDirectPorts } from './p2pChild.ts'
+import type { ChildDirectPorts, ChildMetrics } from './p2pChild.ts'
 import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
 import { createReporter, keepReported } from './reporter.ts'
@@ -35,6 +35,8 @@ export type Engine = {
   start(): Promise<void>
   /** Something waits for a block. */
   wake(): void
+  /** Numbers of the network and its process; undefined: none are known yet. */
+  networkMetrics(): ChildMetrics | undefined
   network(): NetworkView
   l1Status(): L1Status
 }
@@ -136,6 +138,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<
       if (!consensus || isShared()) observer.start()
     },
     wake: () => consensus?.thread.wake(),
+    networkMetrics: peers.metrics,
     network() {
       const highest = observer.highest()
       return { peers: peers.count(), highestBlock: highest > chain.head().header.number ? highest : undefined }

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import { indexOfKey } from '../consensus/validatorSet.ts'
+import { timestampMs } from '../execution/block.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import { createDesk } from '../rpc/desk.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
@@ -18,7 +19,7 @@ import { giveMemoryBack } from './idleMemory.ts'
 import { KeyError } from './keys.ts'
 import type { L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
-import { createLoopDelays, type LoopDelay, watchLoopDelay } from './loopDelay.ts'
+import { createLoopDelays, type LoopDelay, type LoopDelays, watchLoopDelay } from './loopDelay.ts'
 import type { PeersConfig } from './peers.ts'
 import { openPoolJournal, type PoolJournal } from './poolJournal.ts'
 import { createRecoverPool } from './recoverPool.ts'
@@ -44,6 +45,8 @@ export type NodeOptions = {
     readonly publicUrl: string | undefined
   }
   readonly rpc: ReturnType<typeof rpcOptions>
+  /** Where numbers are served; undefined: nowhere. */
+  readonly metrics: { readonly host: string; readonly port: number } | undefined
   /** Accounts on L1 for batches and for checkpoints; undefined: this node posts none. */
   readonly poster: L1Signer | undefined
   readonly submitter: L1Signer | undefined
@@ -82,6 +85,8 @@ export type Node = {
   readonly wsUrl: string
   /** Multiaddrs by which other nodes reach this one. */
   readonly p2p: readonly string[]
+  /** Where its numbers are, if they are served. */
+  readonly metricsUrl: string | undefined
   status(): NodeStatus
   /** How late the event loops of the threads were lately, by thread. */
   loopDelays(): Readonly<Record<string, LoopDelay>>
@@ -144,11 +149,40 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       const { batches, postedBytes, checkpoints } = l1Status()
       return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }
     }
-    return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: opened.addresses, status, loopDelays: delays.snapshot, close }
+    const metricsUrl = options.metrics && (await openMetrics(options.metrics, { chain, engine: opened, status, delays, closers }))
+    return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: opened.addresses, metricsUrl, status, loopDelays: delays.snapshot, close }
   } catch (error) {
     await close()
     throw error
   }
+}
+
+type MetricsParts = {
+  readonly chain: ChainState
+  readonly engine: Engine
+  status(): NodeStatus
+  readonly delays: LoopDelays
+  readonly closers: Closer[]
+}
+
+async function openMetrics(
+  place: NonNullable<NodeOptions['metrics']>,
+  { chain, engine, status, delays, closers }: MetricsParts,
+): Promise<string> {
+  const { serveMetrics } = await import('./metrics.ts')
+  const server = await serveMetrics(
+    {
+      heads: status,
+      headTimestampMs: () => timestampMs(chain.head().header),
+      pooled: chain.pool.size,
+      settled: status,
+      loopDelays: delays.snapshot,
+      network: engine.networkMetrics,
+    },
+    place,
+  )
+  closers.push(server.close)
+  return server.url
 }
 
 /** Loads what answers do not need, a piece at a time: who asks meanwhile is answered in between. */

@@ -25,6 +25,7 @@ export type Ready = {
   readonly ready: true
   readonly rpc: string
   readonly ws: string
+  readonly metrics?: string
   readonly l1: string
   readonly p2p: string
   readonly chainId: number

@@ -22,7 +22,7 @@ let rpcs: string[]
 const restarted: { stop(): Promise<number | null> }[] = []
 
 beforeAll(async () => {
-  stage = await startStage(['--validators'])
+  stage = await startStage(['--validators', '--metrics-port', '0'])
   const { rpc, validators } = stage.devnet.ready()
   expect(validators).toHaveLength(3)
   rpcs = [rpc, ...validators.map((one) => one.rpc)]
@@ -62,6 +62,20 @@ test.runIf(process.platform === 'linux')('consensus and the network go before ex
   expect(nice.slice(0, 1)).toEqual([0]) // that of consensus
   expect(nice.length).toBeGreaterThanOrEqual(2)
   expect(nice.slice(1)).toEqual(Array(nice.length - 1).fill(10))
+})
+
+test('its numbers say how late each of its threads and its network are, and that it speaks with the others', async () => {
+  const { metrics = '' } = stage.devnet.ready()
+  const text = await until(
+    'a window of delays',
+    async () => {
+      const page = await (await fetch(metrics)).text()
+      return ['main', 'rpc', 'consensus', 'p2p'].every((thread) => page.includes(`{thread="${thread}",figure="p99"}`)) ? page : undefined
+    },
+    WAIT_MAX_MS,
+  )
+  expect(text).toMatch(/^tributary_p2p_direct_validators 3$/m)
+  expect(text).toMatch(/^tributary_p2p_direct_messages_in_total [1-9]/m)
 })
 
 test('killed at any moment, one is not missed, and comes back to the same blocks', async () => {

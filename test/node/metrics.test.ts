@@ -1,0 +1,70 @@
+/** Numbers for Prometheus: every one under a name of its own, counters that count, and nothing else at the port. */
+import { expect, onTestFinished, test } from 'vitest'
+import { type MetricsSource, serveMetrics } from '../../node/metrics.ts'
+import type { ChildMetrics } from '../../node/p2pChild.ts'
+
+const NETWORK = {
+  host: { peers: 3, connections: 4, disconnects: 5, refusals: 0, bans: 2, bansBy: { 'its gossip floods': 2 } },
+  gossip: { bytesIn: 1_000, queuedTxs: 7 },
+  sync: { asked: 1, servers: 2 },
+  direct: undefined,
+  process: { restarts: 1, isUp: true, delayMaxMs: 12 },
+} as unknown as ChildMetrics
+
+async function openMetrics(source: Partial<MetricsSource> = {}): Promise<string> {
+  const server = await serveMetrics(
+    {
+      heads: () => ({ latest: 9n, safe: 5n, finalized: 2n }),
+      headTimestampMs: () => 1_800_000_000_250,
+      pooled: () => 11,
+      settled: () => ({ batches: 3, postedBytes: 4_096, checkpoints: 1 }),
+      loopDelays: () => ({ main: { meanMs: 1, p99Ms: 20, maxMs: 250 } }),
+      network: () => NETWORK,
+      ...source,
+    },
+    { host: '127.0.0.1', port: 0 },
+  )
+  onTestFinished(server.close)
+  return server.url
+}
+
+const linesOf = async (url: string) => (await (await fetch(url)).text()).split('\n')
+
+test('what the node knows of itself is there, with its kind', async () => {
+  const lines = await linesOf(await openMetrics())
+  for (const line of [
+    'tributary_head_block{head="latest"} 9',
+    'tributary_head_block{head="finalized"} 2',
+    'tributary_head_timestamp_seconds 1800000000.25',
+    'tributary_pool_transactions 11',
+    'tributary_l1_posted_bytes_total 4096',
+    'tributary_loop_delay_seconds{thread="main",figure="max"} 0.25',
+    'tributary_p2p_bans_total{why="its gossip floods"} 2',
+    'tributary_p2p_host_peers 3',
+    'tributary_p2p_gossip_bytes_in_total 1000',
+    'tributary_p2p_process_is_up 1',
+    '# TYPE tributary_p2p_gossip_bytes_in_total counter',
+    '# TYPE tributary_p2p_gossip_queued_txs gauge',
+  ])
+    expect(lines).toContain(line)
+  expect(lines.some((line) => line.startsWith('process_cpu_seconds_total'))).toBe(true)
+})
+
+test('looked at again, a counter is what it is now, and what is gone is gone', async () => {
+  let network: ChildMetrics | undefined = NETWORK
+  const url = await openMetrics({ network: () => network })
+  await linesOf(url)
+  expect(await linesOf(url)).toContain('tributary_p2p_gossip_bytes_in_total 1000')
+  network = { ...NETWORK, host: { ...NETWORK.host, bansBy: { 'another reason': 1 } } }
+  const lines = await linesOf(url)
+  expect(lines).toContain('tributary_p2p_bans_total{why="another reason"} 1')
+  expect(lines.join()).not.toContain('its gossip floods')
+  network = undefined
+  expect(await linesOf(url)).toContain('tributary_head_block{head="safe"} 5')
+})
+
+test('nothing else is answered', async () => {
+  const url = await openMetrics()
+  expect((await fetch(url.replace('/metrics', '/'))).status).toBe(404)
+  expect((await fetch(url, { method: 'POST', body: 'x' })).status).toBe(404)
+})
