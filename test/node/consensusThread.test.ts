@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Hex } from 'viem'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { deriveSecretKey, publicKeyOf, sign } from '../../consensus/bls.ts'
+import { publicKeyOf, sign } from '../../consensus/bls.ts'
 import { statementDigest } from '../../consensus/digest.ts'
 import { decodeGuard } from '../../consensus/guard.ts'
 import { decodeMessage, encodeMessage, type Message, type UnsignedMessage } from '../../consensus/message.ts'
@@ -21,32 +21,12 @@ import { createEpochSets } from '../../node/epochs.ts'
 import { createPipe, type Pipe } from '../../node/p2pPipe.ts'
 import { localKey } from '../../node/signer.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
-import { testGenesis } from '../fakes/testChain.ts'
+import { fastGenesis, secretOf } from '../fakes/fastGenesis.ts'
 
-const SECRETS = [1, 2].map((byte) => deriveSecretKey(new Uint8Array(32).fill(byte)))
 const KINDS = ['proposal', 'prevote', 'precommit']
 /** Index in the set of two of who proposes first, and so is on the thread. */
 const SELF = 1
 const until = <T>(isSo: () => T) => vi.waitFor(isSo, { timeout: 20_000, interval: 5 })
-
-function secretOf(index: number) {
-  const secret = SECRETS[index]
-  if (!secret) throw new Error('no validator')
-  return secret
-}
-
-function genesisOf(indexes: readonly number[]): Genesis {
-  return {
-    ...testGenesis({ minBlockIntervalMs: 20, maxBlockIntervalMs: 100 }),
-    timestampMs: Date.now(),
-    validators: indexes.map((index) => ({
-      address: `0x${`c${index}`.repeat(20)}`,
-      blsPublicKey: publicKeyOf(secretOf(index)),
-      weight: 1,
-      feeRecipient: `0x${`d${index}`.repeat(20)}`,
-    })),
-  }
-}
 
 type StartOptions = {
   readonly chain?: ChainState
@@ -82,7 +62,7 @@ async function openThread(genesis: Genesis, options: StartOptions = {}) {
   return { thread, chain, directory, sent, fatal, guard, wal, height: () => chain.head().header.number }
 }
 
-const alone = () => genesisOf([SELF])
+const alone = () => fastGenesis([SELF])
 
 test('alone it decides block after block, and goes on from its folder when it is started again', async () => {
   const first = await openThread(alone())
@@ -185,7 +165,7 @@ function sayAs(index: number, { params }: Genesis, message: UnsignedMessage): Ui
 }
 
 test('what leaves is on disk, log and guard; a proposal goes with its block; the votes of the other make it final', async () => {
-  const genesis = genesisOf([0, SELF])
+  const genesis = fastGenesis([0, SELF])
   const { thread, sent, wal, guard, height } = await openThread(genesis)
   const heard = new Set<string>()
   const unlogged: string[] = []
@@ -217,7 +197,7 @@ function isSame(one: Message, other: Message): boolean {
 }
 
 test('each process comes in at a path of its own, which is gone then; after one that ended the next hears all again', async () => {
-  const { thread, fatal } = await openThread(genesisOf([0, SELF]))
+  const { thread, fatal } = await openThread(fastGenesis([0, SELF]))
   await thread.start()
   const paths = [await thread.openDoor()]
   const heard: Hex[] = []
@@ -238,7 +218,7 @@ test('each process comes in at a path of its own, which is gone then; after one 
 })
 
 test('who says what is no message is told off while the main thread stands still', async () => {
-  const { thread } = await openThread(genesisOf([0, SELF]))
+  const { thread } = await openThread(fastGenesis([0, SELF]))
   const told = new Int32Array(new SharedArrayBuffer(4))
   const workerData = { path: await thread.openDoor(), told }
   const visitor = new Worker(new URL('../fakes/doorVisitor.ts', import.meta.url), { workerData })

@@ -1,16 +1,15 @@
 /** A disk that is full or fails: a validator says so in one clear error, stops, and nothing that is not on disk has left it. */
 import { fdatasyncSync, ftruncateSync, writeSync } from 'node:fs'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { deriveSecretKey, publicKeyOf } from '../../consensus/bls.ts'
+import { publicKeyOf } from '../../consensus/bls.ts'
 import { decodeWal, encodeWalHeader, encodeWalInput } from '../../consensus/wal.ts'
-import type { Genesis } from '../../genesis/genesis.ts'
 import { createConsensusChain } from '../../node/consensusChain.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
 import { type Disk, JournalError, openJournal } from '../../node/journal.ts'
 import { createLocalSigner } from '../../node/signer.ts'
 import { createValidator } from '../../node/validator.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
-import { testGenesis } from '../fakes/testChain.ts'
+import { fastGenesis, secretOf } from '../fakes/fastGenesis.ts'
 
 const WAIT_MS = 20_000
 
@@ -101,22 +100,11 @@ test.each([
   })
 })
 
-const SECRETS = [1, 2, 3, 4].map((byte) => deriveSecretKey(new Uint8Array(32).fill(byte)))
-const genesis: Genesis = {
-  ...testGenesis({ minBlockIntervalMs: 20, maxBlockIntervalMs: 100 }),
-  timestampMs: Date.now(),
-  validators: SECRETS.map((secret, i) => ({
-    address: `0x${`c${i}`.repeat(20)}`,
-    blsPublicKey: publicKeyOf(secret),
-    weight: 1,
-    feeRecipient: `0x${`d${i}`.repeat(20)}`,
-  })),
-}
+const genesis = fastGenesis([0, 1, 2, 3])
 
 for (const broken of ['full', 'damaged'] as const) {
   test(`a validator whose disk is ${broken} stops, and says nothing that it could forget`, async () => {
-    const [secret] = SECRETS
-    if (!secret) throw new Error('no key')
+    const secret = secretOf(0)
     const { chainId } = genesis.params
     const set = validatorSetOf(genesis)
     const directory = testFolder()

@@ -5,10 +5,9 @@
 import { join } from 'node:path'
 import { type Hex, hexToBytes } from 'viem'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { deriveSecretKey, publicKeyOf } from '../../consensus/bls.ts'
+import { publicKeyOf } from '../../consensus/bls.ts'
 import { decodeMessage } from '../../consensus/message.ts'
 import { encodeBlock } from '../../execution/block.ts'
-import type { Genesis } from '../../genesis/genesis.ts'
 import type { ChainState } from '../../node/chainState.ts'
 import { type ConsensusChain, createConsensusChain } from '../../node/consensusChain.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
@@ -22,19 +21,11 @@ import { openSignerGuardFile } from '../../node/signerGuardFile.ts'
 import { type SignerServer, startSignerServer } from '../../node/signerServer.ts'
 import { createValidator, type Validator } from '../../node/validator.ts'
 import { openDiskChain, quietLog, testFolder } from '../fakes/diskChain.ts'
-import { addressOf, testAccounts, testGenesis } from '../fakes/testChain.ts'
+import { fastGenesis, secretOf } from '../fakes/fastGenesis.ts'
+import { addressOf, testAccounts } from '../fakes/testChain.ts'
 
-const SECRETS = [1, 2, 3, 4].map((byte) => deriveSecretKey(new Uint8Array(32).fill(byte)))
-const genesis: Genesis = {
-  ...testGenesis({ minBlockIntervalMs: 20, maxBlockIntervalMs: 100 }),
-  timestampMs: Date.now(),
-  validators: SECRETS.map((secret, i) => ({
-    address: `0x${`c${i}`.repeat(20)}`,
-    blsPublicKey: publicKeyOf(secret),
-    weight: 1,
-    feeRecipient: `0x${`d${i}`.repeat(20)}`,
-  })),
-}
+const VALIDATORS = [0, 1, 2, 3]
+const genesis = fastGenesis(VALIDATORS)
 const set = validatorSetOf(genesis)
 const { chainId } = genesis.params
 
@@ -53,7 +44,7 @@ type Member = {
 const localSigner = async (i: number): Promise<ValidatorSigner> => createLocalSigner(keyOf(i), { chainId, epochOf: () => 0 })
 
 function keyOf(i: number): ValidatorKey {
-  const secret = SECRETS[i]
+  const secret = secretOf(i)
   if (!secret) throw new Error('no validator')
   return { secret, publicKey: publicKeyOf(secret) }
 }
@@ -83,7 +74,7 @@ async function startNetwork(signerOf = localSigner) {
     },
     blame: (peer: string, why: string) => void members[i]?.blamed.push(`${peer}: ${why}`),
   })
-  for (const i of SECRETS.keys()) {
+  for (const i of VALIDATORS) {
     const { chain } = await openDiskChain(genesis)
     const journal = openJournal(testFolder())
     const ports = { log: quietLog, nowMs: Date.now }
@@ -198,7 +189,7 @@ async function startSigners() {
   const folder = testFolder()
   const token = 'a token that the tests know 12345'.replaceAll(' ', '-')
   const addressAt = (i: number) => ({ kind: 'socket', path: join(folder, String(i)) }) as const
-  const guards = await Promise.all(SECRETS.map((_, i) => openSignerGuardFile(join(folder, `guard${i}`))))
+  const guards = await Promise.all(VALIDATORS.map((i) => openSignerGuardFile(join(folder, `guard${i}`))))
   const servers = new Map<number, SignerServer>()
   const back = async (i: number) => {
     const [guardFile, address] = [guards[i], addressAt(i)]
@@ -211,7 +202,7 @@ async function startSigners() {
     await servers.get(i)?.close()
     servers.delete(i)
   }
-  for (const i of SECRETS.keys()) await back(i)
+  for (const i of VALIDATORS) await back(i)
   onTestFinished(async () => {
     for (const i of [...servers.keys()]) await leave(i)
     for (const guard of guards) await guard.close()
@@ -244,7 +235,7 @@ test('keys that are elsewhere: three go on while the signer of one is away, all 
     stoodAt = heightOf(first)
     expect(looks).toBeGreaterThan(50) // several of the longest intervals between blocks
   })
-  for (const i of SECRETS.keys()) await signers.back(i)
+  for (const i of VALIDATORS) await signers.back(i)
   await grow(3n)
   const from = heightOf(first)
   const isBuiltByLast = (number: bigint) => first.chain.store.block(number)?.block.header.miner === genesis.validators[3]?.feeRecipient
