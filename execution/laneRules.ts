@@ -19,7 +19,7 @@ import { epochOf } from './epoch.ts'
 import { type BlockFees, type DataFee, type DataPrice, dataFeeWei } from './fee.ts'
 import { toHex } from './hex.ts'
 import type { JournaledLedger, Ledger } from './ledger/ledger.ts'
-import { addBalance, getAccount, getSupply, putAccount, putL1Info, putSupply } from './ledger/tables.ts'
+import { addBalance, getAccount, getL1Info, getSupply, putAccount, putL1Info, putSupply } from './ledger/tables.ts'
 import { accusedOf, changeValidator, convict } from './ledger/validators.ts'
 import { nativeRowBytes, type SignedNative } from './native/native.ts'
 import {
@@ -129,9 +129,12 @@ export function applyDepositToLedger(
 ): DepositOutcome {
   const l1Info = parseL1Info(deposit)
   if (l1Info) {
-    putL1Info(ledger, l1Info)
+    // The deposits behind it move the cursor, each by one, so that a row says by itself whether it is the next one.
+    putL1Info(ledger, { ...l1Info, depositCursor: getL1Info(ledger).depositCursor })
     return { kind: 'l1Info', logs: [doorLog(DOOR.ledger, l1InfoEvent, { number: l1Info.number, hash: l1Info.hash })] }
   }
+  const origin = getL1Info(ledger)
+  putL1Info(ledger, { ...origin, depositCursor: origin.depositCursor + 1n })
   if (deposit.to === VALIDATORS) return { kind: 'validators', logs: changeValidators(ledger, epochOf(env.number, params), deposit) }
   const supply = getSupply(ledger)
   const deposited = supply.deposited + deposit.mintWei

@@ -21,7 +21,7 @@ import {
 import { paramsAt } from '../execution/ledger/governed.ts'
 import { createLedger, type RecordReader, type TakenChange } from '../execution/ledger/ledger.ts'
 import { type LedgerSource, readThrough } from '../execution/ledger/rootReader.ts'
-import type { L1Info } from '../execution/ledger/tables.ts'
+import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
 import { createLedgerTree, isPageKey, pageNumber, type TreeReader } from '../execution/ledger/tree.ts'
 import { checkSigned, nativeGas, type SignedNative } from '../execution/native/native.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
@@ -151,14 +151,23 @@ export function createLaneRun({ root, source, params, judgeEvidence, lookups, ru
     if (row.kind === 'native') return applyNative(context, row.native, checked)
     if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
     if (row.kind === 'report') return refusal(applyReportToLedger({ ...context, judgeEvidence }, row.report))
-    if (row.kind === 'deposit') return applyDeposit(context, lookups.deposit(row.index), 'unknownDeposit')
-    const info = row.kind === 'l1Info' ? lookups.l1Info(row.number) : undefined
-    return row.kind === 'l1Info' ? applyDeposit(context, info && l1InfoDeposit(info), 'unknownOrigin') : undefined
+    if (row.kind === 'deposit') return applyDeposit(context, lookups.deposit(row.index), row.index)
+    return row.kind === 'l1Info' ? applyOrigin(context, row) : undefined
   }
 
-  function applyDeposit(context: LaneContext, deposit: Deposit | undefined, codeIfUnknown: string): Rejection | undefined {
-    if (!deposit) return invalid(codeIfUnknown)
+  function applyDeposit(context: LaneContext, deposit: Deposit | undefined, index: bigint): Rejection | undefined {
+    if (!deposit) return invalid('unknownDeposit')
+    const want = getL1Info(ledger).depositCursor
+    if (index !== want) return invalid('wrongDeposit', { got: index, want })
     applyDepositToLedger(context, deposit)
+    return undefined
+  }
+
+  function applyOrigin(context: LaneContext, { number, blobBaseFee }: Row & { kind: 'l1Info' }): Rejection | undefined {
+    const info = lookups.l1Info(number)
+    if (!info) return invalid('unknownOrigin')
+    if (info.blobBaseFee !== blobBaseFee) return invalid('wrongBlobBaseFee', { got: blobBaseFee, want: info.blobBaseFee })
+    applyDepositToLedger(context, l1InfoDeposit(info))
     return undefined
   }
 
@@ -196,7 +205,7 @@ export function groupsOf(rows: readonly LaneRow[]): LaneRow[][] {
 function rowsOfBlock({ header, transactions, operations }: LaneBlock): LaneRow[] {
   const { number: block, miner: coinbase, baseFeePerGas: baseFeeWei } = header
   const depositRows = placeDeposits(transactions).map(({ info, index }): Row => {
-    return info ? { kind: 'l1Info', number: info.number } : { kind: 'deposit', index }
+    return info ? { kind: 'l1Info', number: info.number, blobBaseFee: info.blobBaseFee } : { kind: 'deposit', index }
   })
   const rows: LaneRow[] = []
   let done = 0

@@ -30,8 +30,8 @@ export type BlockRow = {
 
 export type Row =
   | BlockRow
-  /** The origin of this number, told to the ledger. */
-  | { readonly kind: 'l1Info'; readonly number: bigint }
+  /** The origin of this number, told to the ledger, and the one thing about it that its header alone does not say. */
+  | { readonly kind: 'l1Info'; readonly number: bigint; readonly blobBaseFee: bigint }
   /** The deposit of this index in the portal's queue. */
   | { readonly kind: 'deposit'; readonly index: bigint }
   | { readonly kind: 'native'; readonly native: SignedNative }
@@ -43,7 +43,7 @@ export type Row =
 const HEAD_BYTES = 3
 
 const blockFields = compileFields(parseAbiParameters('uint64 number, uint64 timestampMs, uint96 baseFeeWei, address coinbase'))
-const l1InfoFields = compileFields(parseAbiParameters('uint64 number'))
+const l1InfoFields = compileFields(parseAbiParameters('uint64 number, uint128 blobBaseFee'))
 const depositFields = compileFields(parseAbiParameters('uint64 index'))
 /** A native row's head: type and yParity, then r and s, then nonce and fee. */
 const signatureFields = compileFields(parseAbiParameters('uint8 typeByte, uint8 yParity'))
@@ -101,7 +101,8 @@ function elementsOf(bytesOfBody: number): number {
 
 function bodyBytes(row: Row): number {
   if (row.kind === 'block') return 40
-  if (row.kind === 'l1Info' || row.kind === 'deposit') return 8
+  if (row.kind === 'l1Info') return 24
+  if (row.kind === 'deposit') return 8
   if (row.kind === 'report') return EVIDENCE_BYTES
   if (row.kind === 'operation') return OPERATION_HEAD_BYTES + row.operation.type.fields.packedBytes(row.operation.fields)
   return NATIVE_HEAD_BYTES + row.native.type.fields.packedBytes(row.native.fields)

@@ -292,7 +292,7 @@ test.each(FULL_OF)('a block as large as can be fits a batch if it is full of %s'
   if (!block) throw new Error('there is no block')
   const rows: Row[] = [
     { kind: 'block', number: 1n, timestampMs: 1, baseFeeWei: 1n, coinbase: block.coinbase },
-    { kind: 'l1Info', number: 1n },
+    { kind: 'l1Info', number: 1n, blobBaseFee: 1n },
   ]
   const transactions: Uint8Array[] = []
   for (let bytes = 0; ; ) {

@@ -37,7 +37,7 @@ const upload = {
 /** Rows of blocks 5 and 7, more than one group of them; block 6 has none. */
 export const VECTOR_ROWS: readonly Row[] = [
   { kind: 'block', number: 5n, timestampMs: 1_800_000_000_250, baseFeeWei: 10n ** 9n, coinbase: COINBASE },
-  { kind: 'l1Info', number: 12n },
+  { kind: 'l1Info', number: 12n, blobBaseFee: 7n },
   { kind: 'deposit', index: 3n },
   { kind: 'operation', operation: { type: typeNamed('Transfer'), caller: ALICE, fields: { kind: 0, to: BOB, amount: 7n } } },
   { kind: 'deposit', index: 4n },

@@ -134,11 +134,17 @@ test('a row that no block can have made is named', async () => {
   const nothing = { deposit: () => undefined, l1Info: () => undefined }
   const depositAt = rows.findIndex(({ row }) => row.kind === 'deposit')
   const infoAt = rows.findIndex(({ row }) => row.kind === 'l1Info')
+  const changed = (at: number, change: (row: Row) => Row) => rows.map((one, i) => (i === at ? { ...one, row: change(one.row) } : one))
+  const laterDeposit = changed(depositAt, (row) => (row.kind === 'deposit' ? { ...row, index: row.index + 1n } : row))
+  const dearer = changed(infoAt, (row) => (row.kind === 'l1Info' ? { ...row, blobBaseFee: row.blobBaseFee + 1n } : row))
+  const { deposit } = start.lookups
   expect({
     noBlock: refused([first]),
     twice: refused([block, first, first]),
     unknownDeposit: refused(rows, { lookups: { ...start.lookups, deposit: nothing.deposit } }),
     unknownOrigin: refused(rows, { lookups: { ...start.lookups, l1Info: nothing.l1Info } }),
+    laterDeposit: refused(laterDeposit, { lookups: { ...start.lookups, deposit: (index) => deposit(index) ?? deposit(index - 1n) } }),
+    dearer: refused(dearer),
     nobodySigned: refused([block, signedBy(0xff)]),
     malformedOperation: refused([block, operation({ kind: 0, to: OWNER, amount: 0n })]),
     nativeOnly: refused([block, operation({ kind: 1, to: OWNER, amount: 1n })]),
@@ -152,6 +158,8 @@ test('a row that no block can have made is named', async () => {
     twice: [2, 'nonceTooLow'],
     unknownDeposit: [depositAt, 'unknownDeposit'],
     unknownOrigin: [infoAt, 'unknownOrigin'],
+    laterDeposit: [depositAt, 'wrongDeposit'],
+    dearer: [infoAt, 'wrongBlobBaseFee'],
     nobodySigned: [1, 'badSignature'],
     malformedOperation: [1, 'badAmount'],
     nativeOnly: [1, 'nativeOnly'],
@@ -165,7 +173,7 @@ test('a row that no block can have made is named', async () => {
 
 test('rows in an order that no blocks give are no lane', () => {
   const block = (number: bigint): Row => ({ kind: 'block', number, timestampMs: 1, baseFeeWei: 1n, coinbase: OWNER })
-  const info: Row = { kind: 'l1Info', number: 1n }
+  const info: Row = { kind: 'l1Info', number: 1n, blobBaseFee: 1n }
   const deposit: Row = { kind: 'deposit', index: 0n }
   const [transfer] = NATIVE_TYPES
   if (!transfer) throw new Error('no type')

@@ -52,7 +52,7 @@ const rows: fc.Arbitrary<Row> = fc.oneof(
     baseFeeWei: uint(96),
     coinbase: hexOf(20),
   }),
-  fc.record({ kind: fc.constant('l1Info' as const), number: uint(64) }),
+  fc.record({ kind: fc.constant('l1Info' as const), number: uint(64), blobBaseFee: uint(128) }),
   fc.record({ kind: fc.constant('deposit' as const), index: uint(64) }),
   natives.map((native) => ({ kind: 'native' as const, native })),
   fc
