@@ -93,6 +93,11 @@ async function run(command: CommandName, args: readonly string[], environment: E
       const { runDemo } = await import('./demo.ts')
       return runDemo(config, print)
     }
+    case 'deposit': {
+      const { config } = parseConfig('deposit', args, environment)
+      const { runDeposit } = await import('./depositCommand.ts')
+      return runDeposit(config, print)
+    }
     case 'bench': {
       const { config, rest } = parseConfig('bench', args, environment)
       const { runBench } = await import('./bench.ts')

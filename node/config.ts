@@ -170,6 +170,18 @@ export const COMMANDS = {
     summary: 'play the whole loop against a running devnet: data, model, worker, receipts, credit, claims, rebuild',
     options: { rpc: { kind: 'string', default: 'http://127.0.0.1:8545', help: 'JSON-RPC of the devnet' }, ...COMMON },
   },
+  deposit: {
+    summary: 'bring OPEN from L1 to a ledger balance, a prepaid one, or the EVM side, and wait until it is there',
+    options: {
+      rpc: { kind: 'string', default: 'http://127.0.0.1:8545', help: 'JSON-RPC of a node of the network' },
+      l1: { kind: 'string', help: 'URL of the L1 node; default: what the node tells' },
+      'key-file': { kind: 'string', help: 'file with the key of the L1 account that pays (required)' },
+      amount: { kind: 'string', help: 'how much, in OPEN, as 12.5 (required)' },
+      to: { kind: 'string', help: 'who gets it; default: the same account' },
+      as: { kind: 'string', default: 'ledger', help: 'what it becomes: ledger, prepaid or evm' },
+      ...COMMON,
+    },
+  },
   bench: {
     summary: 'measure: tributary bench NAME (without a name: the list)',
     options: { ...COMMON },

@@ -4,6 +4,7 @@ import { type Block, blockBytes } from '../execution/block.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
+import type { Genesis } from '../genesis/genesis.ts'
 import type { Chain, ChainBlock, Heads, SyncStatus } from '../rpc/chain.ts'
 import type { Blocks } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
@@ -26,6 +27,11 @@ export type RpcChainOptions = {
   /** Says that something waits for a block. */
   wake(): void
   network(): NetworkView
+}
+
+function contractsOf({ l1 }: Genesis): Chain['l1'] {
+  const { origin: _, ...contracts } = l1
+  return contracts
 }
 
 /** The port over a chain. */
@@ -58,6 +64,7 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
   return {
     params: genesis.params,
     genesisHash: chain.genesisHash,
+    l1: contractsOf(genesis),
     clientVersion,
     heads: () => ({ latest: chain.head().header.number, ...settlement.heads() }),
     blockByNumber: read,

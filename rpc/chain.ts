@@ -7,6 +7,7 @@ import type { Block, Header, Receipt } from '../execution/block.ts'
 import type { LedgerProof } from '../execution/ledger/proof.ts'
 import type { Log, Rejection } from '../execution/native/nativeType.ts'
 import type { Tx } from '../execution/tx.ts'
+import type { GenesisL1 } from '../genesis/genesis.ts'
 import type { ChainParams } from '../genesis/params.ts'
 
 /** Heads: latest is BFT-final, safe is in a canonical L1 block, finalized is in a final one. */
@@ -114,6 +115,8 @@ export type SyncStatus = {
 export type Chain = {
   readonly params: ChainParams
   readonly genesisHash: Hex
+  /** Where the network's contracts are on L1. */
+  readonly l1: Omit<GenesisL1, 'origin'>
   readonly clientVersion: string
   heads(): Heads
   /** Undefined: no such block. */

@@ -37,6 +37,7 @@ import { DOMAIN_NAME, DOMAIN_VERSION } from '../execution/typedData.ts'
 import { readForks } from '../genesis/forks.ts'
 import { BPS, type ChainParams, MULTICALL3, VERIFIER } from '../genesis/params.ts'
 import { failureText } from './failureText.ts'
+import type { L1Contracts } from './l1Actions.ts'
 import { fieldsFromJson, fieldsToJson, quantity } from './quantity.ts'
 import { formatters, nativeTypedData, nativeTypeNamed, nonceKey, serializeNative, serializeTransaction, typesOf } from './viemChain.ts'
 
@@ -282,6 +283,7 @@ function statusReads(node: Client) {
       if (!read.ok) throw new TributaryError('unknownFork', { fork: read.name }, { cause: undefined })
       return { ...(Object.fromEntries(numbers) as ChainParams), forks: read.forks, genesisHash }
     },
+    getL1Contracts: (): Promise<L1Contracts> => ask(node, 'tributary_l1Contracts', []),
     getSyncStatus: async (): Promise<SyncStatus> => toSyncStatus(await ask(node, 'tributary_syncStatus', [])),
     /** Gas and fee of an operation in the next block, in wei: gas at the base fee, and its bytes on L1; `maxFee` is twice the fee. */
     estimateFee: async ({ nativeType, native }: { readonly nativeType: string; readonly native: FieldValues }) => {

@@ -208,6 +208,7 @@ function statusMethods(): MethodTable {
       ...paramsToJson(paramsAfter(chain, chain.heads().latest)),
       genesisHash: chain.genesisHash,
     })),
+    tributary_l1Contracts: method("Where the network's contracts are on L1.", [], ({ chain }) => chain.l1),
     tributary_syncStatus: method('Heads, L1 origin, batches and checkpoints.', [], ({ chain }) => {
       const { heads, highestBlock, l1Head, l1Url, l1Origin, batches, checkpoints, validators, peers } = chain.syncStatus()
       return {

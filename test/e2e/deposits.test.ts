@@ -1,14 +1,24 @@
 /** What L1 says reaches L2, counted in L1 blocks: deposits and forced transactions, the safe and the finalized head, and the rebuild from L1 alone. */
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { encodeFunctionData, type Hex, parseEther } from 'viem'
 import { getL2TransactionHashes } from 'viem/op-stack'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { callerBytecode } from '../../contracts/artifacts.ts'
+import { DEVNET_KEYS } from '../../genesis/devnet.ts'
 import { DOOR } from '../../genesis/params.ts'
 import { verifyFromL1 } from '../../node/verify.ts'
 import { batchInboxAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
 import { callerAbi } from '../fakes/l1Stage.ts'
+import { jsonLines } from './devnet.ts'
 import { type L2Client, l2Client, lower, type Stage, startStage, until } from './stage.ts'
 
+const MAIN = fileURLToPath(new URL('../../node/main.ts', import.meta.url))
+const execute = promisify(execFile)
 const CALL_GAS = 200_000n
 /** People that L2 never heard of. */
 const [LEDGER_HOLDER, PREPAYER, EVM_HOLDER, FORCED]: readonly [Hex, Hex, Hex, Hex] = [
@@ -100,6 +110,38 @@ test('deposits of an L1 block are on L2 as soon as one more L1 block stands on i
   expect((own ?? 0n) - (ownBefore ?? 0n), 'what the failed call did not take, less what was forced out').toBe(
     parseEther('4') - parseEther('5'),
   )
+})
+
+test('the deposit command brings what was asked for, as what was asked for, and says what is wrong with the rest', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  const keyFile = join(folder, 'key')
+  writeFileSync(keyFile, DEVNET_KEYS[0] ?? '')
+  const { rpc } = stage.devnet.ready()
+  await stage.l1.mineEvery(1)
+  const to: Hex = '0x00000000000000000000000000000000000d0005'
+  const deposit = async (...words: string[]) => {
+    const all = [MAIN, 'deposit', '--rpc', rpc, '--l1', stage.l1.url, '--key-file', keyFile, '--json', ...words]
+    return execute(process.execPath, all).catch((error: { stdout: string; stderr: string; code: number }) => error)
+  }
+  for (const as of ['ledger', 'prepaid', 'evm']) {
+    const { stdout } = await deposit('--to', to, '--amount', '1.25', '--as', as)
+    const [first, second] = jsonLines(stdout)
+    expect(first).toMatchObject({ sent: { to, amountWei: parseEther('1.25').toString(), as } })
+    expect(second).toMatchObject({ included: { ok: true } })
+  }
+  expect(await l2.getLedgerAccount({ account: to })).toMatchObject({ balance: parseEther('1.25'), prepaid: parseEther('1.25') })
+  expect(await l2.getBalance({ address: to })).toBe(parseEther('1.25'))
+  for (const [words, says] of [
+    [['--amount', '0'], '--amount is a number of OPEN above zero'],
+    [['--amount', '1', '--to', '0x12'], '--to is an address'],
+    [['--amount', '1', '--as', 'gift'], '--as is ledger, prepaid or evm'],
+  ] as const)
+    expect(await deposit(...words)).toMatchObject({ code: 2, stderr: expect.stringContaining(says) })
+  expect(await deposit('--amount', '1', '--to', DOOR.ledger, '--as', 'evm')).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('ReservedRecipient'),
+  })
 })
 
 test('safe is the last block of the last batch on L1, finalized that of the last batch in a final L1 block', async () => {

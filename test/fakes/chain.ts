@@ -117,6 +117,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
   return {
     params,
     genesisHash: blocks[0]?.hash ?? '0x',
+    l1: test.genesis.l1,
     clientVersion: 'tributary/test',
     blocks,
     logger,
