@@ -114,10 +114,11 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
   }
 
   const heads = () => ({ latest: BigInt(blocks.length - 1), safe: 2n, finalized: 1n })
+  const { origin: _, ...l1 } = test.genesis.l1
   return {
     params,
     genesisHash: blocks[0]?.hash ?? '0x',
-    l1: test.genesis.l1,
+    l1,
     clientVersion: 'tributary/test',
     blocks,
     logger,
