@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {DEPOSIT_TREE_LEVELS, DepositTree} from "./DepositTree.sol";
 
 /// @notice The ledger door's function that a ledger deposit names. Spec: docs/spec/block.md#l1-origin-and-deposits
 interface ILedgerDoor {
@@ -19,7 +20,7 @@ interface IValidators {
 
 /// @title The way from Ethereum into the rollup: OPEN, and transactions that no proposer can leave out.
 /// @notice Everything queued here is executed by the first rollup block whose L1 origin is this L1 block or a later one, in the order of the
-/// logs. Nobody owns the portal.
+/// logs. What was deposited leaves through the bridge alone. Nobody owns the portal.
 contract Portal {
     using SafeERC20 for IERC20;
 
@@ -45,11 +46,17 @@ contract Portal {
     uint8 private constant KIND_BALANCE = 0;
     uint8 private constant KIND_PREPAID = 2;
 
+    /// @dev Times that one slot holds, of 32 bits each.
+    uint256 private constant TIMES_PER_SLOT = 8;
+
     /// @notice The OPEN token.
     IERC20 public immutable TOKEN;
 
     /// @notice Says who the validators are to be.
     address public immutable REGISTRY;
+
+    /// @notice Pays out what leaves the rollup.
+    address public immutable BRIDGE;
 
     /// @notice Hash chain over all deposits: keccak256(abi.encode(previous, index, from, to, keccak256(opaqueData))), from zero.
     bytes32 public accumulator;
@@ -60,11 +67,20 @@ contract Portal {
     uint64 private _meteredBlock;
     uint64 private _meteredGas;
 
+    /// @dev The left siblings on the way of the tree's next leaf, by level. Source: the deposit contract of Ethereum's consensus specs.
+    bytes32[DEPOSIT_TREE_LEVELS] private _branch;
+
+    /// @dev When each deposit was queued, in seconds, eight to a slot.
+    mapping(uint256 slot => uint256 times) private _times;
+
     /// @notice A deposit, in the OP Stack's form. `opaqueData` = mint(32) ‖ value(32) ‖ gas(8) ‖ isCreation(1) ‖ data; `version` is 0.
     event TransactionDeposited(address indexed from, address indexed to, uint256 indexed version, bytes opaqueData);
 
     /// @notice The index of the deposit in the log right before, and the hash chain after it.
     event DepositQueued(uint64 indexed index, bytes32 accumulator);
+
+    /// @notice OPEN left for the bridge's reasons.
+    event Released(address indexed to, uint256 amount);
 
     error ZeroAmount();
     error ZeroRecipient();
@@ -74,10 +90,14 @@ contract Portal {
     error BlockFull(uint64 gasLeft);
     error WrongAmountReceived(uint256 received);
     error NotRegistry();
+    error NotBridge();
+    error DepositNotQueued(uint64 depositCount);
+    error TreeFull();
 
-    constructor(IERC20 token, address registry) {
+    constructor(IERC20 token, address registry, address bridge) {
         TOKEN = token;
         REGISTRY = registry;
+        BRIDGE = bridge;
     }
 
     /// @notice Moves OPEN to a ledger balance. No code runs on the rollup.
@@ -124,6 +144,30 @@ contract Portal {
         _queue(VALIDATORS, 0, 0, 0, false, data);
     }
 
+    /// @notice Pays out OPEN, for the bridge alone.
+    function release(address to, uint256 amount) external {
+        if (msg.sender != BRIDGE) revert NotBridge();
+        emit Released(to, amount);
+        TOKEN.safeTransfer(to, amount);
+    }
+
+    /// @notice When the deposit of this index was queued, in seconds.
+    function queuedAtSec(uint64 index) external view returns (uint64) {
+        if (index >= depositCount) revert DepositNotQueued(depositCount);
+        return uint32(_times[index / TIMES_PER_SLOT] >> (32 * (index % TIMES_PER_SLOT)));
+    }
+
+    /// @notice Root of the Merkle tree of all deposits: 32 levels of keccak256(left ‖ right), zero where there is no leaf. Leaf `index` is
+    /// keccak256(abi.encode(index, L1 block number, from, to, keccak256(opaqueData))).
+    function depositRoot() external view returns (bytes32 root) {
+        uint256 size = depositCount;
+        bytes32 empty = 0;
+        for (uint256 level = 0; level < DEPOSIT_TREE_LEVELS; level++) {
+            root = (size >> level) & 1 == 1 ? DepositTree.hashPair(_branch[level], root) : DepositTree.hashPair(root, empty);
+            empty = DepositTree.hashPair(empty, empty);
+        }
+    }
+
     function _checkRecipient(address to) private pure {
         if (to == address(0)) revert ZeroRecipient();
         if (to >= LEDGER && to <= RESERVED_LAST) revert ReservedRecipient(to);
@@ -138,14 +182,30 @@ contract Portal {
         _meter(gasLimit);
         address from = _rollupAddress();
         bytes memory opaqueData = abi.encodePacked(uint256(mint), uint256(value), gasLimit, isCreation, data);
+        bytes32 dataHash = keccak256(opaqueData);
 
         uint64 index = depositCount++;
-        bytes32 next = keccak256(abi.encode(accumulator, index, from, to, keccak256(opaqueData)));
+        bytes32 next = keccak256(abi.encode(accumulator, index, from, to, dataHash));
         accumulator = next;
+        _addLeaf(index, DepositTree.leafOf(index, uint64(block.number), from, to, dataHash));
+        _times[index / TIMES_PER_SLOT] |= uint256(uint32(block.timestamp)) << (32 * (index % TIMES_PER_SLOT));
         emit TransactionDeposited(from, to, 0, opaqueData);
         emit DepositQueued(index, next);
 
         if (mint != 0) _take(mint);
+    }
+
+    /// @dev Puts a leaf into the tree: it meets the left siblings that are full, and is one itself from there on up.
+    function _addLeaf(uint64 index, bytes32 node) private {
+        uint256 size = uint256(index) + 1;
+        for (uint256 level = 0; level < DEPOSIT_TREE_LEVELS; level++) {
+            if ((size >> level) & 1 == 1) {
+                _branch[level] = node;
+                return;
+            }
+            node = DepositTree.hashPair(_branch[level], node);
+        }
+        revert TreeFull();
     }
 
     /// @dev Bounds what the deposits of one L1 block can make the rollup execute.

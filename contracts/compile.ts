@@ -13,6 +13,7 @@ const CONTRACTS = [
   { file: 'Portal.sol', name: 'Portal' },
   { file: 'CheckpointManager.sol', name: 'CheckpointManager' },
   { file: 'ValidatorRegistry.sol', name: 'ValidatorRegistry' },
+  { file: 'Bridge.sol', name: 'Bridge' },
 ] as const
 
 /** Contracts that only tests deploy. */

@@ -14,8 +14,15 @@ import {
   type Transport,
 } from 'viem'
 import { getTransactionCount, sendTransaction, waitForTransactionReceipt } from 'viem/actions'
-import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../settlement/abi.ts'
-import { batchInboxBytecode, checkpointManagerBytecode, openTokenBytecode, portalBytecode, validatorRegistryBytecode } from './artifacts.ts'
+import { batchInboxAbi, bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../settlement/abi.ts'
+import {
+  batchInboxBytecode,
+  bridgeBytecode,
+  checkpointManagerBytecode,
+  openTokenBytecode,
+  portalBytecode,
+  validatorRegistryBytecode,
+} from './artifacts.ts'
 
 /** The registry of validators, and its first set. Spec: docs/spec/consensus.md#registry */
 export type RegistryOptions = {
@@ -32,14 +39,28 @@ export type RegistryOptions = {
   readonly unbondingSec: number
 }
 
-/** `posters` may post batches and `submitters` checkpoints: accounts of their own, since a pool keeps blob transactions apart from others. */
+/** How checkpoints live. Spec: docs/spec/settlement.md#checkpoints */
+export type CheckpointOptions = {
+  /** May make checkpoints fall. */
+  readonly fraudVerifier: Address
+  /** Seconds from a checkpoint's submission until it is mature. */
+  readonly challengeWindowSec: number
+  /** Wei of OPEN that stand behind the checkpoints of one submitter. */
+  readonly bondWei: bigint
+  /** Seconds without a checkpoint after which one without a certificate is taken. */
+  readonly livenessTimeoutSec: number
+  /** Seconds without a new mature checkpoint after which the rollup is closed: longer than the window and the timeout above together. */
+  readonly exitTimeoutSec: number
+  /** Seconds within which a deposit is executed. */
+  readonly depositDueSec: number
+}
+
 export type DeployOptions = {
   /** Gets the whole supply of OPEN. */
   readonly supplyHolder: Address
+  /** May post batches. */
   readonly posters: readonly Address[]
-  readonly submitters: readonly Address[]
-  /** Seconds from a checkpoint's submission until it is mature. */
-  readonly challengeWindowSec: number
+  readonly checkpoints: CheckpointOptions
   readonly registry: RegistryOptions
 }
 
@@ -50,6 +71,7 @@ export type Deployment = {
   readonly inbox: Hex
   readonly checkpointManager: Hex
   readonly validatorRegistry: Hex
+  readonly bridge: Hex
   readonly firstL1Block: bigint
 }
 
@@ -74,27 +96,27 @@ const APPOINTED_AT_ONCE = 40
 const ENTRY_BYTES = 152
 
 /**
- * Deploys token, portal, inbox, checkpoint manager and registry, hands out the roles and opens the registry's first set. The client's account pays, and
+ * Deploys token, portal, inbox, checkpoint manager, registry and bridge, hands out the roles and opens the registry's first set. The client's account pays, and
  * owns: it may publish the genesis file and change the roles. Everything is sent at once, since the addresses follow from the account's nonces: one L1
  * block is enough. The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
  */
 export async function deployContracts(client: Deployer, options: DeployOptions): Promise<Deployment> {
   const owner = client.account.address
   const nonce = await getTransactionCount(client, { address: owner, blockTag: 'pending' })
-  const addresses = [0, 1, 2, 3, 4].map((i) => lower(getContractAddress({ from: owner, nonce: BigInt(nonce + i) }))) as [
-    Hex,
-    Hex,
-    Hex,
-    Hex,
-    Hex,
-  ]
-  const [openToken, portal, inbox, checkpointManager, validatorRegistry] = addresses
-  const deployed = { openToken, portal, inbox, checkpointManager, validatorRegistry }
+  const at = (place: number) => lower(getContractAddress({ from: owner, nonce: BigInt(nonce + place) }))
+  const deployed: Addresses = {
+    openToken: at(0),
+    portal: at(1),
+    inbox: at(2),
+    checkpointManager: at(3),
+    validatorRegistry: at(4),
+    bridge: at(5),
+  }
   const requests = [...creations(owner, deployed, options), ...calls(deployed, options)]
   const hashes: Hex[] = []
   for (const [i, request] of requests.entries()) hashes.push(await sendTransaction(client, { ...request, nonce: nonce + i }))
   const receipts = await Promise.all(hashes.map((hash) => included(client, hash)))
-  for (const [i, address] of addresses.entries()) {
+  for (const [i, address] of Object.values(deployed).entries()) {
     if (receipts[i]?.contractAddress?.toLowerCase() !== address) throw new DeployError(`there is no contract at ${address}`)
   }
   return { ...deployed, firstL1Block: receipts[0]?.blockNumber ?? 0n }
@@ -103,10 +125,20 @@ export async function deployContracts(client: Deployer, options: DeployOptions):
 type Addresses = Omit<Deployment, 'firstL1Block'>
 
 /** The creations, in the order of the addresses. */
-function creations(owner: Address, { openToken, portal, inbox, validatorRegistry }: Addresses, options: DeployOptions): { data: Hex }[] {
-  const { supplyHolder, challengeWindowSec, registry } = options
-  const managerArgs = [owner, inbox, portal, BigInt(challengeWindowSec)] as const
-  const config = {
+function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpoints, registry }: DeployOptions): { data: Hex }[] {
+  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge } = addresses
+  const managerConfig = {
+    inbox,
+    portal,
+    registry: validatorRegistry,
+    fraudVerifier: checkpoints.fraudVerifier,
+    challengeWindowSec: BigInt(checkpoints.challengeWindowSec),
+    livenessTimeoutSec: BigInt(checkpoints.livenessTimeoutSec),
+    exitTimeoutSec: BigInt(checkpoints.exitTimeoutSec),
+    depositDueSec: BigInt(checkpoints.depositDueSec),
+    bond: checkpoints.bondWei,
+  }
+  const registryConfig = {
     token: openToken,
     portal,
     chainId: BigInt(registry.chainId),
@@ -114,27 +146,27 @@ function creations(owner: Address, { openToken, portal, inbox, validatorRegistry
     stakeMin: registry.stakeMinWei,
     evidenceAgeSec: BigInt(registry.evidenceAgeSec),
     unbondingSec: BigInt(registry.unbondingSec),
-    challengeWindowSec: BigInt(challengeWindowSec),
+    challengeWindowSec: BigInt(checkpoints.challengeWindowSec),
   }
   return [
     { data: encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [supplyHolder] }) },
-    { data: encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [openToken, validatorRegistry] }) },
+    { data: encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [openToken, validatorRegistry, bridge] }) },
     { data: encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner] }) },
-    { data: encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args: managerArgs }) },
-    { data: encodeDeployData({ abi: validatorRegistryAbi, bytecode: validatorRegistryBytecode, args: [owner, config] }) },
+    { data: encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args: [managerConfig] }) },
+    { data: encodeDeployData({ abi: validatorRegistryAbi, bytecode: validatorRegistryBytecode, args: [owner, registryConfig] }) },
+    { data: encodeDeployData({ abi: bridgeAbi, bytecode: bridgeBytecode, args: [portal, checkpointManager] }) },
   ]
 }
 
 /** What is called once they stand. */
-function calls({ inbox, checkpointManager, validatorRegistry }: Addresses, options: DeployOptions): { to: Hex; data: Hex; gas: bigint }[] {
-  const { posters, submitters, registry } = options
+function calls({ inbox, validatorRegistry }: Addresses, options: DeployOptions): { to: Hex; data: Hex; gas: bigint }[] {
+  const { posters, registry } = options
   const abi = validatorRegistryAbi
   const open = encodeFunctionData({ abi, functionName: 'openFirstSet', args: [registry.firstSet] })
   const count = (registry.firstSet.length - 2) / 2 / ENTRY_BYTES
   const firsts = Array.from({ length: Math.ceil(count / APPOINTED_AT_ONCE) }, (_, i) => i * APPOINTED_AT_ONCE)
   return [
-    ...posters.map((poster) => ({ to: inbox, data: encodeGrant('POSTER', poster), gas: GRANT_GAS })),
-    ...submitters.map((submitter) => ({ to: checkpointManager, data: encodeGrant('SUBMITTER', submitter), gas: GRANT_GAS })),
+    ...posters.map((poster) => ({ to: inbox, data: encodeGrant(poster), gas: GRANT_GAS })),
     { to: validatorRegistry, data: open, gas: OPEN_SET_GAS + BigInt(count) * OPEN_SET_GAS_PER_VALIDATOR },
     ...firsts.map((first) => {
       const size = Math.min(APPOINTED_AT_ONCE, count - first)
@@ -144,9 +176,8 @@ function calls({ inbox, checkpointManager, validatorRegistry }: Addresses, optio
   ]
 }
 
-// Both contracts have the function from the same library contract.
-function encodeGrant(role: 'POSTER' | 'SUBMITTER', account: Address): Hex {
-  return encodeFunctionData({ abi: batchInboxAbi, functionName: 'grantRole', args: [keccak256(stringToHex(role)), account] })
+function encodeGrant(poster: Address): Hex {
+  return encodeFunctionData({ abi: batchInboxAbi, functionName: 'grantRole', args: [keccak256(stringToHex('POSTER')), poster] })
 }
 
 async function included(client: Deployer, hash: Hex): Promise<TransactionReceipt> {

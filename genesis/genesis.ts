@@ -28,6 +28,7 @@ export type GenesisL1 = {
   readonly inbox: Hex
   readonly checkpointManager: Hex
   readonly validatorRegistry: Hex
+  readonly bridge: Hex
   readonly origin: {
     readonly number: bigint
     readonly hash: Hex
@@ -62,7 +63,16 @@ export function encodeGenesis({ params, timestampMs, l1, validators, accounts }:
 export function decodeGenesis(text: string): Genesis {
   const file = object(parseJson(text), 'file', ['params', 'forks', 'timestampMs', 'l1', 'validators', 'accounts'])
   const params = readParams(file.params, readSchedule(file.forks))
-  const l1 = object(file.l1, 'l1', ['chainId', 'openToken', 'portal', 'inbox', 'checkpointManager', 'validatorRegistry', 'origin'])
+  const l1 = object(file.l1, 'l1', [
+    'chainId',
+    'openToken',
+    'portal',
+    'inbox',
+    'checkpointManager',
+    'validatorRegistry',
+    'bridge',
+    'origin',
+  ])
   const origin = object(l1.origin, 'l1.origin', ['number', 'hash', 'timestampSec', 'baseFeeWei', 'blobBaseFeeWei', 'prevRandao'])
   const validators = list(file.validators, 'validators', 1, VALIDATORS_MAX).map((item, i) => readValidator(item, `validators[${i}]`))
   const accounts = list(file.accounts, 'accounts', 0, 100_000).map((item, i) => readAccount(item, `accounts[${i}]`))
@@ -78,6 +88,7 @@ export function decodeGenesis(text: string): Genesis {
       inbox: hex(l1.inbox, 'l1.inbox', 20),
       checkpointManager: hex(l1.checkpointManager, 'l1.checkpointManager', 20),
       validatorRegistry: hex(l1.validatorRegistry, 'l1.validatorRegistry', 20),
+      bridge: hex(l1.bridge, 'l1.bridge', 20),
       origin: {
         number: big(origin.number, 'l1.origin.number'),
         hash: hex(origin.hash, 'l1.origin.hash', 32),

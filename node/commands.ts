@@ -222,8 +222,8 @@ function devnetText(devnet: Devnet): string {
 }
 
 function contractsOf({ genesis }: Devnet) {
-  const { openToken, portal, inbox, checkpointManager, validatorRegistry } = genesis.l1
-  return { openToken, portal, inbox, checkpointManager, validatorRegistry }
+  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge } = genesis.l1
+  return { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge }
 }
 
 function runGenesis([file]: readonly string[], { json }: ConfigOf<'genesis'>): number {

@@ -17,17 +17,29 @@ import {
 } from '../genesis/devnet.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { OPEN_WEI } from '../genesis/params.ts'
-import { batchInboxAbi, openTokenAbi } from '../settlement/abi.ts'
+import { batchInboxAbi, checkpointManagerAbi, openTokenAbi } from '../settlement/abi.ts'
 import { validatorSetOf } from './epochs.ts'
 import { addressOfKey, type ValidatorKey } from './keys.ts'
 import type { Log } from './log.ts'
 
-/** Seconds from a checkpoint's submission until it is mature, on a devnet. */
-const CHALLENGE_WINDOW_SEC = 30
+/** How checkpoints live on a devnet: times short enough to be waited for. */
+const CHECKPOINTS = {
+  challengeWindowSec: 30,
+  bondWei: 1_000n * OPEN_WEI,
+  livenessTimeoutSec: 60,
+  exitTimeoutSec: 120,
+  depositDueSec: 60,
+}
+
+/** Nobody has the key: no checkpoint of a devnet falls. */
+const NOBODY: Hex = '0x000000000000000000000000000000000000dead'
 
 /** Seconds for which evidence counts on a devnet, and for which a stake stays after its validator left. */
 const EVIDENCE_AGE_SEC = 60
 const UNBONDING_SEC = 120
+
+/** It cannot be estimated while the allowance is on its way. */
+const BOND_GAS = 200_000n
 
 type DevnetGenesisOptions = {
   readonly l1Url: string
@@ -53,8 +65,7 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, epochBloc
   const deployment = await deployContracts(client, {
     supplyHolder: deployer.address,
     posters: [addressOfKey(DEVNET_POSTER_KEY)],
-    submitters: [addressOfKey(DEVNET_SUBMITTER_KEY)],
-    challengeWindowSec: CHALLENGE_WINDOW_SEC,
+    checkpoints: { ...CHECKPOINTS, fraudVerifier: NOBODY },
     registry: {
       chainId: DEVNET_PARAMS.chainId,
       epochBlocks,
@@ -71,8 +82,14 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, epochBloc
   }))
   // What genesis gives out on L2 stands in the portal on L1.
   const backing = accounts.reduce((sum, { evmWei, ledgerWei }) => sum + evmWei + ledgerWei, 0n)
-  const { openToken, portal, inbox } = deployment
-  const sent = [await client.writeContract({ address: openToken, abi: openTokenAbi, functionName: 'transfer', args: [portal, backing] })]
+  const { openToken, portal, inbox, checkpointManager } = deployment
+  const token = { address: openToken, abi: openTokenAbi } as const
+  const bond = { address: checkpointManager, abi: checkpointManagerAbi, functionName: 'depositBond', gas: BOND_GAS } as const
+  const sent = [
+    await client.writeContract({ ...token, functionName: 'transfer', args: [portal, backing] }),
+    await client.writeContract({ ...token, functionName: 'approve', args: [checkpointManager, CHECKPOINTS.bondWei] }),
+    await client.writeContract({ ...bond, args: [addressOfKey(DEVNET_SUBMITTER_KEY)] }),
+  ]
   const genesis = await makeGenesis({
     client,
     chainId: chain.id,
@@ -105,7 +122,7 @@ type GenesisParts = {
 
 async function makeGenesis({ client, chainId, deployment, params, validators, accounts }: GenesisParts): Promise<Genesis> {
   const origin = await client.getBlock()
-  const { openToken, portal, inbox, checkpointManager, validatorRegistry } = deployment
+  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge } = deployment
   return {
     params,
     timestampMs: Math.max(Date.now(), Number(origin.timestamp) * 1000),
@@ -116,6 +133,7 @@ async function makeGenesis({ client, chainId, deployment, params, validators, ac
       inbox,
       checkpointManager,
       validatorRegistry,
+      bridge,
       origin: {
         number: origin.number,
         hash: origin.hash,

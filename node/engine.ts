@@ -82,6 +82,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
       log: log.child('poster'),
       poster: options.poster,
       submitter: options.submitter,
+      publicKey: options.key?.publicKey,
       sets,
       evidence,
       ...options.posting,

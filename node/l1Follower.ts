@@ -35,12 +35,14 @@ export type L1Status = {
   readonly lastBatch: L1Batch | undefined
   readonly lastFinalBatch: L1Batch | undefined
   readonly finalizedNumber: bigint
-  /** What canonical L1 blocks hold in all. */
+  /** What canonical L1 blocks hold in all; of the checkpoints those that stand. */
   readonly batches: number
   readonly postedBytes: number
   readonly checkpoints: number
   /** Last L2 block that has a checkpoint; 0: none. */
   readonly checkpointed: bigint
+  /** Who submitted that one; undefined: nobody, or a later one fell. */
+  readonly lastSubmitter: Hex | undefined
   /** The follower has caught up with L1 once. */
   readonly synced: boolean
 }
@@ -96,7 +98,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   let running: Promise<void> | undefined
 
   /** Of the blocks that are not kept any more. */
-  const behind = { batches: 0, postedBytes: 0, checkpoints: 0, checkpointed: 0n }
+  const behind: Totals = { batches: 0, postedBytes: 0, checkpoints: 0, checkpointed: 0n, lastSubmitter: undefined }
 
   const status = (): L1Status => ({
     head,
@@ -274,13 +276,17 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   }
 }
 
-type Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed'>
+type Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed' | 'lastSubmitter'>
 
 function addTotals(totals: Totals, { batches, checkpoints }: Seen): Totals {
   return {
+    ...checkpoints.reduce(addCheckpoint, totals),
     batches: totals.batches + batches.length,
     postedBytes: totals.postedBytes + batches.reduce((sum, { header }) => sum + header.payloadBytes, 0),
-    checkpoints: totals.checkpoints + checkpoints.length,
-    checkpointed: checkpoints.at(-1)?.checkpoint.lastBlock ?? totals.checkpointed,
   }
+}
+
+function addCheckpoint(totals: Totals, event: L1Checkpoint): Totals {
+  if (event.kind === 'fallen') return { ...totals, checkpoints: Number(event.id), checkpointed: event.lastBlock, lastSubmitter: undefined }
+  return { ...totals, checkpoints: Number(event.id) + 1, checkpointed: event.checkpoint.lastBlock, lastSubmitter: event.submitter }
 }

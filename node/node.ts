@@ -77,6 +77,7 @@ const NOTHING_OF_L1: L1Status = {
   postedBytes: 0,
   checkpoints: 0,
   checkpointed: 0n,
+  lastSubmitter: undefined,
   synced: false,
 }
 

@@ -3,14 +3,13 @@
  * and in order, so a restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent
  * (settlement/txManager.ts).
  */
-import { concatBytes, hexToBytes } from 'viem'
+import { concatBytes, type Hex, hexToBytes } from 'viem'
 import { uncompressedSignature } from '../consensus/bls.ts'
 import { decodeMessage } from '../consensus/message.ts'
 import { encodeSet } from '../consensus/validatorSet.ts'
 import { assert } from '../execution/assert.ts'
 import { encodeHeader } from '../execution/block.ts'
 import { BATCH_PAYLOAD_BYTES_MAX } from '../settlement/blob.ts'
-import { encodeSubmit } from '../settlement/checkpoint.ts'
 import { type BatchHeader, encodePostBatch } from '../settlement/inbox.ts'
 import type { InboxState, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
@@ -21,8 +20,8 @@ import { createTxManager, type TxManager, type TxOutcome, type TxRequest } from 
 import { createAccuser } from './accuser.ts'
 import { type BatchThread, BatchThreadError } from './batchThread.ts'
 import type { BlockRange } from './batchWork.ts'
-import { l1InfoAfter } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
+import { createCheckpointer } from './checkpointer.ts'
 import type { EpochSets } from './epochs.ts'
 import type { EvidenceStore } from './evidenceStore.ts'
 import type { L1Follower } from './l1Follower.ts'
@@ -53,6 +52,8 @@ export type PosterOptions = {
   readonly log: Log
   readonly poster: L1Signer | undefined
   readonly submitter: L1Signer | undefined
+  /** Of the validator that this node is, if it is one. */
+  readonly publicKey: Hex | undefined
   readonly da: 'blob' | 'calldata'
   readonly batchSec: number
   readonly sets: EpochSets
@@ -86,6 +87,17 @@ export function createPoster(options: PosterOptions): Poster {
   const batches = manager('batch', da === 'blob' ? 'blob' : 'ordinary', options.poster)
   const checkpoints = manager('checkpoint', 'ordinary', options.submitter)
   const { accuseNext } = createAccuser({ store: options.evidence, registry: chain.genesis.l1.validatorRegistry, log, nowMs: Date.now })
+  const checkpointer =
+    options.submitter &&
+    createCheckpointer({
+      chain,
+      follower,
+      sets,
+      account: options.submitter.address,
+      publicKey: options.publicKey,
+      report: (outcome, facts) => report(log, 'checkpoint', outcome, facts),
+      nowMs: Date.now,
+    })
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   /** Ends a pause early. */
@@ -178,28 +190,6 @@ export function createPoster(options: PosterOptions): Poster {
     return { header: { ...place, ...origin, payloadBytes: payload.length }, payload }
   }
 
-  /** A checkpoint for the latest batch that is ours and has none. */
-  async function submitNext(sender: TxManager): Promise<void> {
-    const { lastBatch, checkpointed } = follower.status()
-    if (!lastBatch || lastBatch.header.lastBlock <= checkpointed) return
-    const { lastBlock, lastBlockHash } = lastBatch.header
-    const stored = chain.store.block(lastBlock)
-    const nextValidatorSetHash = options.sets.setAt(Number(lastBlock) + 1)?.hash
-    if (stored?.hash !== lastBlockHash || nextValidatorSetHash === undefined) return
-    const checkpoint = {
-      lastBlock,
-      blockHash: stored.hash,
-      evmRoot: stored.block.header.stateRoot,
-      ledgerRoot: stored.ledgerRoot,
-      batchIndex: lastBatch.index,
-      batchAccumulator: lastBatch.accumulator,
-      depositCursor: l1InfoAfter(chain.store, lastBlock).depositCursor,
-      nextValidatorSetHash,
-    }
-    const outcome = await sender.send({ to: chain.genesis.l1.checkpointManager, data: encodeSubmit(checkpoint) })
-    report(log, 'checkpoint', outcome, { lastBlock })
-  }
-
   /** The next epoch on L1, once the last block of the newest one there is final here. */
   async function rotateNext(sender: TxManager): Promise<void> {
     const { params, l1: addresses } = chain.genesis
@@ -226,7 +216,7 @@ export function createPoster(options: PosterOptions): Poster {
     for (const [name, sender, work] of [
       ['batch', batches, postNext],
       ['evidence', checkpoints, accuseNext],
-      ['checkpoint', checkpoints, submitNext],
+      ['checkpoint', checkpoints, async (sender: TxManager) => checkpointer?.submitNext(sender)],
       ['epoch', checkpoints, rotateNext],
     ] as const) {
       if (!sender || stopped) continue

@@ -27,7 +27,7 @@ import {
 } from '../settlement/derive.ts'
 import { createKzg } from '../settlement/kzg.ts'
 import { createL1, findGenesis, type L1, type L1Block } from '../settlement/l1.ts'
-import type { L1Batch, L1Checkpoint, L1Ref } from '../settlement/l1Logs.ts'
+import { type L1Batch, type L1Ref, type L1Submitted, standingCheckpoints } from '../settlement/l1Logs.ts'
 import { l1InfoAfter } from './blocks.ts'
 import { brotli } from './brotli.ts'
 import { type ChainState, openChainState } from './chainState.ts'
@@ -112,7 +112,7 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
     })
     const to = await l1.blockByTag('latest')
     const batches = await l1.batches(origin.number, to)
-    const checkpoints = await l1.checkpoints(origin.number, to)
+    const checkpoints = standingCheckpoints(await l1.checkpoints(origin.number, to))
     const counts = { transactions: 0, payloadBytes: 0, compared: 0, checkpoints: 0 }
     const walk: Walk = {
       chain,
@@ -213,8 +213,8 @@ async function viewL1(l1: L1, origins: readonly bigint[], after: bigint): Promis
 }
 
 function compareCheckpoints(
-  { chain, sets, counts }: Walk,
-  checkpoints: readonly L1Checkpoint[],
+  { chain, counts }: Walk,
+  checkpoints: readonly L1Submitted[],
   { index, accumulator }: L1Batch,
 ): VerifyDifference | undefined {
   for (const { id, checkpoint } of checkpoints) {
@@ -226,7 +226,6 @@ function compareCheckpoints(
       ledgerRoot: stored?.ledgerRoot,
       batchAccumulator: accumulator,
       depositCursor: l1InfoAfter(chain.store, checkpoint.lastBlock).depositCursor,
-      nextValidatorSetHash: sets.setAt(Number(checkpoint.lastBlock) + 1)?.hash,
     }
     for (const [field, value] of Object.entries(want)) {
       const got = checkpoint[field as keyof typeof want]

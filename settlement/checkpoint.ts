@@ -1,7 +1,13 @@
-/** Checkpoints: the rollup's state after a posted batch, as the checkpoint manager keeps it. Spec: docs/spec/batch.md#checkpoints */
+/**
+ * Checkpoints: the rollup's state after a posted batch, as the checkpoint manager keeps it, and what it reads one from.
+ * Spec: docs/spec/settlement.md#checkpoints
+ */
 import { bytesToHex, encodeAbiParameters, encodeFunctionData, type Hex, hexToBytes, parseAbiParameters } from 'viem'
 import { keccak256 } from '../execution/keccak.ts'
+import type { LedgerProof } from '../execution/ledger/proof.ts'
 import { checkpointManagerAbi } from './abi.ts'
+import type { BatchHeader } from './inbox.ts'
+import type { L1Commit } from './registry.ts'
 
 export type Checkpoint = {
   readonly lastBlock: bigint
@@ -13,12 +19,40 @@ export type Checkpoint = {
   readonly batchAccumulator: Hex
   /** Deposits of the portal that the rollup has executed. */
   readonly depositCursor: bigint
-  readonly nextValidatorSetHash: Hex
+}
+
+/** What shows a checkpoint to L1, beside the certificate of its block. */
+export type CheckpointClaim = {
+  /** Of the batch's last block, as it is hashed. */
+  readonly header: Uint8Array
+  readonly batch: { readonly index: bigint; readonly header: BatchHeader; readonly dataHash: Hex }
+  /** Of the ledger's l1 record, against the header's ledger root. */
+  readonly l1Record: LedgerProof
+}
+
+/** Where a node stands among those that may submit the next checkpoint. */
+export type SubmitPlace = {
+  /** The last checkpoint was submitted by this node's account. */
+  readonly isLastSubmitter: boolean
+  /** Place in the set of validators of the checkpoint's block; undefined for who is none. */
+  readonly place: number | undefined
+  readonly validators: number
+}
+
+/** How long one waits for those before it. */
+export const STEP_IN_MS = 24_000
+
+/**
+ * How long a node waits, from when it saw the batch on L1, before it submits the checkpoint: who submitted the last one does not, then the validators come in
+ * the order of the set, then everybody else. Spec: docs/spec/settlement.md#who-submits
+ */
+export function submitDelayMs({ isLastSubmitter, place, validators }: SubmitPlace): number {
+  return isLastSubmitter ? 0 : STEP_IN_MS * (place ?? validators)
 }
 
 const checkpointParameters = parseAbiParameters([
   'Checkpoint checkpoint',
-  'struct Checkpoint { uint64 lastBlock; bytes32 blockHash; bytes32 evmRoot; bytes32 ledgerRoot; uint64 batchIndex; bytes32 batchAccumulator; uint64 depositCursor; bytes32 nextValidatorSetHash; }',
+  'struct Checkpoint { uint64 lastBlock; bytes32 blockHash; bytes32 evmRoot; bytes32 ledgerRoot; uint64 batchIndex; bytes32 batchAccumulator; uint64 depositCursor; }',
 ])
 
 /** What the checkpoint manager stores of a checkpoint. */
@@ -26,7 +60,24 @@ export function checkpointHash(checkpoint: Checkpoint): Hex {
   return bytesToHex(keccak256(hexToBytes(encodeAbiParameters(checkpointParameters, [checkpoint]))))
 }
 
-/** Call data that submits a checkpoint. */
-export function encodeSubmit(checkpoint: Checkpoint): Hex {
-  return encodeFunctionData({ abi: checkpointManagerAbi, functionName: 'submit', args: [checkpoint] })
+/** Call data that submits a checkpoint with the certificate of its block. */
+export function encodeSubmit(claim: CheckpointClaim, commit: L1Commit): Hex {
+  return encodeFunctionData({ abi: checkpointManagerAbi, functionName: 'submit', args: [toL1Claim(claim), commit] })
+}
+
+/** Call data that submits a checkpoint without a certificate. */
+export function encodeSubmitUncertified(claim: CheckpointClaim): Hex {
+  return encodeFunctionData({ abi: checkpointManagerAbi, functionName: 'submitUncertified', args: [toL1Claim(claim)] })
+}
+
+/** The contract's `Claim`. */
+export function toL1Claim({ header, batch, l1Record }: CheckpointClaim) {
+  return {
+    header: bytesToHex(header),
+    batchIndex: batch.index,
+    batch: batch.header,
+    dataHash: batch.dataHash,
+    l1Record: l1Record.record ?? '0x',
+    siblings: l1Record.siblings,
+  }
 }

@@ -122,7 +122,7 @@ export type L1 = {
 
 const BATCH_POSTED = toEventSelector(getAbiItem({ abi: batchInboxAbi, name: 'BatchPosted' }))
 const GENESIS_PUBLISHED = toEventSelector(getAbiItem({ abi: batchInboxAbi, name: 'GenesisPublished' }))
-const CHECKPOINT_SUBMITTED = toEventSelector(getAbiItem({ abi: checkpointManagerAbi, name: 'CheckpointSubmitted' }))
+const RELEASED = toEventSelector(getAbiItem({ abi: portalAbi, name: 'Released' }))
 
 /** Opens nothing: the first request does. */
 export function createL1(options: L1Options): L1 {
@@ -138,14 +138,16 @@ export function createL1(options: L1Options): L1 {
       const logs = await readEvents(rpc, { addresses: [portal, inbox, checkpointManager], from, to })
       const of = (address: Hex, topic?: Hex) =>
         logs.filter((log) => lower(log.address) === lower(address) && (!topic || log.topics[0] === topic))
-      const [batches, checkpoints] = [of(inbox, BATCH_POSTED), of(checkpointManager, CHECKPOINT_SUBMITTED)]
-      return { deposits: parseDeposits(of(portal)), batches: parseBatches(batches), checkpoints: parseCheckpoints(checkpoints) }
+      return {
+        deposits: parseDeposits(of(portal).filter(isOfDeposit)),
+        batches: parseBatches(of(inbox, BATCH_POSTED)),
+        checkpoints: parseCheckpoints(of(checkpointManager)),
+      }
     },
-    deposits: async (from, to) => parseDeposits(await readLogs(rpc, { address: portal, from, to })),
+    deposits: async (from, to) => parseDeposits((await readLogs(rpc, { address: portal, from, to })).filter(isOfDeposit)),
     batches: async (from, to) => parseBatches(await readLogs(rpc, { address: inbox, topic: BATCH_POSTED, from, to })),
     batchPayload: (batch) => batchPayload(rpc, beacon, { inbox, batch }),
-    checkpoints: async (from, to) =>
-      parseCheckpoints(await readLogs(rpc, { address: checkpointManager, topic: CHECKPOINT_SUBMITTED, from, to })),
+    checkpoints: async (from, to) => parseCheckpoints(await readLogs(rpc, { address: checkpointManager, from, to })),
     inboxState: async () => {
       const [accumulator, batchCount, lastBlock] = await rpc.ask('inbox state', (client) =>
         client.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'head' }),
@@ -263,6 +265,11 @@ async function checkEndpoint(rpc: Rpc, { chainId, addresses }: L1Options): Promi
     const code = await rpc.ask(`code of ${name}`, (client) => client.getCode({ address }))
     if (!code) fail('stop', `no contract at ${address} (${name})`)
   }
+}
+
+/** Not of what leaves the portal. */
+function isOfDeposit({ topics }: L1Log): boolean {
+  return topics[0] !== RELEASED
 }
 
 type BlockTag = 'latest' | 'safe' | 'finalized'

@@ -39,8 +39,20 @@ export type L1Batch = {
   readonly txHash: Hex
 }
 
-/** A submitted checkpoint. Ids count from 0. */
-export type L1Checkpoint = { readonly id: bigint; readonly checkpoint: Checkpoint; readonly l1Block: L1Ref }
+/** A submitted checkpoint. Ids count from 0, and go back when checkpoints fall. */
+export type L1Submitted = {
+  readonly kind: 'submitted'
+  readonly id: bigint
+  readonly checkpoint: Checkpoint
+  readonly submitter: Hex
+  readonly l1Block: L1Ref
+}
+
+/** The checkpoints from this id on stand no more: they were shown to be wrong, or the rollup was closed. `lastBlock` is the last one's that stands, or 0. */
+export type L1Fallen = { readonly kind: 'fallen'; readonly id: bigint; readonly lastBlock: bigint; readonly l1Block: L1Ref }
+
+/** What happens to checkpoints. */
+export type L1Checkpoint = L1Submitted | L1Fallen
 
 // Bytes of `opaqueData`: mint, value, gas, isCreation, and the rest is data. Source: OP Stack specs, deposits.md.
 const VALUE_AT = 32
@@ -105,16 +117,50 @@ export function parseBatches(logs: readonly L1Log[]): L1Batch[] {
   })
 }
 
-/** The checkpoints, from their `CheckpointSubmitted` logs of a range of blocks. Throws `L1Error` (retry) if they do not follow one another. */
+/** What happened to checkpoints, from all the manager's logs of a range of blocks. Throws `L1Error` (retry) if the ids do not follow one another. */
 export function parseCheckpoints(logs: readonly L1Log[]): L1Checkpoint[] {
-  const events = parseEventLogs({ abi: checkpointManagerAbi, eventName: 'CheckpointSubmitted', logs: [...logs] })
+  const events = parseEventLogs({ abi: checkpointManagerAbi, logs: [...logs] })
   if (events.length !== logs.length) throw contradiction('the checkpoint manager has logs that are not its own')
-  return events.map((event, i) => {
-    const { id, checkpoint } = event.args
-    const previous = events[i - 1]?.args
-    if (previous && id !== previous.id + 1n) throw contradiction(`checkpoint ${previous.id} is followed by ${id}`)
-    return { id, checkpoint, l1Block: refOf(event) }
-  })
+  const found: L1Checkpoint[] = []
+  for (const event of events) {
+    const next = toCheckpointEvent(event)
+    if (!next) continue
+    const previous = found.at(-1)
+    const due = previous && (previous.kind === 'submitted' ? previous.id + 1n : previous.id)
+    if (due !== undefined && (next.kind === 'submitted' ? next.id !== due : next.id > due))
+      throw contradiction(`checkpoint ${next.id} stands where ${due} was due`)
+    found.push(next)
+  }
+  return found
+}
+
+type CheckpointLog = ReturnType<typeof parseEventLogs<typeof checkpointManagerAbi>>[number]
+
+/** Undefined for what says nothing of checkpoints. */
+function toCheckpointEvent(event: CheckpointLog): L1Checkpoint | undefined {
+  const l1Block = refOf(event as L1Log)
+  switch (event.eventName) {
+    case 'CheckpointSubmitted': {
+      const { id, checkpoint, submitter } = event.args
+      return { kind: 'submitted', id, checkpoint, submitter: lower(submitter), l1Block }
+    }
+    case 'CheckpointFell':
+      return { kind: 'fallen', id: event.args.id, lastBlock: event.args.lastBlock, l1Block }
+    case 'RollupClosed':
+      return { kind: 'fallen', id: event.args.checkpointCount, lastBlock: event.args.lastBlock, l1Block }
+    default:
+      return undefined
+  }
+}
+
+/** The checkpoints that stand after these events, which begin with the first of all. */
+export function standingCheckpoints(events: readonly L1Checkpoint[]): L1Submitted[] {
+  const standing: L1Submitted[] = []
+  for (const event of events) {
+    if (event.kind === 'submitted') standing.push(event)
+    else standing.splice(Number(event.id))
+  }
+  return standing
 }
 
 function parseOpaqueData(to: Hex, opaqueData: Hex): Omit<Deposit, 'sourceHash' | 'from'> {

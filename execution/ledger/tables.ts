@@ -240,6 +240,9 @@ const SUPPLY = { item: 1 }
 const COUNTERS = { item: 2 }
 const L1 = { item: 3 }
 
+/** Where the l1 record stands, for proofs of it. */
+export const L1_RECORD = { table: l1Table.number, id: l1Table.encodeId(L1) }
+
 export type Supply = NonNullable<ReturnType<typeof supplyTable.get>>
 export type Counters = NonNullable<ReturnType<typeof countersTable.get>>
 export type L1Info = NonNullable<ReturnType<typeof l1Table.get>>

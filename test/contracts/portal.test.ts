@@ -181,7 +181,7 @@ test('what is minted has arrived: a token that delivers less is refused', async 
     await l1.user.sendTransaction({ data: concatHex([taxedTokenBytecode, numberToHex(BigInt(me()), { size: 32 })]) }),
   )
   if (!taxed) throw new Error('no contract was made')
-  const args = [taxed, RECIPIENT] as const
+  const args = [taxed, RECIPIENT, RECIPIENT] as const
   const { contractAddress: other } = await mined(l1.user, await l1.user.deployContract({ abi: portalAbi, bytecode: portalBytecode, args }))
   if (!other) throw new Error('no contract was made')
   await mined(l1.user, await l1.user.writeContract({ address: taxed, abi: openTokenAbi, functionName: 'approve', args: [other, 10n] }))

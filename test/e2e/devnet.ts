@@ -30,7 +30,7 @@ export type Ready = {
   readonly p2p: string
   readonly chainId: number
   readonly accounts: readonly { readonly address: Hex; readonly privateKey: Hex }[]
-  readonly contracts: Readonly<Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager' | 'validatorRegistry', Hex>>
+  readonly contracts: Readonly<Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager' | 'validatorRegistry' | 'bridge', Hex>>
   readonly dataDir: string
   /** The further validators: processes of their own, and how they were called. */
   readonly validators: readonly {

@@ -5,10 +5,9 @@ import type { AddressInfo } from 'node:net'
 import { decodeFunctionData, type Hex, hexToBytes, keccak256, toHex } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { DEVNET_POSTER_KEY, DEVNET_SUBMITTER_KEY } from '../../genesis/devnet.ts'
+import { DEVNET_POSTER_KEY } from '../../genesis/devnet.ts'
 import { type VerifyResult, verifyFromL1 } from '../../node/verify.ts'
-import { batchInboxAbi, checkpointManagerAbi, portalAbi } from '../../settlement/abi.ts'
-import type { encodeSubmit } from '../../settlement/checkpoint.ts'
+import { batchInboxAbi } from '../../settlement/abi.ts'
 import type { BatchHeader } from '../../settlement/inbox.ts'
 import { stageClient } from '../fakes/l1Stage.ts'
 import { jsonLines, runCommand } from './devnet.ts'
@@ -147,41 +146,6 @@ test('a batch with a byte changed, or under another hash, is found; as its poste
   expect(await verifyFromL1(verifyOptions())).toMatchObject({ ok: true, summary: { blocks: header.lastBlock } })
 })
 
-test.each(['blockHash', 'evmRoot', 'ledgerRoot', 'depositCursor', 'nextValidatorSetHash'] as const)(
-  'a checkpoint that states another %s is found',
-  async (field) => {
-    const { client } = stage.l1
-    const { contracts } = stage.devnet.ready()
-    const honest = await verifyFromL1(verifyOptions())
-    const [event] = (
-      await client.getContractEvents({ address: contracts.inbox, abi: batchInboxAbi, eventName: 'BatchPosted', fromBlock: 0n })
-    ).slice(-1)
-    const [earlier] = await client.getContractEvents({ ...manager(), eventName: 'CheckpointSubmitted', fromBlock: 0n })
-    const { number, hash, stateRoot, ledgerRoot } = honest.summary.head
-    const checkpoint = {
-      lastBlock: number,
-      blockHash: hash,
-      evmRoot: stateRoot,
-      ledgerRoot,
-      batchIndex: event?.args.index ?? 0n,
-      batchAccumulator: event?.args.accumulator ?? '0x',
-      depositCursor: 0n,
-      nextValidatorSetHash: earlier?.args.checkpoint?.nextValidatorSetHash ?? '0x',
-    }
-    const isNumber = field === 'depositCursor'
-    const id = await client.snapshot()
-    // So that the portal has queued what the checkpoint claims was executed.
-    if (isNumber) await deposit()
-    await submit({ ...checkpoint, [field]: isNumber ? 1n : keccak256('0x05') })
-    const result = await verifyFromL1(verifyOptions())
-    expect(result).toMatchObject({
-      ok: false,
-      difference: { where: 'checkpoint', code: 'checkpointMismatch', block: number, field, want: checkpoint[field] },
-    })
-    await client.revert({ id })
-  },
-)
-
 /** An RPC server that shows block `lied` as `change` says, and everything else as the node does. */
 async function lyingNode(change: (block: Members) => Members | null): Promise<string> {
   const { rpc } = stage.devnet.ready()
@@ -233,21 +197,6 @@ async function post(header: BatchHeader, payload: Uint8Array): Promise<void> {
   const { inbox } = stage.devnet.ready().contracts
   const args = [header, toHex(payload)] as const
   await mined(await poster.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'postBatch', args }))
-}
-
-async function submit(checkpoint: Parameters<typeof encodeSubmit>[0]): Promise<void> {
-  const submitter = stageClient(stage.l1.url, privateKeyToAccount(DEVNET_SUBMITTER_KEY))
-  await mined(await submitter.writeContract({ ...manager(), functionName: 'submit', args: [checkpoint] }))
-}
-
-async function deposit(): Promise<void> {
-  const { portal } = stage.devnet.ready().contracts
-  const args = [stage.l1.client.account.address, 0n, 21_000n, '0x'] as const
-  await mined(await stage.l1.client.writeContract({ address: portal, abi: portalAbi, functionName: 'forceTransaction', args }))
-}
-
-function manager() {
-  return { address: stage.devnet.ready().contracts.checkpointManager, abi: checkpointManagerAbi } as const
 }
 
 async function mined(hash: Hex): Promise<void> {

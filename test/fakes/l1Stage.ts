@@ -19,15 +19,24 @@ import type { PrivateKeyAccount } from 'viem/accounts'
 import { foundry } from 'viem/chains'
 import { encodeSet } from '../../consensus/validatorSet.ts'
 import { callerBytecode } from '../../contracts/artifacts.ts'
-import { type Deployment, deployContracts, type RegistryOptions } from '../../contracts/deploy.ts'
+import { type CheckpointOptions, type Deployment, deployContracts, type RegistryOptions } from '../../contracts/deploy.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
-import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
+import { batchInboxAbi, bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
 import type { BatchHeader } from '../../settlement/inbox.ts'
 import { CHAIN_ID, setOf } from '../consensus/fixtures.ts'
 import { ANVIL_ACCOUNTS, type Anvil, type AnvilOptions, startAnvil } from './anvil.ts'
 
 /** Seconds that checkpoints of a stage take to mature. */
 export const CHALLENGE_WINDOW_SEC = 60
+
+/** How checkpoints of a stage live, unless it is told otherwise; the owner stands for the fraud verifier. */
+export const STAGE_CHECKPOINTS: Omit<CheckpointOptions, 'fraudVerifier'> = {
+  challengeWindowSec: CHALLENGE_WINDOW_SEC,
+  bondWei: 100n * OPEN_WEI,
+  livenessTimeoutSec: 200,
+  exitTimeoutSec: 1_000,
+  depositDueSec: 500,
+}
 
 /** Four validators of test/consensus/fixtures.ts whose set stays, unless a stage is told otherwise. */
 export const STAGE_REGISTRY: RegistryOptions = {
@@ -48,7 +57,7 @@ export type StageClient = ReturnType<typeof stageClient>
 export type L1Stage = {
   readonly url: string
   readonly deployment: Deployment
-  /** Owner of the contracts, poster, submitter, and the holder of all OPEN. */
+  /** Owner of the contracts and fraud verifier, poster, submitter (who has no bond yet), and the holder of all OPEN. */
   readonly owner: StageClient
   readonly poster: StageClient
   readonly submitter: StageClient
@@ -85,14 +94,17 @@ export function stageClient(url: string, account: PrivateKeyAccount) {
 }
 
 /** Deploys the contracts anew; several deployments on one anvil do not meet. */
-export async function deployStage(anvil: Anvil, registry: Partial<RegistryOptions> = {}): Promise<L1Stage> {
+export async function deployStage(
+  anvil: Anvil,
+  registry: Partial<RegistryOptions> = {},
+  checkpoints: Partial<CheckpointOptions> = {},
+): Promise<L1Stage> {
   const [owner, poster, submitter, user] = ANVIL_ACCOUNTS.map((account) => stageClient(anvil.url, account))
   if (!owner || !poster || !submitter || !user) throw new Error('anvil has too few accounts')
   const deployment = await deployContracts(owner, {
     supplyHolder: user.account.address,
     posters: [poster.account.address],
-    submitters: [submitter.account.address],
-    challengeWindowSec: CHALLENGE_WINDOW_SEC,
+    checkpoints: { ...STAGE_CHECKPOINTS, fraudVerifier: owner.account.address, ...checkpoints },
     registry: { ...STAGE_REGISTRY, ...registry },
   })
   const { inbox } = deployment
@@ -148,7 +160,7 @@ export async function deployCaller(client: StageClient): Promise<Hex> {
   return contractAddress.toLowerCase() as Hex
 }
 
-const ALL_ERRORS = [...openTokenAbi, ...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi, ...validatorRegistryAbi].filter(
+const ALL_ERRORS = [...openTokenAbi, ...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi, ...validatorRegistryAbi, ...bridgeAbi].filter(
   (item) => item.type === 'error',
 )
 

@@ -40,6 +40,7 @@ export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
       inbox: filler('a3', 20),
       checkpointManager: filler('a4', 20),
       validatorRegistry: filler('a5', 20),
+      bridge: filler('a6', 20),
       origin: {
         number: 10n,
         hash: filler('b1', 32),

@@ -6,10 +6,11 @@ import { encodePostBatch } from '../../settlement/inbox.ts'
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../../settlement/kzg.ts'
 import { createL1, findGenesis, type L1, type L1Options } from '../../settlement/l1.ts'
 import { L1Error, type L1ErrorKind } from '../../settlement/l1Error.ts'
-import type { L1Ref } from '../../settlement/l1Logs.ts'
+import { type L1Ref, standingCheckpoints } from '../../settlement/l1Logs.ts'
 import { signTx } from '../../settlement/l1Tx.ts'
+import { bond, createSettledChain, submit } from '../contracts/settledChain.ts'
 import { ANVIL_CHAIN_ID, type Anvil, startAnvil, unusedAddress } from '../fakes/anvil.ts'
-import { deployStage, type L1Stage, mined, STAGE_GENESIS } from '../fakes/l1Stage.ts'
+import { addressOf, deployStage, type L1Stage, mined, STAGE_GENESIS } from '../fakes/l1Stage.ts'
 import { rpcError, startRpcProxy } from '../fakes/rpcProxy.ts'
 
 const RECIPIENT: Hex = '0x00000000000000000000000000000000000000aa'
@@ -241,24 +242,26 @@ test('a reorganisation while the logs are read is noticed', async () => {
   }
 })
 
-test('checkpoints come back', async () => {
+test('checkpoints come back, and so does that they fell', async () => {
   await l1.publishGenesis()
-  await l1.postBatch('0x01')
-  const { accumulator } = await connect().inboxState()
-  const checkpoint = {
-    lastBlock: 1n,
-    blockHash: keccak256('0x01'),
-    evmRoot: keccak256('0x02'),
-    ledgerRoot: keccak256('0x03'),
-    batchIndex: 0n,
-    batchAccumulator: accumulator,
-    depositCursor: 0n,
-    nextValidatorSetHash: zeroHash,
-  }
-  const call = { address: l1.deployment.checkpointManager, abi: checkpointManagerAbi, functionName: 'submit', args: [checkpoint] } as const
-  await mined(l1.submitter, await l1.submitter.writeContract(call))
-  const { number, hash } = await head()
-  expect(await connect().checkpoints(0n, { number, hash })).toEqual([{ id: 0n, checkpoint, l1Block: { number, hash } }])
+  await bond(l1, l1.submitter)
+  const rollup = await createSettledChain(l1)
+  const settled = await rollup.settle()
+  const fromNumber = (await head()).number
+  await mined(l1.submitter, await submit(l1, settled))
+  const first = await head()
+  const args = [0n, l1.user.account.address] as const
+  const call = { address: l1.deployment.checkpointManager, abi: checkpointManagerAbi, functionName: 'invalidate', args } as const
+  await mined(l1.owner, await l1.owner.writeContract(call))
+  const second = await head()
+  const submitter = addressOf(l1.submitter)
+  const refOf = ({ number, hash }: { number: bigint; hash: Hex }) => ({ number, hash })
+  const found = await connect().checkpoints(fromNumber, refOf(second))
+  expect(found).toEqual([
+    { kind: 'submitted', id: 0n, checkpoint: settled.checkpoint, submitter, l1Block: refOf(first) },
+    { kind: 'fallen', id: 0n, lastBlock: 0n, l1Block: refOf(second) },
+  ])
+  expect(standingCheckpoints(found)).toEqual([])
 })
 
 test('the genesis file is found by the address of its inbox, and without it only if it is the only one', async () => {

@@ -1,0 +1,83 @@
+/**
+ * Submits checkpoints: the state after the latest batch on L1 whose blocks are ours, with the certificate of its last block. Any node with an account
+ * and a bond may; whose turn it is keeps several from paying for the same. Spec: docs/spec/settlement.md#who-submits
+ */
+import { type Hex, hexToBytes } from 'viem'
+import { uncompressedSignature } from '../consensus/bls.ts'
+import { decodeMessage } from '../consensus/message.ts'
+import { indexOfKey } from '../consensus/validatorSet.ts'
+import { encodeHeader } from '../execution/block.ts'
+import { proveRecord } from '../execution/ledger/rootReader.ts'
+import { L1_RECORD } from '../execution/ledger/tables.ts'
+import { type CheckpointClaim, encodeSubmit, submitDelayMs } from '../settlement/checkpoint.ts'
+import type { L1Batch } from '../settlement/l1Logs.ts'
+import { type L1Commit, toL1Commit } from '../settlement/registry.ts'
+import type { TxManager, TxOutcome } from '../settlement/txManager.ts'
+import type { ChainState } from './chainState.ts'
+import type { EpochSets } from './epochs.ts'
+import type { L1Follower } from './l1Follower.ts'
+
+/** L1 refused a checkpoint: it may not know the epoch's set yet, somebody else's may be on its way, or there is no bond. */
+const REFUSED_PAUSE_MS = 5_000
+
+export type CheckpointerOptions = {
+  readonly chain: Pick<ChainState, 'store' | 'genesis'>
+  readonly follower: Pick<L1Follower, 'status'>
+  readonly sets: Pick<EpochSets, 'setAt'>
+  /** The submitting account on L1. */
+  readonly account: Hex
+  /** Of the validator that this node is, if it is one. */
+  readonly publicKey: Hex | undefined
+  report(outcome: TxOutcome, facts: { readonly lastBlock: bigint }): void
+  nowMs(): number
+}
+
+export type Checkpointer = {
+  /** Submits the next checkpoint, if one is due and this node's turn has come. Throws L1Error. */
+  submitNext(sender: Pick<TxManager, 'send'>): Promise<void>
+}
+
+/** Knows of no earlier waiting: it begins anew with the process. */
+export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
+  const { chain, follower, sets, account, publicKey, nowMs } = options
+  /** Since when the batches after this block are on L1 without a checkpoint, as far as this node saw. */
+  let waiting = { after: -1n, sinceMs: 0 }
+  let pausedUntilMs = 0
+
+  function isDue(lastBlock: bigint, lastSubmitter: Hex | undefined): boolean {
+    const set = sets.setAt(Number(lastBlock))
+    const place = set && publicKey !== undefined ? indexOfKey(set, publicKey) : undefined
+    const delay = submitDelayMs({ isLastSubmitter: lastSubmitter === account, place, validators: set?.validators.length ?? 0 })
+    return nowMs() >= Math.max(waiting.sinceMs + delay, pausedUntilMs)
+  }
+
+  return {
+    async submitNext(sender) {
+      const { lastBatch, checkpointed, lastSubmitter } = follower.status()
+      if (!lastBatch || lastBatch.header.lastBlock <= checkpointed) return
+      if (waiting.after !== checkpointed) waiting = { after: checkpointed, sinceMs: nowMs() }
+      const { lastBlock } = lastBatch.header
+      if (!isDue(lastBlock, lastSubmitter)) return
+      const shown = showCheckpoint(chain, lastBatch)
+      if (!shown) return
+      const data = encodeSubmit(shown.claim, shown.commit)
+      const outcome = await sender.send({ to: chain.genesis.l1.checkpointManager, data })
+      if (!outcome.ok && outcome.code !== 'pending') pausedUntilMs = nowMs() + REFUSED_PAUSE_MS
+      options.report(outcome, { lastBlock })
+    },
+  }
+}
+
+/** What shows the checkpoint of a batch to L1; undefined where the batch's last block is not ours. */
+function showCheckpoint(
+  { store }: CheckpointerOptions['chain'],
+  batch: L1Batch,
+): { readonly claim: CheckpointClaim; readonly commit: L1Commit } | undefined {
+  const { lastBlock, lastBlockHash } = batch.header
+  const [stored, message] = [store.block(lastBlock), store.commit(lastBlock)]
+  const decoded = message && decodeMessage(message)
+  if (stored?.hash !== lastBlockHash || !decoded?.ok || decoded.value.kind !== 'commit') return undefined
+  const commit = toL1Commit(decoded.value, uncompressedSignature)
+  const l1Record = proveRecord(hexToBytes(stored.ledgerRoot), store.reader, L1_RECORD)
+  return commit && { claim: { header: encodeHeader(stored.block.header), batch, l1Record }, commit }
+}

@@ -1,0 +1,129 @@
+/** A rollup of real blocks whose batches stand on an anvil, with the certificates and proofs that checkpoints and the bridge are shown. */
+import { type Hex, hexToBytes, toHex } from 'viem'
+import { aggregateSignatures, sign, uncompressedSignature } from '../../consensus/bls.ts'
+import { buildCommit } from '../../consensus/certificate.ts'
+import { type Statement, statementDigest } from '../../consensus/digest.ts'
+import type { Vote } from '../../consensus/message.ts'
+import type { ValidatorSet } from '../../consensus/validatorSet.ts'
+import type { BlockResult } from '../../execution/applyBlock.ts'
+import { encodeHeader } from '../../execution/block.ts'
+import type { OriginStep } from '../../execution/buildBlock.ts'
+import type { LedgerProof } from '../../execution/ledger/proof.ts'
+import { proveRecord } from '../../execution/ledger/rootReader.ts'
+import { L1_RECORD } from '../../execution/ledger/tables.ts'
+import { transfer } from '../../execution/native/transfer.ts'
+import type { Tx } from '../../execution/tx.ts'
+import { batchInboxAbi, checkpointManagerAbi, openTokenAbi } from '../../settlement/abi.ts'
+import { type Checkpoint, type CheckpointClaim, toL1Claim } from '../../settlement/checkpoint.ts'
+import { batchAccumulator, callDataHash } from '../../settlement/inbox.ts'
+import { type L1Commit, toL1Commit } from '../../settlement/registry.ts'
+import { CHAIN_ID, secretKey, setOf } from '../consensus/fixtures.ts'
+import { type L1Stage, mined, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
+import { createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
+
+/** A block that a batch on L1 ends with: what shows it, and the checkpoint that follows. */
+export type Settled = {
+  readonly block: BlockResult
+  readonly claim: CheckpointClaim
+  readonly commit: L1Commit
+  readonly checkpoint: Checkpoint
+}
+
+export type SettledChain = {
+  readonly chain: TestChain
+  /** Builds the next block of these and posts it as a batch of its own. `payload` is not looked at on L1. */
+  settle(txs?: readonly Tx[], options?: { readonly origin?: OriginStep }): Promise<Settled>
+  /** The proof of a record against the ledger after a block. */
+  prove(block: BlockResult, table: number, id: Uint8Array): LedgerProof
+  /** A withdrawal to L1 of the first test account, as a transaction for the next block. */
+  withdrawal(to: Hex, amount: bigint): Promise<Tx>
+}
+
+/** Begins with a genesis of test accounts; `weights` are those of the registry's set. */
+export async function createSettledChain(l1: L1Stage, weights: readonly number[] = [1, 1, 1, 1]): Promise<SettledChain> {
+  const chain = await createTestChain()
+  const set = setOf(weights)
+  let nonce = 0n
+  const prove = (block: BlockResult, table: number, id: Uint8Array) =>
+    proveRecord(hexToBytes(block.roots.ledgerRoot), chain.store.reader, { table, id })
+  return {
+    chain,
+    prove,
+    async settle(txs = [], { origin } = {}) {
+      const block = await chain.next(txs, origin ? { origin } : {})
+      const { number } = block.block.header
+      const header = await l1.nextHeader({ firstBlock: number, lastBlock: number, lastBlockHash: block.hash, payloadBytes: 1 })
+      const { inbox } = l1.deployment
+      const index = await l1.poster.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'batchCount' })
+      const call = { address: inbox, abi: batchInboxAbi, functionName: 'postBatch', args: [header, '0x01'] } as const
+      await mined(l1.poster, await l1.poster.writeContract(call))
+      const batch = { index, header, dataHash: callDataHash(Uint8Array.of(1)) }
+      const claim = { header: encodeHeader(block.block.header), batch, l1Record: prove(block, L1_RECORD.table, L1_RECORD.id) }
+      const checkpoint = {
+        lastBlock: number,
+        blockHash: block.hash,
+        evmRoot: block.roots.evmRoot,
+        ledgerRoot: block.roots.ledgerRoot,
+        batchIndex: index,
+        batchAccumulator: batchAccumulator(batch),
+        depositCursor: origin?.info.depositCursor ?? cursorOf(claim),
+      }
+      return { block, claim, commit: commitOf(set, number, block.hash), checkpoint }
+    },
+    async withdrawal(to, amount) {
+      const [account] = testAccounts
+      if (!account) throw new Error('there are test accounts')
+      const { chainId } = chain.genesis.params
+      return chain.decode(await signNative(account, { type: transfer, fields: { kind: 3, to, amount }, nonce: nonce++, chainId }))
+    },
+  }
+}
+
+function cursorOf({ l1Record }: CheckpointClaim): bigint {
+  return BigInt(`0x${(l1Record.record ?? '0x0').slice(-16)}`)
+}
+
+/** All of the set precommitted the block, or these of it. */
+export function commitOf(set: ValidatorSet, height: bigint, blockHash: Hex, signers = set.validators.map((_, i) => i)): L1Commit {
+  const statement: Statement = { kind: 'precommit', height: Number(height), round: 0, validRound: -1, blockHash }
+  const digest = statementDigest({ chainId: CHAIN_ID, epoch: set.epoch }, statement)
+  const votes = signers.map(
+    (validator): Vote => ({ ...statement, kind: 'precommit', validator, signature: sign(secretKey(validator), digest) }),
+  )
+  const commit = toL1Commit({ ...buildCommit(set, votes, aggregateSignatures), blockHash }, uncompressedSignature)
+  if (!commit) throw new Error('the signature is no point')
+  return commit
+}
+
+/** Puts the stage's bond behind the client, paid by the holder of all OPEN. */
+export async function bond(l1: L1Stage, submitter: StageClient): Promise<void> {
+  const { openToken, checkpointManager } = l1.deployment
+  const approval = {
+    address: openToken,
+    abi: openTokenAbi,
+    functionName: 'approve',
+    args: [checkpointManager, STAGE_CHECKPOINTS.bondWei],
+  } as const
+  await mined(l1.user, await l1.user.writeContract(approval))
+  const args = [submitter.account.address] as const
+  const call = { address: checkpointManager, abi: checkpointManagerAbi, functionName: 'depositBond', args } as const
+  await mined(l1.user, await l1.user.writeContract(call))
+}
+
+/** Submits the checkpoint. */
+export function submit(l1: L1Stage, { claim, commit }: Pick<Settled, 'claim' | 'commit'>, from: StageClient = l1.submitter): Promise<Hex> {
+  const args = [toL1Claim(claim), commit] as const
+  return from.writeContract({ address: l1.deployment.checkpointManager, abi: checkpointManagerAbi, functionName: 'submit', args })
+}
+
+/** Moves the clock of L1, and mines a block at that time. */
+export async function pass(l1: L1Stage, seconds: number): Promise<void> {
+  const { timestamp } = await l1.user.getBlock()
+  await l1.user.setNextBlockTimestamp({ timestamp: timestamp + BigInt(seconds) })
+  await l1.user.mine({ blocks: 1 })
+}
+
+/** An id of a table whose ids are one integer. */
+export function integerId(value: bigint | number, bytes: number): Uint8Array {
+  return hexToBytes(toHex(value, { size: bytes }))
+}
