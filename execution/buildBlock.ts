@@ -34,6 +34,12 @@ export type BuildRequest = {
 /** The block has no room left for the transaction; another one may have. */
 const FULL: ReadonlySet<string> = new Set(['blockGasExceeded', 'blockBytesExceeded', 'tooManyReports'])
 
+/**
+ * When a block is as good as full: so little of its bytes is left, and so many transactions did not fit into that. What is left of a large pool would be
+ * gone through for nothing. Gas does not count: what a transaction takes of it is known only once it ran.
+ */
+const CROWDED = { part: 64, refusalsMax: 64 } as const
+
 /** The block, and the transactions that were offered but can be in no block now, with why. */
 export type Built = BlockResult & { readonly rejected: readonly { readonly hash: Hex; readonly rejection: Rejection }[] }
 
@@ -65,12 +71,16 @@ export async function buildBlock(executor: Executor, request: BuildRequest): Pro
     if (!outcome.ok && !FULL.has(outcome.code)) rejected.push({ hash: report.hash, rejection: outcome })
   }
   let tries = 0
+  let crowdedOut = 0
   for (const tx of offer) {
     const goesOn = request.mayGoOn?.()
     if (tries++ >= triesMax || (goesOn instanceof Promise ? await goesOn : goesOn) === false) break
     const applied = run.apply(tx)
     const outcome = applied instanceof Promise ? await applied : applied
-    if (!outcome.ok && !FULL.has(outcome.code)) rejected.push({ hash: tx.hash, rejection: outcome })
+    if (outcome.ok) continue
+    if (!FULL.has(outcome.code)) rejected.push({ hash: tx.hash, rejection: outcome })
+    const isCrowded = outcome.code === 'blockBytesExceeded' && params.blockBytesMax - run.bytesUsed() < params.blockBytesMax / CROWDED.part
+    if (isCrowded && ++crowdedOut === CROWDED.refusalsMax) break
   }
   return { ...run.finish(parent, given), rejected }
 }

@@ -156,6 +156,29 @@ test('a block takes so many bytes of L1 and no more: rows of native transactions
   })
 })
 
+test('who builds goes no further through a pool than a block that is all but full is worth, and fills what smaller ones still fit into', async () => {
+  const { chainId } = DEVNET_PARAMS
+  const sign = (nonce: bigint) => signNative(alice, { type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 7n }, nonce, chainId })
+  const raws = await Promise.all(Array.from({ length: 3 }, (_, nonce) => sign(BigInt(nonce))))
+  const rowBytes = 124 + 3
+  // Behind the first two is room for half a row; none of the others in the pool fits into that.
+  const build = async (blockBytesMax: number, offered: number) => {
+    const chain = await createTestChain({ params: { blockBytesMax } })
+    const txs = raws.map((raw) => chain.decode(raw))
+    let read = 0
+    function* offer() {
+      while (read < offered) yield* txs.slice(Math.min(read++, 2), Math.min(read, 3))
+    }
+    const built = await chain.next(offer())
+    return { applied: built.transactions.length, rejected: built.rejected.length, read }
+  }
+  const crowded = await build(2 * rowBytes + 1, 1_000)
+  expect(crowded).toEqual({ applied: 2, rejected: 0, read: 66 })
+  // As long as there is more room than that, a smaller one may come.
+  const roomy = await build(rowBytes + rowBytes / 2, 1_000)
+  expect(roomy).toEqual({ applied: 1, rejected: 0, read: 1_000 })
+})
+
 test('the base fee moves by at most an eighth and not below the floor', () => {
   const parent = { number: 5n, gasLimit: 60_000_000n, baseFeePerGas: 8_000_000n } as Header
   const next = (gasUsed: bigint, baseFeePerGas = 8_000_000n) => nextBaseFeeWei({ ...parent, gasUsed, baseFeePerGas }, DEVNET_PARAMS)

@@ -71,7 +71,7 @@ export type TestChain = {
   readonly executor: Executor
   head(): Header
   /** Builds the next block from these, applies it on the checking state, and commits both. */
-  next(txs: readonly Tx[], options?: { origin?: OriginStep; afterMs?: number; reports?: readonly ReportTx[] }): Promise<Built>
+  next(txs: Iterable<Tx>, options?: { origin?: OriginStep; afterMs?: number; reports?: readonly ReportTx[] }): Promise<Built>
   decode(raw: Uint8Array | Hex): Tx
 }
 
