@@ -8,8 +8,6 @@ import {
   encodeFunctionData,
   getContractAddress,
   type Hex,
-  keccak256,
-  stringToHex,
   type TransactionReceipt,
   type Transport,
 } from 'viem'
@@ -58,8 +56,6 @@ export type CheckpointOptions = {
 export type DeployOptions = {
   /** Gets the whole supply of OPEN. */
   readonly supplyHolder: Address
-  /** May post batches. */
-  readonly posters: readonly Address[]
   readonly checkpoints: CheckpointOptions
   readonly registry: RegistryOptions
 }
@@ -84,7 +80,7 @@ export class DeployError extends Error {
 type Deployer = Client<Transport, Chain, Account>
 
 /** Gas of calls, several times over: it cannot be estimated while the contract is on its way. */
-const GRANT_GAS = 200_000n
+const APPOINT_GAS = 200_000n
 const OPEN_SET_GAS = 500_000n
 const OPEN_SET_GAS_PER_VALIDATOR = 60_000n
 const APPOINT_GAS_PER_VALIDATOR = 300_000n
@@ -96,8 +92,8 @@ const APPOINTED_AT_ONCE = 40
 const ENTRY_BYTES = 152
 
 /**
- * Deploys token, portal, inbox, checkpoint manager, registry and bridge, hands out the roles and opens the registry's first set. The client's account pays, and
- * owns: it may publish the genesis file and change the roles. Everything is sent at once, since the addresses follow from the account's nonces: one L1
+ * Deploys token, portal, inbox, checkpoint manager, registry and bridge, and opens the registry's first set. The client's account pays, and
+ * owns: it may publish the genesis file. Everything is sent at once, since the addresses follow from the account's nonces: one L1
  * block is enough. The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
  */
 export async function deployContracts(client: Deployer, options: DeployOptions): Promise<Deployment> {
@@ -151,7 +147,7 @@ function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpo
   return [
     { data: encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [supplyHolder] }) },
     { data: encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [openToken, validatorRegistry, bridge] }) },
-    { data: encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner] }) },
+    { data: encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner, validatorRegistry] }) },
     { data: encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args: [managerConfig] }) },
     { data: encodeDeployData({ abi: validatorRegistryAbi, bytecode: validatorRegistryBytecode, args: [owner, registryConfig] }) },
     { data: encodeDeployData({ abi: bridgeAbi, bytecode: bridgeBytecode, args: [portal, checkpointManager] }) },
@@ -159,25 +155,19 @@ function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpo
 }
 
 /** What is called once they stand. */
-function calls({ inbox, validatorRegistry }: Addresses, options: DeployOptions): { to: Hex; data: Hex; gas: bigint }[] {
-  const { posters, registry } = options
+function calls({ validatorRegistry }: Addresses, { registry }: DeployOptions): { to: Hex; data: Hex; gas: bigint }[] {
   const abi = validatorRegistryAbi
   const open = encodeFunctionData({ abi, functionName: 'openFirstSet', args: [registry.firstSet] })
   const count = (registry.firstSet.length - 2) / 2 / ENTRY_BYTES
   const firsts = Array.from({ length: Math.ceil(count / APPOINTED_AT_ONCE) }, (_, i) => i * APPOINTED_AT_ONCE)
   return [
-    ...posters.map((poster) => ({ to: inbox, data: encodeGrant(poster), gas: GRANT_GAS })),
     { to: validatorRegistry, data: open, gas: OPEN_SET_GAS + BigInt(count) * OPEN_SET_GAS_PER_VALIDATOR },
     ...firsts.map((first) => {
       const size = Math.min(APPOINTED_AT_ONCE, count - first)
       const data = encodeFunctionData({ abi, functionName: 'appoint', args: [BigInt(first), BigInt(size)] })
-      return { to: validatorRegistry, data, gas: BigInt(size) * APPOINT_GAS_PER_VALIDATOR + GRANT_GAS }
+      return { to: validatorRegistry, data, gas: BigInt(size) * APPOINT_GAS_PER_VALIDATOR + APPOINT_GAS }
     }),
   ]
-}
-
-function encodeGrant(poster: Address): Hex {
-  return encodeFunctionData({ abi: batchInboxAbi, functionName: 'grantRole', args: [keccak256(stringToHex('POSTER')), poster] })
 }
 
 async function included(client: Deployer, hash: Hex): Promise<TransactionReceipt> {

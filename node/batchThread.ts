@@ -6,7 +6,7 @@ import { Worker } from 'node:worker_threads'
 import type { ChainParams } from '../genesis/params.ts'
 import type { Sidecar } from '../settlement/kzg.ts'
 import type { BlockSize } from '../settlement/post.ts'
-import type { BatchRequest, BatchWork, BlockRange, MadeBatch } from './batchWork.ts'
+import type { BatchJudgement, BatchQuestion, BatchRequest, BatchWork, BlockRange, MadeBatch } from './batchWork.ts'
 import { createQueue } from './chainState.ts'
 
 /** The thread died (`retryable`: the next request gets a new one), or its work found a defect of ours. */
@@ -23,6 +23,7 @@ export type BatchThread = {
   measure(range: BlockRange): Promise<BlockSize[]>
   make(request: BatchRequest): Promise<MadeBatch>
   sidecar(payload: Uint8Array): Promise<Sidecar>
+  judge(question: BatchQuestion): Promise<BatchJudgement>
   /** Ends the thread after what it does now, if that does not take too long; what waits for it fails. */
   close(): Promise<void>
 }
@@ -75,6 +76,7 @@ export function createBatchThread(directory: string, params: ChainParams): Batch
     measure: (range) => ask('measure', range),
     make: (request) => ask('make', request),
     sidecar: (payload) => ask('sidecar', payload),
+    judge: (question) => ask('judge', question),
     async close() {
       const ending = worker
       if (!ending) return

@@ -3,6 +3,7 @@
  * It reads committed blocks from the store, none of which stays in memory, and is done on a thread of its own (node/batchThread.ts).
  */
 import { bytesToHex, type Hex } from 'viem'
+import { uncompressedSignature } from '../consensus/bls.ts'
 import { judgeEvidence } from '../consensus/evidence.ts'
 import { decodeMessage } from '../consensus/message.ts'
 import { assert } from '../execution/assert.ts'
@@ -13,11 +14,14 @@ import { recoverAddress } from '../execution/recover.ts'
 import { decodeReport } from '../execution/report.ts'
 import { decodeTx } from '../execution/tx.ts'
 import { type ChainParams, TX_TYPE } from '../genesis/params.ts'
-import { type BatchCommit, encodeBatch, toBatchBlocks } from '../settlement/batch.ts'
+import { type BatchBlock, type BatchCommit, type BatchParent, encodeBatch, toBatchBlocks } from '../settlement/batch.ts'
 import { encodeBlobs } from '../settlement/blob.ts'
+import { decodeBatchBlocks } from '../settlement/derive.ts'
+import type { BatchHeader, Posting } from '../settlement/inbox.ts'
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../settlement/kzg.ts'
-import { encodeLane, executeLane, type LaneBlock, type LaneTx, laneRows, lookupsOf } from '../settlement/lane.ts'
+import { encodeLane, executeLane, type LaneBlock, type LaneRow, type LaneTx, laneRows, lookupsOf } from '../settlement/lane.ts'
 import { type BlockSize, measureBlock, shrinkPost } from '../settlement/post.ts'
+import { toL1Signature } from '../settlement/registry.ts'
 import { l1InfoAfter } from './blocks.ts'
 import { brotli } from './brotli.ts'
 import type { Store } from './store.ts'
@@ -38,6 +42,8 @@ export type MadeBatch = {
   readonly tailRatio: number
   readonly lastBlock: bigint
   readonly lastBlockHash: Hex
+  /** The last block's, as L1 takes it. */
+  readonly certificate: Posting['certificate']
   /** L1 origin of the last block. */
   readonly originNumber: bigint
   readonly originHash: Hex
@@ -48,7 +54,16 @@ export type BatchWork = {
   measure(range: BlockRange): BlockSize[]
   make(request: BatchRequest): MadeBatch
   sidecar(payload: Uint8Array): Promise<Sidecar>
+  judge(question: BatchQuestion): BatchJudgement
 }
+
+/** A batch of blocks that are all in the store, and how many batches are before it. */
+export type BatchQuestion = { readonly header: BatchHeader; readonly nextIndex: bigint; readonly payload: Uint8Array }
+
+/** Whether a batch says what the blocks in the store are; its commit is still to be verified. */
+export type BatchJudgement =
+  | { readonly ok: true; readonly commit: BatchCommit }
+  | { readonly ok: false; readonly code: string; readonly [fact: string]: unknown }
 
 /** The work over a store. The trusted setup for blobs is loaded when the first is made. */
 export function createBatchWork(store: Store, params: ChainParams): BatchWork {
@@ -69,17 +84,17 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
   function make(request: BatchRequest): MadeBatch {
     const { firstBlock, lastBlock, index } = request
     const lane = laneOf(request)
-    const before = store.block(firstBlock - 1n)
-    assert(before, 'a batch has a parent')
-    const parent = { timestampMs: timestampMs(before.block.header), originNumber: l1InfoAfter(store, firstBlock - 1n).number }
+    const parent = parentOf(firstBlock)
     const blocks = toBatchBlocks(lane, parent)
-    const rows = laneRows(lane)
-    const start = { root: before.ledgerRoot, source: store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }
-    const executed = executeLane(start, rows)
-    assert(executed.ok, 'the lane of our own blocks does not run')
+    const { rows, roots } = executeOwn(lane, firstBlock)
     const last = store.block(lastBlock)
-    assert((executed.roots.at(-1) ?? before.ledgerRoot) === last?.ledgerRoot, 'the lane leads to another ledger root than the blocks')
-    const batch = { index, firstBlock, commit: commitOf(store, lastBlock), blocks, lane: encodeLane(rows), ledgerRoots: executed.roots }
+    assert(last, 'a block of the batch is missing')
+    const commit = commitOf(store, lastBlock)
+    const { round, bitmap } = commit
+    const signature = toL1Signature(commit.signature, uncompressedSignature)
+    assert(signature, 'a final block has a signature')
+    const certificate = { round, bitmap: bytesToHex(bitmap), signature }
+    const batch = { index, firstBlock, commit, blocks, lane: encodeLane(rows), ledgerRoots: roots }
     const payloadBytesMax = blocks.length === 1 ? request.singleBytesMax : request.payloadBytesMax
     const encoded = encodeBatch(batch, { parent, compress: brotli.compress, payloadBytesMax })
     if (!encoded.ok) {
@@ -89,17 +104,63 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     }
     const originNumber = blocks.at(-1)?.originNumber ?? parent.originNumber
     const { payload, tailRatio } = encoded
-    return { payload, tailRatio, lastBlock, lastBlockHash: last.hash, originNumber, originHash: last.block.header.parentBeaconBlockRoot }
+    const originHash = last.block.header.parentBeaconBlockRoot
+    return { payload, tailRatio, lastBlock, lastBlockHash: last.hash, certificate, originNumber, originHash }
+  }
+
+  function parentOf(firstBlock: bigint): BatchParent {
+    const before = store.block(firstBlock - 1n)
+    assert(before, 'a batch has a parent')
+    return { timestampMs: timestampMs(before.block.header), originNumber: l1InfoAfter(store, firstBlock - 1n).number }
+  }
+
+  /** The rows of our own blocks, and the ledger roots after their groups. */
+  function executeOwn(lane: readonly LaneBlock[], firstBlock: bigint): { rows: LaneRow[]; roots: readonly Hex[] } {
+    const root = store.roots(firstBlock - 1n).ledgerRoot
+    const rows = laneRows(lane)
+    const executed = executeLane({ root, source: store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }, rows)
+    assert(executed.ok, 'the lane of our own blocks does not run')
+    const last = store.roots(firstBlock + BigInt(lane.length) - 1n).ledgerRoot
+    assert((executed.roots.at(-1) ?? root) === last, 'the lane leads to another ledger root than the blocks')
+    return { rows, roots: executed.roots }
   }
 
   return {
     measure: (range) => laneOf(range).map(measureBlock),
     make,
+    judge({ header, nextIndex, payload }) {
+      const { firstBlock, lastBlock } = header
+      const parent = parentOf(firstBlock)
+      const decoded = decodeBatchBlocks({ header }, payload, {
+        nextIndex,
+        parent,
+        chainId: params.chainId,
+        decompress: brotli.decompress,
+      })
+      if (!decoded.ok) return decoded
+      const { batch } = decoded
+      const own = laneOf({ firstBlock, lastBlock, senders: [] })
+      const { rows, roots } = executeOwn(own, firstBlock)
+      for (const [i, block] of toBatchBlocks(own, parent).entries()) {
+        const theirs = batch.blocks[i]
+        if (!theirs || !isSameBlock(theirs, block)) return { ok: false, code: 'blockHashMismatch', block: firstBlock + BigInt(i) }
+      }
+      if (Buffer.compare(encodeLane(rows).bytes, batch.lane.bytes) !== 0) return { ok: false, code: 'laneMismatch' }
+      const group = roots.findIndex((root, i) => root !== batch.ledgerRoots[i])
+      return group === -1 ? { ok: true, commit: batch.commit } : { ok: false, code: 'groupMismatch', group }
+    },
     sidecar(payload) {
       kzg ??= createKzg({ prover: true })
       return createSidecar(kzg, encodeBlobs(payload))
     },
   }
+}
+
+function isSameBlock(one: BatchBlock, other: BatchBlock): boolean {
+  const isSameHead = one.timestampMs === other.timestampMs && one.originNumber === other.originNumber && one.coinbase === other.coinbase
+  const { length } = one.transactions
+  if (!isSameHead || length !== other.transactions.length) return false
+  return one.transactions.every((raw, i) => Buffer.compare(raw, other.transactions[i] ?? new Uint8Array()) === 0)
 }
 
 /** A committed transaction as the lane takes it: what was checked before it was committed is not checked again. */

@@ -53,6 +53,8 @@ export type BuildOptions = {
   readonly timestampMs: number
   readonly feeRecipient: Hex
   readonly origin: OriginStep | undefined
+  /** Bytes that transactions of the pool may have together; without it only the block's own bound holds. */
+  readonly poolBytesMax?: number | undefined
 }
 
 /** Whether a transaction came over JSON-RPC or from other nodes. */
@@ -185,12 +187,12 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     build: (options) =>
       alone(async () => {
         backToHead()
-        const { budgetMs, ...request } = options
+        const { budgetMs, poolBytesMax, ...request } = options
         const built = await buildBlock(executor, {
           ...request,
           parent: head.header,
           reports: reporter?.due(state.ledger, head.header.number + 1n) ?? [],
-          offer: pool.offer(fees),
+          offer: within(pool.offer(fees), poolBytesMax),
           triesMax: 20_000,
           mayGoOn: inTurns(budgetMs),
         })
@@ -291,6 +293,16 @@ function headOf(store: Store): { header: Header; hash: Hex } {
   const stored = store.block(store.head() ?? 0n)
   assert(stored, 'the store has no head')
   return { header: stored.block.header, hash: stored.hash }
+}
+
+/** As many of the transactions as have so many bytes; one at least, so that no size of a transaction holds it back for ever. */
+function* within(offer: Iterable<PoolTx>, bytesMax = Number.POSITIVE_INFINITY): Generator<PoolTx> {
+  let bytes = 0
+  for (const tx of offer) {
+    if (bytes > 0 && bytes + tx.raw.length > bytesMax) return
+    bytes += tx.raw.length
+    yield tx
+  }
 }
 
 /** Says for so long that one may go on, and gives the event loop a turn every few milliseconds: clients are answered while a block is built. */

@@ -53,7 +53,10 @@ const METRICS = {
 } as const satisfies Options
 
 const L1 = {
-  beacon: { kind: 'string', help: 'beacon API that serves blobs; default: the L1 endpoint itself' },
+  beacon: {
+    kind: 'string',
+    help: 'beacon APIs that serve blobs, separated by commas, asked in this order; default: the L1 endpoint itself',
+  },
   inbox: { kind: 'string', help: "address of the batch inbox, needed where an L1 carries several rollups' genesis files" },
 } as const satisfies Options
 

@@ -7,14 +7,7 @@ import { privateKeyToAccount } from 'viem/accounts'
 import { encodeSet } from '../consensus/validatorSet.ts'
 import { type Deployment, deployContracts } from '../contracts/deploy.ts'
 import { keccak256 } from '../execution/keccak.ts'
-import {
-  DEVNET_EVM_WEI,
-  DEVNET_KEYS,
-  DEVNET_LEDGER_WEI,
-  DEVNET_PARAMS,
-  DEVNET_POSTER_KEY,
-  DEVNET_SUBMITTER_KEY,
-} from '../genesis/devnet.ts'
+import { DEVNET_EVM_WEI, DEVNET_KEYS, DEVNET_LEDGER_WEI, DEVNET_PARAMS, DEVNET_SUBMITTER_KEY } from '../genesis/devnet.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { OPEN_WEI } from '../genesis/params.ts'
 import { batchInboxAbi, checkpointManagerAbi, openTokenAbi } from '../settlement/abi.ts'
@@ -64,7 +57,6 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, epochBloc
   log.info('deploying the contracts', { l1: l1Url })
   const deployment = await deployContracts(client, {
     supplyHolder: deployer.address,
-    posters: [addressOfKey(DEVNET_POSTER_KEY)],
     checkpoints: { ...CHECKPOINTS, fraudVerifier: NOBODY },
     registry: {
       chainId: DEVNET_PARAMS.chainId,

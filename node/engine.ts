@@ -2,16 +2,20 @@
  * The part of a node that is loaded behind its JSON-RPC: L1, peers, consensus and the poster, joined. Whoever asks is answered from the store meanwhile.
  */
 import { join } from 'node:path'
-import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
+import { bytesToHex, concatBytes, type Hex, hexToBytes, stringToBytes } from 'viem'
 import { verifySignature } from '../consensus/bls.ts'
 import { helloDigest } from '../consensus/digest.ts'
 import { indexOfKey } from '../consensus/validatorSet.ts'
 import type { Header } from '../execution/block.ts'
+import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
+import { encodeGenesis } from '../genesis/genesis.ts'
 import { createKzg, type Kzg } from '../settlement/kzg.ts'
-import { createL1, type L1 } from '../settlement/l1.ts'
+import { type BlobArchive, createL1, type L1 } from '../settlement/l1.ts'
+import { type Backlog, createBacklog } from './backlog.ts'
 import { createBatchThread } from './batchThread.ts'
+import { openBlobArchive } from './blobArchive.ts'
 import type { ChainState } from './chainState.ts'
 import { type ConsensusChain, createConsensusChain } from './consensusChain.ts'
 import { type ConsensusThread, createConsensusThread } from './consensusThread.ts'
@@ -26,6 +30,7 @@ import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
 import { createReporter, keepReported } from './reporter.ts'
 import type { NetworkView } from './rpcChain.ts'
+import { createSafeChain } from './safeChain.ts'
 import type { SigningKey } from './signer.ts'
 
 /** What moves the head, a validator or a follower, with its peers; and what is known of L1. */
@@ -55,30 +60,49 @@ export type EngineParts = {
 export async function openEngine(options: NodeOptions, parts: EngineParts): Promise<Engine> {
   const { chain, sets, closers } = parts
   const { genesis, dataDir, log, onFatal } = options
-  const l1 = openL1(options, createKzg())
+  const archive = openBlobArchive(join(dataDir, 'blobs'))
+  const l1 = openL1(options, { kzg: createKzg(), archive })
   await l1.check()
   const follower = createL1Follower({
     l1,
     from: genesis.l1.origin,
     pollMs: options.l1.pollMs,
     log: log.child('l1'),
-    onChange: parts.onL1,
+    onChange: () => safeChain.update(),
     onFatal,
   })
   closers.push(() => follower.stop())
+  const batchThread = createBatchThread(join(dataDir, 'chain'), genesis.params)
+  closers.push(() => batchThread.close())
+  const safeChain = createSafeChain({
+    chain,
+    genesisAccumulator: bytesToHex(keccak256(stringToBytes(encodeGenesis(genesis)))),
+    l1,
+    follower,
+    batchThread,
+    sets,
+    log: log.child('safe'),
+    onChange: () => parts.onL1(status()),
+    onFatal,
+  })
+  closers.push(() => safeChain.stop())
+  const status = () => ({ ...follower.status(), ...safeChain.status() })
   const evidence = openEvidenceStore(join(dataDir, 'evidence'), {
     onDamaged: (file) => log.warn('this file is no evidence', { file }),
   })
   chain.reportFrom(createReporter({ store: evidence, params: genesis.params, log: log.child('evidence') }))
-  const mover = await openMover(options, { ...parts, follower, evidence })
+  const backlog = createBacklog({ chain, safe: () => safeChain.head().lastBlock, log: log.child('backlog') })
+  const mover = await openMover(options, { ...parts, follower, backlog, evidence })
   if (options.posting) {
     // What others found stands in their blocks, and they may have no way to L1.
     closers.push(chain.onBlock((block) => keepReported(block, { evidence, sets })))
     const poster = createPoster({
       chain,
       l1,
-      batchThread: createBatchThread(join(dataDir, 'chain'), genesis.params),
-      follower,
+      batchThread,
+      follower: { ...follower, status },
+      safeChain,
+      archive,
       log: log.child('poster'),
       poster: options.poster,
       submitter: options.submitter,
@@ -90,10 +114,10 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
     })
     closers.push(() => poster.stop())
   }
-  return { ...mover, l1Status: follower.status }
+  return { ...mover, l1Status: status }
 }
 
-type MoverParts = Omit<EngineParts, 'onL1'> & { readonly follower: L1Follower; readonly evidence: EvidenceStore }
+type MoverParts = Omit<EngineParts, 'onL1'> & { readonly follower: L1Follower; readonly backlog: Backlog; readonly evidence: EvidenceStore }
 
 async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
   const { chain, sets, follower, closers } = parts
@@ -195,6 +219,8 @@ function openConsensus({ dataDir, genesis, log, onFatal }: NodeOptions, parts: C
     nowMs: Date.now,
     nextOrigin: (current, timestampMs) => follower.nextOrigin(current, { timestampMs, lagBlocks: originLagBlocks }),
     judgeOrigin: follower.judge,
+    isGone: (origin) => follower.isCanonical(origin) === false,
+    poolBytesMax: parts.backlog.poolBytesMax,
   })
   const thread = createConsensusThread({
     chain,
@@ -212,13 +238,13 @@ function openConsensus({ dataDir, genesis, log, onFatal }: NodeOptions, parts: C
   return { thread, asked }
 }
 
-function openL1({ genesis, l1 }: NodeOptions, kzg: Kzg): L1 {
+function openL1({ genesis, l1 }: NodeOptions, parts: { readonly kzg: Kzg; readonly archive: BlobArchive }): L1 {
   const { portal, inbox, checkpointManager, validatorRegistry, chainId } = genesis.l1
   return createL1({
     rpcUrl: l1.url,
     beaconUrls: l1.beaconUrls,
     chainId,
     addresses: { portal, inbox, checkpointManager, validatorRegistry },
-    kzg,
+    ...parts,
   })
 }

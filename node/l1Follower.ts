@@ -60,6 +60,9 @@ export type L1Follower = {
   isCanonical(origin: L1Ref): boolean | undefined
   /** The origin of our chain stands here: what is before it is kept no longer than until L1 makes it final. */
   passed(originNumber: bigint): void
+  /** Batches of the canonical L1 blocks that are kept, in order, and the first of these blocks; undefined while there is none. */
+  batches(): readonly L1Batch[]
+  firstKept(): bigint | undefined
   /** A canonical L1 block; undefined if it is not known, or no longer kept. */
   block(number: bigint): L1Block | undefined
   /** Reads L1 once; called by the timer, and by tests. Throws nothing that passes. */
@@ -168,6 +171,10 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     if (finalized && finalized.number > finalizedNumber) finalizedNumber = finalized.number
     // Every time: L1 may have made blocks final before we had read them.
     for (const { block, batches } of chain) if (block.number <= finalizedNumber) lastFinalBatch = batches.at(-1) ?? lastFinalBatch
+  }
+
+  /** Forgets what is final and before our origin; whoever wants more of it was told. */
+  function forget(): void {
     const kept = chain.findIndex(({ block }) => block.number >= finalizedNumber || block.number >= originNumber)
     if (kept > 0) Object.assign(behind, chain.splice(0, kept).reduce(addTotals, behind))
   }
@@ -193,6 +200,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     synced ||= last !== undefined && last.block.number >= head.number
     readTo = chain.at(-1)?.block.hash
     options.onChange(status())
+    forget()
   }
 
   async function tick(): Promise<void> {
@@ -266,6 +274,8 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     passed(number) {
       originNumber = number
     },
+    batches: () => chain.flatMap(({ batches }) => batches),
+    firstKept: () => chain[0]?.block.number,
     block: (number) => chain.find(({ block }) => block.number === number)?.block,
     tick,
     async stop() {

@@ -42,7 +42,7 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
     dataDir,
     genesis: await genesisOf(),
     key,
-    l1: { url: l1, beaconUrls: [config.beacon ?? l1], pollMs: L1_POLL_MS, publicUrl: undefined },
+    l1: { url: l1, beaconUrls: beaconOption(config.beacon, l1), pollMs: L1_POLL_MS, publicUrl: undefined },
     rpc: rpcOptions(config),
     metrics: metricsOptions(config),
     p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap },
@@ -59,6 +59,14 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
 function once<T>(compute: () => Promise<T>): () => Promise<T> {
   let computed: Promise<T> | undefined
   return () => (computed ??= compute())
+}
+
+/** Beacon APIs given on the command line, in the order in which they are asked; without them the L1 endpoint itself. */
+export function beaconOption(text: string | undefined, l1: string): readonly string[] {
+  const urls = (text ?? l1).split(',').filter((url) => url !== '')
+  const wrong = urls.find((url) => !URL.canParse(url))
+  if (wrong !== undefined) throw new UsageError(`--beacon takes URLs, separated by commas, not ${wrong}`)
+  return urls
 }
 
 /** An address given on the command line, lowercase. */

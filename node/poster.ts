@@ -1,20 +1,21 @@
 /**
- * Posts batches to L1, a checkpoint after each, and evidence against validators. What is next is read from the inbox contract, which takes each block once
- * and in order, so a restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent
+ * Posts batches to L1, a checkpoint after each, and evidence against validators. What is next follows from the batches on L1 (node/safeChain.ts), and a batch
+ * names how many of them it knows, so a restart, or a second poster, makes neither gaps nor doubles; what is in flight is on disk before it is sent
  * (settlement/txManager.ts).
  */
 import { concatBytes, type Hex, hexToBytes } from 'viem'
 import { uncompressedSignature } from '../consensus/bls.ts'
 import { decodeMessage } from '../consensus/message.ts'
-import { encodeSet } from '../consensus/validatorSet.ts'
+import { encodeSet, indexOfKey } from '../consensus/validatorSet.ts'
 import { assert } from '../execution/assert.ts'
 import { encodeHeader } from '../execution/block.ts'
 import { BATCH_PAYLOAD_BYTES_MAX } from '../settlement/blob.ts'
-import { type BatchHeader, encodePostBatch } from '../settlement/inbox.ts'
-import type { InboxState, L1 } from '../settlement/l1.ts'
+import type { DerivationHead } from '../settlement/derive.ts'
+import { ANY_COUNT, type BatchHeader, blobDataHash, callDataHash, encodePostBatch, type Posting } from '../settlement/inbox.ts'
+import type { BlobArchive, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
-import { type BlockSize, choosePost } from '../settlement/post.ts'
+import { type BlockSize, choosePost, takeoverMs } from '../settlement/post.ts'
 import { encodeRotate, toL1Commit } from '../settlement/registry.ts'
 import { createTxManager, type TxManager, type TxOutcome, type TxRequest } from '../settlement/txManager.ts'
 import { createAccuser } from './accuser.ts'
@@ -27,6 +28,7 @@ import type { EvidenceStore } from './evidenceStore.ts'
 import type { L1Follower } from './l1Follower.ts'
 import { errorFacts, type Facts, type Log } from './log.ts'
 import { createPendingTxStore } from './pendingTxStore.ts'
+import type { SafeChain } from './safeChain.ts'
 
 /** The poster looks for work this often, and whenever it is woken. */
 const POLL_MS = 500
@@ -49,6 +51,9 @@ export type PosterOptions = {
   readonly l1: L1
   readonly batchThread: BatchThread
   readonly follower: L1Follower
+  readonly safeChain: SafeChain
+  /** Keeps the blobs that are posted. */
+  readonly archive: BlobArchive
   readonly log: Log
   readonly poster: L1Signer | undefined
   readonly submitter: L1Signer | undefined
@@ -66,7 +71,7 @@ export type Poster = { stop(): Promise<void> }
 
 /** Starts posting; without accounts it does nothing. */
 export function createPoster(options: PosterOptions): Poster {
-  const { chain, l1, batchThread, follower, sets, log, da } = options
+  const { chain, l1, batchThread, follower, safeChain, sets, log, da } = options
   const { chainId } = chain.genesis.l1
   const manager = (name: string, kind: 'ordinary' | 'blob', signer: L1Signer | undefined): TxManager | undefined =>
     signer &&
@@ -102,7 +107,9 @@ export function createPoster(options: PosterOptions): Poster {
   let timer: NodeJS.Timeout | undefined
   /** Ends a pause early. */
   let endPause: () => void = () => {}
-  let postedAtMs = Date.now()
+  /** Behind which batch we stand, and since when. */
+  let headIndex: bigint | undefined
+  let movedAtMs = Date.now()
   let tailRatio = 1
   let threadsLost = 0
   /** Of blocks that are not on L1, as far as they were looked at. */
@@ -131,27 +138,43 @@ export function createPoster(options: PosterOptions): Poster {
   }
 
   async function postNext(sender: TxManager): Promise<void> {
+    const count = safeChain.judgedCount()
     const inbox = await l1.inboxState()
-    const due = await plan(inbox)
+    // Whatever was posted has to be judged before it is known what follows.
+    if (inbox.batchCount !== count) return
+    const head = safeChain.head()
+    if (!isOurTurn(head)) return
+    const due = await plan(head, sets.areMany ? BigInt((await l1.newestEpoch()) + 1) * BigInt(chain.genesis.params.epochBlocks) : undefined)
     if (due === 0) return
-    const made = await makeBatch(inbox, due)
+    const made = await makeBatch(head, due)
     if (!made || stopped) return
-    const { header, payload } = made
-    const outcome = await sender.send(await toRequest(options, header, payload))
+    const { header, payload, certificate } = made
+    // Who posts what nobody can follow, to be the first each time, stops nobody: behind an invalid batch ours stands whatever comes before it.
+    const isContested = inbox.accumulator !== head.accumulator
+    const posting = { certificate, next: head.nextIndex, count: isContested ? ANY_COUNT : count }
+    const outcome = await sender.send(await toRequest(options, { header, payload, posting }))
     report(log, 'batch', outcome, {
-      index: inbox.batchCount,
+      index: head.nextIndex,
       firstBlock: header.firstBlock,
       lastBlock: header.lastBlock,
       bytes: payload.length,
     })
-    if (outcome.ok) postedAtMs = Date.now()
   }
 
-  /** How many blocks to post now. */
-  async function plan({ lastBlock }: InboxState): Promise<number> {
+  function isOurTurn({ nextIndex }: DerivationHead): boolean {
+    if (headIndex !== nextIndex) [headIndex, movedAtMs] = [nextIndex, Date.now()]
+    const set = sets.next()
+    const place = options.publicKey && indexOfKey(set, options.publicKey)
+    const waitMs = takeoverMs({ isOwn: safeChain.isOwn(), nextIndex, place, size: set.validators.length })
+    return waitMs === 0 || Date.now() >= movedAtMs + limits.intervalMs + waitMs
+  }
+
+  /** How many blocks to post now; none beyond `lastKnown`, whose validators L1 does not know yet. */
+  async function plan({ lastBlock }: DerivationHead, lastKnown: bigint | undefined): Promise<number> {
     for (const number of measured.keys()) if (number <= lastBlock) measured.delete(number)
     for (const number of senders.keys()) if (number <= lastBlock) senders.delete(number)
-    const head = chain.head().header.number
+    const latest = chain.head().header.number
+    const head = lastKnown !== undefined && lastKnown < latest ? lastKnown : latest
     const end = head < lastBlock + BLOCKS_PER_BATCH ? head : lastBlock + BLOCKS_PER_BATCH
     let next = lastBlock + 1n
     while (measured.has(next)) next++
@@ -164,7 +187,7 @@ export function createPoster(options: PosterOptions): Poster {
       const size = measured.get(number)
       if (size) sizes.push(size)
     }
-    const decision = choosePost({ sizes, sinceMs: postedAtMs, nowMs: Date.now(), tailRatio }, limits)
+    const decision = choosePost({ sizes, sinceMs: movedAtMs, nowMs: Date.now(), tailRatio }, limits)
     return decision.kind === 'post' ? decision.count : 0
   }
 
@@ -174,20 +197,20 @@ export function createPoster(options: PosterOptions): Poster {
   }
 
   /** The batch of the next `count` blocks, or of fewer if so many do not fit into one. Undefined: L1 moves under it just now. */
-  async function makeBatch(inbox: InboxState, count: number): Promise<{ header: BatchHeader; payload: Uint8Array } | undefined> {
-    const firstBlock = inbox.lastBlock + 1n
+  async function makeBatch({ accumulator, nextIndex, lastBlock: last }: DerivationHead, count: number): Promise<Made | undefined> {
+    const firstBlock = last + 1n
     const made = await batchThread.make({
-      ...rangeOf(firstBlock, inbox.lastBlock + BigInt(count)),
-      index: inbox.batchCount,
+      ...rangeOf(firstBlock, last + BigInt(count)),
+      index: nextIndex,
       payloadBytesMax: payloadBytesMax(options),
       singleBytesMax: payloadBytesMax(options, 1),
     })
-    const { payload, lastBlock, lastBlockHash, originNumber, originHash } = made
+    const { payload, certificate, lastBlock, lastBlockHash, originNumber, originHash } = made
     tailRatio = made.tailRatio
     if (follower.block(originNumber)?.hash !== originHash) return undefined
     const origin = { l1OriginNumber: originNumber, l1OriginHash: originHash }
-    const place = { prevAccumulator: inbox.accumulator, firstBlock, lastBlock, lastBlockHash }
-    return { header: { ...place, ...origin, payloadBytes: payload.length }, payload }
+    const place = { prevAccumulator: accumulator, firstBlock, lastBlock, lastBlockHash }
+    return { header: { ...place, ...origin, payloadBytes: payload.length }, payload, certificate }
   }
 
   /** The next epoch on L1, once the last block of the newest one there is final here. */
@@ -267,10 +290,20 @@ function payloadBytesMax({ da }: Pick<PosterOptions, 'da'>, blockCount = 0): num
   return da === 'blob' || blockCount === 1 ? BATCH_PAYLOAD_BYTES_MAX : CALLDATA_PAYLOAD_MAX
 }
 
-async function toRequest({ chain, batchThread, da }: PosterOptions, header: BatchHeader, payload: Uint8Array): Promise<TxRequest> {
+type Made = { readonly header: BatchHeader; readonly payload: Uint8Array; readonly certificate: Posting['certificate'] }
+type Post = { readonly header: BatchHeader; readonly payload: Uint8Array; readonly posting: Posting }
+
+async function toRequest(options: PosterOptions, { header, payload, posting }: Post): Promise<TxRequest> {
+  const { chain, batchThread, safeChain, archive, da } = options
   const to = chain.genesis.l1.inbox
-  if (da === 'calldata') return { to, data: encodePostBatch(header, payload) }
-  return { to, data: encodePostBatch(header), sidecar: await batchThread.sidecar(payload) }
+  if (da === 'calldata') {
+    await safeChain.posting(callDataHash(payload))
+    return { to, data: encodePostBatch(header, { ...posting, payload }) }
+  }
+  const sidecar = await batchThread.sidecar(payload)
+  await archive.keep(sidecar.versionedHashes, sidecar.blobs)
+  await safeChain.posting(blobDataHash(sidecar.versionedHashes))
+  return { to, data: encodePostBatch(header, posting), sidecar }
 }
 
 function report(log: Log, what: string, outcome: TxOutcome, facts: Facts): void {

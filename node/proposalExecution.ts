@@ -29,6 +29,10 @@ export type ExecutionOptions = {
   nextOrigin(current: L1Info, timestampMs: number): OriginStep | undefined
   /** Whether L1 has this after `current`; undefined while that is not known. */
   judgeOrigin(current: L1Info, step: OriginStep): boolean | undefined
+  /** Bytes of transactions that a block of ours may take from the pool. */
+  poolBytesMax?(): number
+  /** Whether L1 has given up the origin of our head: nothing behind it can be posted, so nothing is added. */
+  isGone?(origin: L1Info): boolean
   /** Whether consensus still waits for a block of this height. */
   isOpen(height: number): boolean
   nowMs(): number
@@ -63,6 +67,18 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
     return getL1Info(createLedger(chain.store.reader.ledgerRecord))
   }
 
+  /** Waits while the origin of our head is none of L1's: whoever went on would make what no one can derive. */
+  async function untilOnL1(isMoot: () => boolean): Promise<void> {
+    let isTold = false
+    // Ends: when L1 has the block again, or with the height.
+    while (!isMoot() && l1.isGone?.(originOfHead())) {
+      const { number, hash } = originOfHead()
+      if (!isTold) log.error('L1 has given up the origin of our head: no block is made until it has it again', { number, hash })
+      isTold = true
+      await sleep(L1_AGAIN_MS)
+    }
+  }
+
   /** Waits until L1 is known to have the block's origin and deposits, or `isMoot`. */
   async function isOfL1(block: Block, isMoot: () => boolean): Promise<void> {
     const step = originOf(block)
@@ -74,7 +90,9 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
     const block = chain.store.proposed(blockHash) ?? (await proposals.wait(BigInt(height), blockHash, entry.isVouched))
     if (!block) return undefined
     // Without an answer the round passes with a vote for nil. Others may know more of L1 than we do: what a quorum vouches for is not for us to doubt.
-    await isOfL1(block, () => entry.isVouched || !isOpen(height))
+    const isMoot = () => entry.isVouched || !isOpen(height)
+    await untilOnL1(isMoot)
+    await isOfL1(block, isMoot)
     if (!isOpen(height)) return undefined
     const began = performance.now()
     const [result] = await Promise.all([chain.check(block), chain.store.writeProposed(block)])
@@ -93,10 +111,12 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
       proposals.settle(height)
     },
     async build({ height, round, feeRecipient }) {
+      await untilOnL1(() => !isOpen(height))
       const time = nowMs()
       const origin = l1.nextOrigin(originOfHead(), time)
       const began = performance.now()
-      const result = await chain.build({ timestampMs: time, feeRecipient, origin, budgetMs: BUILD_BUDGET_MS })
+      const poolBytesMax = l1.poolBytesMax?.()
+      const result = await chain.build({ timestampMs: time, feeRecipient, origin, budgetMs: BUILD_BUDGET_MS, poolBytesMax })
       took.set(result.hash, { builtMs: Math.round(performance.now() - began) })
       return { kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) }
     },

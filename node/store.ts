@@ -100,6 +100,10 @@ export type Store = {
   writeGenesis(text: string, genesis: GenesisBlock): Promise<void>
   /** The block, all it changed and its certificate, on disk when this resolves: whole, or not at all. */
   writeBlock(result: BlockResult, commit: Uint8Array): Promise<void>
+  /** From here on blocks can be taken back, in place of what was marked before. For whoever derives: what consensus made final stays. */
+  mark(): void
+  /** Takes back the blocks written since the mark. Whatever was opened on the store has to be opened anew. */
+  takeBack(): Promise<void>
   /** Keeps a proposed block's bytes, synced, until a block is written. */
   writeProposed(block: Block): Promise<void>
   proposed(hash: Hex): Block | undefined
@@ -134,6 +138,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
   }
   const headBytes = getMeta('head')
   let head = headBytes && BigInt(toHex(headBytes))
+  let marked: Marked | undefined
   /** The head as it was written, which is asked for after every block. */
   let latest: StoredBlock | undefined
   /** Hashes and numbers of proposed blocks that were not decided yet: few, since each block that is written ends them. */
@@ -233,15 +238,31 @@ export async function openStore(directory: string, { durable = true }: { readonl
       putOrDelete(parts, partKey(number, PART.commit), commit.length > 0 ? commit : undefined)
       putOrDelete(parts, partKey(number, PART.operations), operations.length > 0 ? encodeOperations(operations) : undefined)
       const inOrder = Promise.all([writePages(pages, writes, durable), parts.write({ sync: durable })])
-      const batch = db.batch()
+      const written = db.batch()
+      const batch = marked ? remembering(written, marked.entries, db) : written
       batchState(batch, writes)
       batchPlace(batch, { block, hash, roots })
       for (let index = 0; index < transactions.length; index++) putPlace(batch, transactions[index]?.hash ?? '0x', { number, index })
       await inOrder
-      await batch.write({ sync: durable })
+      await written.write({ sync: durable })
       head = number
       await endProposals(hash)
       latest = { block, hash, ledgerRoot: roots.ledgerRoot }
+    },
+    mark() {
+      marked = { head, entries: [] }
+    },
+    async takeBack() {
+      assert(marked, 'nothing is marked')
+      const batch = db.batch()
+      for (const { key, value } of marked.entries.reverse()) {
+        if (value) batch.put(key, value)
+        else batch.del(key)
+      }
+      await batch.write({ sync: durable })
+      head = marked.head
+      latest = undefined
+      marked = { head, entries: [] }
     },
     async writeProposed(block) {
       const hash = hashHeader(block.header)
@@ -286,6 +307,32 @@ async function openDatabases(directory: string): Promise<Databases> {
     throw new StoreError(`the store in ${directory} cannot be opened (is another node using it?)`, { cause: error })
   }
   return { db, pages, blocks }
+}
+
+/** What stood under the keys that blocks have overwritten since. */
+type Marked = {
+  readonly head: bigint | undefined
+  readonly entries: { readonly key: Uint8Array; readonly value: Uint8Array | undefined }[]
+}
+
+/** Kinds that are named by their content: they do no harm where nobody asks for them. */
+const IS_CONTENT: ReadonlySet<number> = new Set([KEY.code, KEY.trieNode])
+
+/** A batch that remembers what it overwrites. */
+function remembering(batch: Batch, entries: Marked['entries'], db: Database): Batch {
+  const remember = (key: Uint8Array) => {
+    if (!IS_CONTENT.has(key[0] ?? 0)) entries.push({ key: Uint8Array.from(key), value: db.getSync(key) })
+  }
+  return {
+    put(key, value) {
+      remember(key)
+      batch.put(key, value)
+    },
+    del(key) {
+      remember(key)
+      batch.del(key)
+    },
+  }
 }
 
 type Batch = { put(key: Uint8Array, value: Uint8Array): unknown; del(key: Uint8Array): unknown }

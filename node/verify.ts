@@ -1,6 +1,7 @@
 /**
  * `tributary verify`: rebuilds every block from what L1 holds, by the same execution as a validator's, and compares what there is to compare: each
- * batch's rows, ledger roots, certificate and last hash, each checkpoint, and, if asked, each block of a live node. Ends at the first difference.
+ * batch's rows, ledger roots, certificate and last hash, each checkpoint, and, if asked, each block of a live node. Invalid batches are dropped, with the
+ * reason; a checkpoint or a block that is not what follows is a difference, and ends it.
  */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -20,6 +21,7 @@ import {
   checkExecuted,
   type DerivationHead,
   decodeBatchBlocks,
+  isNext,
   type L1View,
   nextHead,
   toBlockRequests,
@@ -34,13 +36,25 @@ import { type ChainState, openChainState } from './chainState.ts'
 import { type ConfigOf, UsageError } from './config.ts'
 import { createEpochSets, type EpochSets } from './epochs.ts'
 import { createLog } from './log.ts'
-import { inboxOption } from './operatorNode.ts'
+import { beaconOption, inboxOption } from './operatorNode.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { openStore, type StoredBlock } from './store.ts'
 
 /** Something that is not as L1, or the live node, says. `got` is theirs, `want` what follows from L1. */
 export type VerifyDifference = {
-  readonly where: 'batch' | 'checkpoint' | 'node'
+  readonly where: 'checkpoint' | 'node'
+  readonly code: string
+  readonly block?: bigint
+  readonly txIndex?: number
+  readonly field?: string
+  readonly got?: unknown
+  readonly want?: unknown
+  readonly facts?: Readonly<Record<string, unknown>>
+}
+
+/** An invalid batch, and what is wrong with it: nothing of it was taken. */
+export type DroppedBatch = {
+  readonly index: bigint
   readonly code: string
   readonly block?: bigint
   readonly txIndex?: number
@@ -53,7 +67,13 @@ export type VerifyDifference = {
 export type VerifySummary = {
   readonly blocks: bigint
   readonly transactions: number
+  /** Batches that blocks were taken from. */
   readonly batches: number
+  /** The first 64 of those that were dropped, and how many there were. */
+  readonly dropped: readonly DroppedBatch[]
+  readonly droppedCount: number
+  /** Batches that follow no batch that blocks were taken from, or one whose blocks were there already. */
+  readonly passedOver: number
   readonly payloadBytes: number
   readonly checkpoints: number
   /** Blocks compared with the live node. */
@@ -76,13 +96,28 @@ export type VerifyOptions = {
 
 /** Everything that a walk over the batches has in hand. */
 type Walk = {
-  readonly chain: ChainState
+  chain: ChainState
+  sets: EpochSets
+  head: DerivationHead
   readonly genesis: Genesis
   readonly l1: L1
-  readonly sets: EpochSets
   readonly live: ReturnType<typeof createLive> | undefined
-  readonly counts: { transactions: number; payloadBytes: number; compared: number; checkpoints: number }
+  readonly dropped: DroppedBatch[]
+  readonly counts: {
+    transactions: number
+    batches: number
+    droppedCount: number
+    passedOver: number
+    payloadBytes: number
+    compared: number
+    checkpoints: number
+  }
+  /** Opens the chain on what the store holds. */
+  open(): Promise<ChainState>
 }
+
+/** Dropped batches that are told. */
+const DROPPED_MAX = 64
 
 /** Rebuilds and compares. Throws `L1Error` where L1 cannot be read; a difference is a result. */
 export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult> {
@@ -103,36 +138,32 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
   const log = createLog({ level: 'error', json: false, write: (line) => process.stderr.write(line) })
   const recoverPool = createRecoverPool({ log })
   try {
-    const chain = await openChainState({
-      store,
-      genesis,
-      mempool: { txsMax: 0, bytesMax: 0, txsPerSenderMax: 0, nonceGapMax: 0, replacementPercent: 0 },
-      log,
-      recover: recoverPool.recover,
-    })
+    const mempool = { txsMax: 0, bytesMax: 0, txsPerSenderMax: 0, nonceGapMax: 0, replacementPercent: 0 }
+    const open = () => openChainState({ store, genesis, mempool, log, recover: recoverPool.recover })
+    const chain = await open()
     const to = await l1.blockByTag('latest')
     const batches = await l1.batches(origin.number, to)
     const checkpoints = standingCheckpoints(await l1.checkpoints(origin.number, to))
-    const counts = { transactions: 0, payloadBytes: 0, compared: 0, checkpoints: 0 }
     const walk: Walk = {
       chain,
       genesis,
       l1,
       sets: createEpochSets(chain),
+      head: { accumulator: published.hash, nextIndex: 0n, lastBlock: 0n },
       live: rpcUrl === undefined ? undefined : createLive(rpcUrl),
-      counts,
+      dropped: [],
+      counts: { transactions: 0, batches: 0, droppedCount: 0, passedOver: 0, payloadBytes: 0, compared: 0, checkpoints: 0 },
+      open,
     }
-    let head: DerivationHead = { accumulator: published.hash, nextIndex: 0n, lastBlock: 0n }
     let difference = await compareLive(walk, 0n, 0n)
     for (const [index, batch] of batches.entries()) {
       if (difference) break
-      difference = await applyBatch(walk, head, batch)
-      head = nextHead(batch)
-      difference ??= compareCheckpoints(walk, checkpoints, batch)
-      difference ??= await compareLive(walk, batch.header.firstBlock, batch.header.lastBlock)
-      onProgress({ block: chain.head().header.number, batch: index + 1, batches: batches.length })
+      const isTaken = await takeBatch(walk, batch)
+      difference = compareCheckpoints(walk, checkpoints, { batch, isTaken })
+      if (isTaken) difference ??= await compareLive(walk, batch.header.firstBlock, batch.header.lastBlock)
+      onProgress({ block: walk.chain.head().header.number, batch: index + 1, batches: batches.length })
     }
-    const summary = summarise(walk, batches.length)
+    const summary = summarise(walk)
     return difference ? { ok: false, difference, summary } : { ok: true, summary }
   } finally {
     await recoverPool.close()
@@ -141,26 +172,57 @@ export async function verifyFromL1(options: VerifyOptions): Promise<VerifyResult
   }
 }
 
+/** Goes over a batch if it follows the head and is valid. What an invalid one had written is taken back. */
+async function takeBatch(walk: Walk, posted: L1Batch): Promise<boolean> {
+  const { counts, dropped } = walk
+  if (!isNext(walk.head, posted)) {
+    counts.passedOver++
+    return false
+  }
+  const { store } = walk.chain
+  store.mark()
+  const parent = walk.chain.head().hash
+  const applied = await applyBatch(walk, posted)
+  if (applied.ok) {
+    counts.batches++
+    counts.transactions += applied.transactions
+    counts.payloadBytes += posted.header.payloadBytes
+    walk.head = nextHead(posted)
+    return true
+  }
+  counts.droppedCount++
+  if (dropped.length < DROPPED_MAX) dropped.push({ index: posted.index, ...toPlace(applied) })
+  await store.takeBack()
+  walk.chain = await walk.open()
+  walk.sets = createEpochSets(walk.chain)
+  assert(walk.chain.head().hash === parent, 'what an invalid batch wrote was not taken back')
+  return false
+}
+
+type Applied = { readonly ok: true; readonly transactions: number } | Refused
+type Refused = { readonly ok: false; readonly code: string; readonly [fact: string]: unknown }
+
 /** Derives, executes and compares one batch. The blocks stay in the store. */
-async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Promise<VerifyDifference | undefined> {
-  const { chain, genesis, l1, sets, counts } = walk
+async function applyBatch({ chain, genesis, l1, sets, head }: Walk, posted: L1Batch): Promise<Applied> {
   const { params } = genesis
   const { store, executor } = chain
   const misplaced = checkBatchHeader(head, posted)
-  if (misplaced) return toDifference(misplaced)
-  const payload = await l1.batchPayload(posted)
-  counts.payloadBytes += payload.length
+  if (misplaced) return misplaced
+  const carried = await l1.batchPayload(posted)
+  if (!carried.ok) return carried
+  const { payload } = carried
   const parent = chain.head().header
   const before = l1InfoAfter(store, parent.number)
   const decoded = decodeBatchBlocks(posted, payload, {
+    nextIndex: head.nextIndex,
     parent: { timestampMs: timestampMs(parent), originNumber: before.number },
     chainId: params.chainId,
     decompress: brotli.decompress,
   })
-  if (!decoded.ok) return toDifference(decoded)
+  if (!decoded.ok) return decoded
   const view = await viewL1(l1, decoded.origins, before.number)
   const requests = toBlockRequests(decoded, { header: posted.header, origin: before, l1: view })
-  if (!requests.ok) return toDifference(requests)
+  if (!requests.ok) return requests
   const lastSet = () => sets.setAt(Number(posted.header.lastBlock))
   const checkSigned = () =>
     checkCommit(decoded.batch, posted.header, ({ height, blockHash, round, bitmap, signature }) => {
@@ -171,27 +233,26 @@ async function applyBatch(walk: Walk, head: DerivationHead, posted: L1Batch): Pr
   // A batch that goes over the end of an epoch says itself who made its last block final.
   const isSetKnown = lastSet() !== undefined
   const unsigned = isSetKnown ? checkSigned() : undefined
-  if (unsigned) return toDifference(unsigned)
+  if (unsigned) return unsigned
   const root = store.roots(parent.number).ledgerRoot
   const results: Built[] = []
   for (const derived of requests.blocks) {
     const { common } = executor.vm
     const asked = await toBuildRequest(derived, results.at(-1)?.block.header ?? parent, { common, recover: executor.recover })
-    if (!asked.ok) return toDifference(asked)
+    if (!asked.ok) return asked
     const built = await buildBlock(executor, asked.request)
     const left = checkBuilt(derived, built)
-    if (left) return toDifference(left)
+    if (left) return left
     await chain.adopt(built)
-    counts.transactions += built.transactions.length
     results.push(built)
   }
   const unsignedLast = isSetKnown ? undefined : checkSigned()
-  if (unsignedLast) return toDifference(unsignedLast)
+  if (unsignedLast) return unsignedLast
   const wrong = checkExecuted(decoded.batch, results, {
     lastBlockHash: posted.header.lastBlockHash,
     ledger: { root, source: store.reader, params, judgeEvidence },
   })
-  return wrong && toDifference(wrong)
+  return wrong ?? { ok: true, transactions: results.reduce((sum, { transactions }) => sum + transactions.length, 0) }
 }
 
 /** The L1 blocks that a batch names, and the deposits up to the last of them. */
@@ -215,10 +276,13 @@ async function viewL1(l1: L1, origins: readonly bigint[], after: bigint): Promis
 function compareCheckpoints(
   { chain, counts }: Walk,
   checkpoints: readonly L1Submitted[],
-  { index, accumulator }: L1Batch,
+  { batch: { index, accumulator }, isTaken }: { readonly batch: L1Batch; readonly isTaken: boolean },
 ): VerifyDifference | undefined {
   for (const { id, checkpoint } of checkpoints) {
     if (checkpoint.batchIndex !== index) continue
+    // A checkpoint may be bound to nothing but what blocks follow from.
+    if (!isTaken)
+      return { where: 'checkpoint', code: 'batchNotTaken', block: checkpoint.lastBlock, field: 'batchIndex', got: index, facts: { id } }
     const stored = chain.store.block(checkpoint.lastBlock)
     const want = {
       blockHash: stored?.hash,
@@ -274,23 +338,10 @@ function differingField({ block, hash }: StoredBlock, theirs: object): Differing
   return txIndex === undefined ? undefined : { txIndex, field: 'transactions', got: txs[txIndex], want: ours[txIndex] }
 }
 
-function toDifference({
-  ok: _,
-  code,
-  block,
-  txIndex,
-  got,
-  want,
-  ...facts
-}: {
-  readonly ok: false
-  readonly code: string
-  readonly [fact: string]: unknown
-}): VerifyDifference {
-  const first = (facts.differences as readonly VerifyDifference[] | undefined)?.[0]
+function toPlace({ ok: _, code, block, txIndex, got, want, ...facts }: Refused): Omit<DroppedBatch, 'index'> {
+  const first = (facts.differences as readonly DroppedBatch[] | undefined)?.[0]
   const place = first ?? { block, txIndex, got, want }
   return {
-    where: 'batch',
     code,
     ...(typeof place.block === 'bigint' && { block: place.block }),
     ...(typeof place.txIndex === 'number' && { txIndex: place.txIndex }),
@@ -301,10 +352,10 @@ function toDifference({
   }
 }
 
-function summarise({ chain, counts }: Walk, batches: number): VerifySummary {
+function summarise({ chain, counts, dropped }: Walk): VerifySummary {
   const { header, hash } = chain.head()
   const { ledgerRoot } = chain.store.roots(header.number)
-  return { blocks: header.number, batches, ...counts, head: { number: header.number, hash, stateRoot: header.stateRoot, ledgerRoot } }
+  return { blocks: header.number, ...counts, dropped, head: { number: header.number, hash, stateRoot: header.stateRoot, ledgerRoot } }
 }
 
 /** The command. Exit code 0: all as L1 says; 3: a difference. */
@@ -314,7 +365,7 @@ export async function runVerify(config: ConfigOf<'verify'>, print: (text: string
   const live = !json && process.stdout.isTTY === true
   const result = await verifyFromL1({
     l1Url: l1,
-    beaconUrls: [beacon ?? l1],
+    beaconUrls: beaconOption(beacon, l1),
     inbox: inboxOption(inbox),
     rpcUrl: rpc,
     onProgress: ({ block, batch, batches }) => {
@@ -329,10 +380,12 @@ export async function runVerify(config: ConfigOf<'verify'>, print: (text: string
 
 /** A result for people. */
 export function verifyText({ summary, ...result }: VerifyResult): string {
-  const { blocks, transactions, batches, payloadBytes, checkpoints, compared, head } = summary
+  const { blocks, transactions, batches, payloadBytes, checkpoints, compared, head, dropped, droppedCount, passedOver } = summary
   const lines = [
     `${blocks} blocks with ${transactions} transactions rebuilt from ${batches} batches (${payloadBytes.toLocaleString('en')} bytes)`,
     `${checkpoints} checkpoints compared${compared > 0 ? `, ${compared} blocks compared with the node` : ''}`,
+    ...(droppedCount + passedOver > 0 ? [`${droppedCount} invalid batches dropped, ${passedOver} passed over`] : []),
+    ...dropped.map((one) => `  dropped ${JSON.stringify(one, plain)}`),
     `head ${head.number} ${head.hash}`,
     `EVM root ${head.stateRoot}, ledger root ${head.ledgerRoot}`,
   ]

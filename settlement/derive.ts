@@ -1,7 +1,8 @@
 /**
  * Derivation: from what L1 holds to the blocks that follow, and the comparison of a batch with what its blocks gave when they were executed.
- * Whoever derives goes through the functions below in this order and executes in between; the first that says no ends it. Where one of them
- * says no, the batch is invalid, and L1 is innocent: L1's own contradictions are thrown as `L1Error`. Spec: docs/spec/batch.md#derivation
+ * Whoever derives goes through the functions below in this order and executes in between. Where one of them says no, the batch is invalid and dropped,
+ * and L1 is innocent: L1's own contradictions are thrown as `L1Error`. The next batch that follows the same head is judged then.
+ * Spec: docs/spec/batch.md#derivation
  */
 import type { Common } from '@ethereumjs/common'
 import { bytesToHex, type Hex } from 'viem'
@@ -35,6 +36,10 @@ export type DeriveRejection = {
   readonly ok: false
   readonly code:
     | 'wrongIndex'
+    /** The call data that posted it is not written in the one form. */
+    | 'badCall'
+    /** Its blobs carry no payload. */
+    | 'badBlobs'
     | 'wrongAccumulator'
     | 'notContiguous'
     | 'wrongPayloadBytes'
@@ -59,10 +64,15 @@ export function nextHead({ index, accumulator, header }: PostedBatch): Derivatio
   return { accumulator, nextIndex: index + 1n, lastBlock: header.lastBlock }
 }
 
-/** 1: whether the batch is the next one. */
+/** Whether the batch follows the head: the others are passed over, whatever they hold. */
+export function isNext({ accumulator }: DerivationHead, { header }: Pick<PostedBatch, 'header'>): boolean {
+  return header.prevAccumulator === accumulator
+}
+
+/** 1: whether a batch that follows the head stands in its place. */
 export function checkBatchHeader(head: DerivationHead, { index, accumulator, header, dataHash }: PostedBatch): DeriveRejection | undefined {
   const { accumulator: prevAccumulator, nextIndex, lastBlock } = head
-  if (index !== nextIndex) return reject('wrongIndex', { got: index, want: nextIndex })
+  if (index < nextIndex) return reject('wrongIndex', { got: index, want: nextIndex })
   if (header.prevAccumulator !== prevAccumulator) return reject('wrongAccumulator', { got: header.prevAccumulator, want: prevAccumulator })
   const chained = batchAccumulator({ index, header, dataHash })
   if (accumulator !== chained) return reject('wrongAccumulator', { got: accumulator, want: chained })
@@ -78,16 +88,16 @@ export type DecodedBlocks = { readonly ok: true; readonly batch: DecodedBatch; r
 
 /** 2: the payload, which was held against `dataHash` where it was read, as blocks. */
 export function decodeBatchBlocks(
-  { index, header }: PostedBatch,
+  { header }: Pick<PostedBatch, 'header'>,
   payload: Uint8Array,
-  options: DecodeOptions,
+  options: DecodeOptions & Pick<DerivationHead, 'nextIndex'>,
 ): DecodedBlocks | BatchRejection | DeriveRejection {
   if (payload.length !== header.payloadBytes) return reject('wrongPayloadBytes', { got: payload.length, want: header.payloadBytes })
   const decoded = decodeBatch(payload, options)
   if (!decoded.ok) return decoded
   const { batch } = decoded
   const { firstBlock, lastBlock } = header
-  const isSame = batch.index === index && batch.firstBlock === firstBlock
+  const isSame = batch.index === options.nextIndex && batch.firstBlock === firstBlock
   if (!isSame || BigInt(batch.blocks.length) !== lastBlock - firstBlock + 1n) {
     return reject('headMismatch', { index: batch.index, firstBlock: batch.firstBlock, blocks: batch.blocks.length })
   }

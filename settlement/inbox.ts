@@ -1,7 +1,18 @@
 /** What the inbox contract says about a batch, and the hashes that chain batches. Spec: docs/spec/batch.md#on-l1 */
-import { bytesToHex, concatBytes, encodeAbiParameters, encodeFunctionData, type Hex, hexToBytes, parseAbiParameters } from 'viem'
+import {
+  BaseError,
+  bytesToHex,
+  concatBytes,
+  decodeFunctionData,
+  encodeAbiParameters,
+  encodeFunctionData,
+  type Hex,
+  hexToBytes,
+  parseAbiParameters,
+} from 'viem'
 import { keccak256 } from '../execution/keccak.ts'
 import { batchInboxAbi } from './abi.ts'
+import type { L1Commit } from './registry.ts'
 
 /** What a poster says about a batch. `l1Origin…` is an L1 block at or after the origin of the last block. */
 export type BatchHeader = {
@@ -43,7 +54,37 @@ export function batchAccumulator({
   return bytesToHex(keccak256(hexToBytes(words)))
 }
 
-/** Call data that posts a batch: with the payload, or without where blobs carry it. */
-export function encodePostBatch(header: BatchHeader, payload: Uint8Array = new Uint8Array()): Hex {
-  return encodeFunctionData({ abi: batchInboxAbi, functionName: 'postBatch', args: [header, bytesToHex(payload)] })
+/** In place of a count: the batch stands whatever was posted before it. */
+export const ANY_COUNT = 2n ** 64n - 1n
+
+/** What goes with a batch's header. */
+export type Posting = {
+  /** Of the last block. */
+  readonly certificate: Pick<L1Commit, 'round' | 'bitmap' | 'signature'>
+  /** Index of the batch that this one follows, and one more; 0: it follows the genesis file. */
+  readonly next: bigint
+  /** Batches that the inbox must hold, or `ANY_COUNT`. */
+  readonly count: bigint
+  /** Undefined where blobs carry it. */
+  readonly payload?: Uint8Array | undefined
+}
+
+/** Call data that posts a batch. */
+export function encodePostBatch(header: BatchHeader, { certificate, next, count, payload = new Uint8Array() }: Posting): Hex {
+  const { round, bitmap, signature } = certificate
+  const args = [header, bytesToHex(payload), { round, bitmap, signature }, next, count] as const
+  return encodeFunctionData({ abi: batchInboxAbi, functionName: 'postBatch', args })
+}
+
+/** The payload in call data that posts a batch; undefined: it is not as `encodePostBatch` writes it, though the contract may have read it. */
+export function payloadOf(data: Hex): Uint8Array | undefined {
+  try {
+    const call = decodeFunctionData({ abi: batchInboxAbi, data })
+    if (call.functionName !== 'postBatch') return undefined
+    const isPlain = encodeFunctionData({ abi: batchInboxAbi, functionName: 'postBatch', args: call.args }) === data
+    return isPlain ? hexToBytes(call.args[1]) : undefined
+  } catch (error) {
+    if (error instanceof BaseError) return undefined // viem throws for data that is no call of the contract
+    throw error
+  }
 }

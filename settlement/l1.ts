@@ -9,7 +9,6 @@ import {
   createPublicClient,
   custom,
   decodeErrorResult,
-  decodeFunctionData,
   formatLog,
   getAbiItem,
   type Hex,
@@ -31,7 +30,7 @@ import {
 import { keccak256 } from '../execution/keccak.ts'
 import { batchInboxAbi, checkpointManagerAbi, portalAbi, validatorRegistryAbi } from './abi.ts'
 import { BLOB_BYTES, decodeBlobs } from './blob.ts'
-import { blobDataHash, callDataHash } from './inbox.ts'
+import { blobDataHash, callDataHash, payloadOf } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
 import { L1Error, type L1ErrorKind, type L1Refusal } from './l1Error.ts'
 import { createL1Http, type L1Question } from './l1Http.ts'
@@ -69,6 +68,8 @@ export type L1Options = L1Endpoint & {
   readonly beaconUrls: readonly string[]
   /** For blobs: what they are checked with. */
   readonly kzg: Kzg
+  /** Asked before the beacon APIs. */
+  readonly archive?: BlobArchive
 }
 
 /** An L1 block as far as the rollup sees it. Fees in wei per gas; the blob fee is 1 on an L1 without blobs. */
@@ -83,7 +84,20 @@ export type L1Block = L1Ref & {
 /** What blocks hold for us, each list in log order. */
 export type L1Events = { readonly deposits: L1Deposit[]; readonly batches: L1Batch[]; readonly checkpoints: L1Checkpoint[] }
 
-/** What the inbox's next batch has to follow. `accumulator` is zero until the genesis file is published. */
+/** What a batch carries. `badCall`: call data in another form than the one; `badBlobs`: blobs that are no payload. Both make the batch invalid. */
+export type PostedPayload =
+  | { readonly ok: true; readonly payload: Uint8Array }
+  | { readonly ok: false; readonly code: 'badCall' | 'badBlobs'; readonly reason?: string }
+
+/** Blobs that are kept here, because L1 forgets them. What is in it was held against its hashes before it was kept. */
+export type BlobArchive = {
+  /** The blobs of these versioned hashes, in order; undefined unless all are here. */
+  read(versionedHashes: readonly Hex[]): Promise<readonly Uint8Array[] | undefined>
+  /** Keeps blobs that have these hashes. */
+  keep(versionedHashes: readonly Hex[], blobs: readonly Uint8Array[]): Promise<void>
+}
+
+/** What was posted last. `accumulator` is zero until the genesis file is published. */
 export type InboxState = { readonly accumulator: Hex; readonly batchCount: bigint; readonly lastBlock: bigint }
 
 /** The genesis file as published, and where. */
@@ -107,8 +121,8 @@ export type L1 = {
   deposits(fromNumber: bigint, to: L1Ref): Promise<L1Deposit[]>
   /** In log order, without payloads. */
   batches(fromNumber: bigint, to: L1Ref): Promise<L1Batch[]>
-  /** The payload of a batch, held against its data hash. Throws kind `retry` while no source has the blobs. */
-  batchPayload(batch: L1Batch): Promise<Uint8Array>
+  /** The payload of a batch, held against its data hash, or why it has none. Throws kind `retry` while no source has the blobs. */
+  batchPayload(batch: L1Batch): Promise<PostedPayload>
   checkpoints(fromNumber: bigint, to: L1Ref): Promise<L1Checkpoint[]>
   /** At the head. */
   inboxState(): Promise<InboxState>
@@ -146,7 +160,7 @@ export function createL1(options: L1Options): L1 {
     },
     deposits: async (from, to) => parseDeposits((await readLogs(rpc, { address: portal, from, to })).filter(isOfDeposit)),
     batches: async (from, to) => parseBatches(await readLogs(rpc, { address: inbox, topic: BATCH_POSTED, from, to })),
-    batchPayload: (batch) => batchPayload(rpc, beacon, { inbox, batch }),
+    batchPayload: (batch) => batchPayload(rpc, beacon, { batch, archive: options.archive }),
     checkpoints: async (from, to) => parseCheckpoints(await readLogs(rpc, { address: checkpointManager, from, to })),
     inboxState: async () => {
       const [accumulator, batchCount, lastBlock] = await rpc.ask('inbox state', (client) =>
@@ -401,8 +415,8 @@ async function readLogRange(rpc: Rpc, range: LogRange): Promise<L1Log[]> {
 async function batchPayload(
   rpc: Rpc,
   beacon: Beacon,
-  { inbox, batch }: { readonly inbox: Hex; readonly batch: L1Batch },
-): Promise<Uint8Array> {
+  { batch, archive }: { readonly batch: L1Batch; readonly archive: BlobArchive | undefined },
+): Promise<PostedPayload> {
   const { txHash, l1Block, dataHash, header, index } = batch
   const tx = await rpc.ask('transaction of a batch', (client) =>
     orUndefined(client.getTransaction({ hash: txHash }), TransactionNotFoundError),
@@ -414,29 +428,29 @@ async function batchPayload(
   const versionedHashes = tx.blobVersionedHashes ?? []
   if (versionedHashes.length === 0) {
     // The inbox takes batches from plain calls only, so this is one.
-    const payload = postedPayload(inbox, tx)
-    return payload && callDataHash(payload) === dataHash ? payload : fail('stop', `transaction ${txHash} does not carry batch ${index}`)
+    const payload = payloadOf(tx.input)
+    if (!payload) return { ok: false, code: 'badCall' }
+    return callDataHash(payload) === dataHash ? { ok: true, payload } : fail('retry', `transaction ${txHash} does not carry batch ${index}`)
   }
-  if (blobDataHash(versionedHashes) !== dataHash) fail('stop', `transaction ${txHash} does not carry batch ${index}`)
-  const { timestamp } = await rpc.ask('block of a batch', (client) => client.getBlock({ blockHash: l1Block.hash }))
-  const blobs = await beacon.blobs({ l1Block, timestampSec: timestamp, versionedHashes })
-  if (!blobs.ok) {
-    await checkCanonical(rpc, l1Block)
-    fail('retry', `no source has the blobs of batch ${index} in L1 block ${l1Block.number}: ${blobs.reason}`)
-  }
-  const decoded = decodeBlobs(blobs.blobs, header.payloadBytes)
-  return decoded.ok ? decoded.payload : fail('stop', `the blobs of batch ${index} are no payload: ${decoded.code}`)
+  if (blobDataHash(versionedHashes) !== dataHash) fail('retry', `transaction ${txHash} does not carry batch ${index}`)
+  const kept = await archive?.read(versionedHashes)
+  const blobs = kept ?? (await fetchBlobs(rpc, beacon, { batch, versionedHashes }))
+  const decoded = decodeBlobs(blobs, header.payloadBytes)
+  if (!kept) await archive?.keep(versionedHashes, blobs)
+  return decoded.ok ? decoded : { ok: false, code: 'badBlobs', reason: decoded.code }
 }
 
-function postedPayload(inbox: Hex, { to, input }: { readonly to: Hex | null; readonly input: Hex }): Uint8Array | undefined {
-  if (to?.toLowerCase() !== inbox) return undefined
-  try {
-    const call = decodeFunctionData({ abi: batchInboxAbi, data: input })
-    return call.functionName === 'postBatch' ? hexToBytes(call.args[1]) : undefined
-  } catch (error) {
-    if (error instanceof BaseError) return undefined // viem throws for data that is no call of the contract
-    throw error
-  }
+async function fetchBlobs(
+  rpc: Rpc,
+  beacon: Beacon,
+  { batch, versionedHashes }: { readonly batch: L1Batch; readonly versionedHashes: readonly Hex[] },
+): Promise<readonly Uint8Array[]> {
+  const { l1Block, index } = batch
+  const { timestamp } = await rpc.ask('block of a batch', (client) => client.getBlock({ blockHash: l1Block.hash }))
+  const answer = await beacon.blobs({ l1Block, timestampSec: timestamp, versionedHashes })
+  if (answer.ok) return answer.blobs
+  await checkCanonical(rpc, l1Block)
+  fail('retry', `no source has the blobs of batch ${index} in L1 block ${l1Block.number}: ${answer.reason}`)
 }
 
 // ---- beacon API

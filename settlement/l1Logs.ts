@@ -109,9 +109,7 @@ export function parseBatches(logs: readonly L1Log[]): L1Batch[] {
   return events.map((event, i) => {
     const { index, accumulator, header, dataHash } = event.args
     const previous = events[i - 1]?.args
-    if (previous && (index !== previous.index + 1n || header.prevAccumulator !== previous.accumulator)) {
-      throw contradiction(`batch ${previous.index} is followed by ${index}`)
-    }
+    if (previous && index !== previous.index + 1n) throw contradiction(`batch ${previous.index} is followed by ${index}`)
     if (batchAccumulator({ index, header, dataHash }) !== accumulator) throw contradiction(`batch ${index} is not the one that was posted`)
     return { index, accumulator, header, dataHash, l1Block: refOf(event), txHash: event.transactionHash }
   })

@@ -75,6 +75,30 @@ export function choosePost(waiting: Waiting, limits: PostLimits): PostDecision {
   return { kind: 'post', count: countFitting(waiting, Math.min(blobs * BLOB_PAYLOAD_BYTES || payloadBytesMax, payloadBytesMax)).count }
 }
 
+/** Who asks whether it may post. */
+export type Turn = {
+  /** The last batch is its own. */
+  readonly isOwn: boolean
+  /** Index that the next batch has at least. */
+  readonly nextIndex: bigint
+  /** Its place in the set of validators, which has so many; undefined: it is none. */
+  readonly place: number | undefined
+  readonly size: number
+}
+
+/** Longest that a batch takes from its time until others have judged it: some L1 blocks. */
+const TAKEOVER_MS = 60_000
+
+/**
+ * How long after the time for a batch this poster still waits, in milliseconds. Whoever posted the last batch goes on; if it does not, the validators follow in
+ * the order of their places, beginning with one that the number of batches gives, and then anyone else. The first batch is nobody's turn.
+ */
+export function takeoverMs({ isOwn, nextIndex, place, size }: Turn): number {
+  if (isOwn || nextIndex === 0n) return 0
+  const rank = place === undefined ? size : (place + size - Number(nextIndex % BigInt(size))) % size
+  return (rank + 1) * TAKEOVER_MS
+}
+
 /** How many blocks to try after `count` of them did not fit: always fewer; undefined: there is one block, and no batch can hold it. */
 export function shrinkPost(count: number, { got, max }: BatchTooLarge): number | undefined {
   if (count <= 1) return undefined

@@ -1,25 +1,16 @@
-import {
-  encodeErrorResult,
-  encodeFunctionData,
-  type Hex,
-  hexToBytes,
-  keccak256,
-  numberToHex,
-  type RpcTransactionRequest,
-  zeroHash,
-} from 'viem'
+import { encodeErrorResult, type Hex, hexToBytes, keccak256, numberToHex, type RpcTransactionRequest, zeroHash } from 'viem'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { batchInboxAbi } from '../../settlement/abi.ts'
 import { BLOB_PAYLOAD_BYTES } from '../../settlement/blob.ts'
-import { type BatchHeader, batchAccumulator, callDataHash, encodePostBatch } from '../../settlement/inbox.ts'
+import { ANY_COUNT, type BatchHeader, batchAccumulator, callDataHash, encodePostBatch, type Posting } from '../../settlement/inbox.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
-import { addressOf, callerAbi, deployCaller, deployStage, type L1Stage, mined, refusal, STAGE_GENESIS } from '../fakes/l1Stage.ts'
+import { callerAbi, deployCaller, deployStage, type L1Stage, mined, refusal, STAGE_GENESIS } from '../fakes/l1Stage.ts'
 
 const GENESIS_HASH = keccak256(STAGE_GENESIS)
 const RING_SIZE = 8_192n
 
-/** Where `batchCount` and `lastBlock` are stored, 64 bits each, the first in the low ones. */
-const COUNTERS_SLOT = numberToHex(3, { size: 32 })
+/** Where `batchCount` is stored. */
+const COUNT_SLOT = numberToHex(1, { size: 32 })
 
 let anvil: Anvil
 let l1: L1Stage
@@ -36,8 +27,16 @@ const batchAt = (index: bigint) => l1.user.readContract({ ...inbox(), functionNa
 const head = () => l1.user.readContract({ ...inbox(), functionName: 'head' })
 
 /** The refusal of a batch that comes in a transaction with so many blobs. */
-async function refusalOf({ header = {}, payload = '0xabcd', blobs = 0 }: { header?: Partial<BatchHeader>; payload?: Hex; blobs?: number }) {
-  const data = encodePostBatch(await l1.nextHeader(header), hexToBytes(payload))
+type Tried = {
+  readonly header?: Partial<BatchHeader>
+  readonly payload?: Hex
+  readonly blobs?: number
+  readonly posting?: Partial<Posting>
+}
+
+async function refusalOf({ header = {}, payload = '0xabcd', blobs = 0, posting = {} }: Tried) {
+  const made = await l1.nextHeader(header)
+  const data = encodePostBatch(made, await l1.postingOf(made, { payload: hexToBytes(payload), ...posting }))
   const blobVersionedHashes = Array.from({ length: blobs }, (_, i) => `0x01${(i + 1).toString(16).padStart(62, '0')}`)
   const call = {
     from: l1.poster.account.address,
@@ -50,7 +49,7 @@ async function refusalOf({ header = {}, payload = '0xabcd', blobs = 0 }: { heade
 
 test('the genesis file is published once, by the owner, and starts the hash chain', async () => {
   const publish = (genesis: Hex, as = l1.owner) => as.writeContract({ ...inbox(), functionName: 'publishGenesis', args: [genesis] })
-  expect(await refusal(publish(STAGE_GENESIS, l1.poster))).toEqual(['AccessControlUnauthorizedAccount', addressOf(l1.poster), zeroHash])
+  expect(await refusal(publish(STAGE_GENESIS, l1.poster))).toEqual(['NotOwner'])
   expect(await refusal(publish('0x'))).toEqual(['GenesisEmpty'])
   expect(await head()).toEqual([zeroHash, 0n, 0n])
   const { logs } = await mined(l1.owner, await publish(STAGE_GENESIS))
@@ -80,25 +79,48 @@ test('batches chain: accumulators are what TypeScript computes from the headers 
   }
 })
 
-test('only a poster posts', async () => {
+test('anyone posts whose batch ends with a block that a quorum made final, and nobody else', async () => {
   await l1.publishGenesis()
-  const args = [await l1.nextHeader(), '0xabcd'] as const
-  const role = await l1.user.readContract({ ...inbox(), functionName: 'POSTER_ROLE' })
-  const refused = await refusal(l1.user.writeContract({ ...inbox(), functionName: 'postBatch', args }))
-  expect(refused).toEqual(['AccessControlUnauthorizedAccount', addressOf(l1.user), role])
+  const header = await l1.nextHeader()
+  const { certificate } = await l1.postingOf(header)
+  expect(await refusalOf({ posting: { certificate: { ...certificate, round: 1 } } })).toEqual(['BadSignature'])
+  expect(await refusalOf({ posting: { certificate: { ...certificate, bitmap: '0x03' } } })).toEqual(['WeightTooLow', 2n, 4n])
+  expect(await refusalOf({ header: { lastBlockHash: GENESIS_HASH }, posting: { certificate } })).toEqual(['BadSignature'])
+  expect(await refusalOf({ header: { lastBlock: 2n }, posting: { certificate } })).toEqual(['BadSignature'])
+  const data = encodePostBatch(header, await l1.postingOf(header, { payload: hexToBytes('0xabcd') }))
+  await mined(l1.user, await l1.user.sendTransaction({ to: l1.deployment.inbox, data }))
+  expect((await head()).slice(1)).toEqual([1n, 1n])
+})
+
+test('of two that race one is refused, unless it stands whatever comes before; a batch may follow any that is remembered', async () => {
+  await l1.publishGenesis()
+  await l1.postBatch('0x01')
+  const [first] = await batchAt(0n)
+  const rival = await l1.nextHeader({ prevAccumulator: GENESIS_HASH, firstBlock: 1n, lastBlock: 1n })
+  expect(await refusalOf({ posting: { count: 0n } })).toEqual(['Outrun', 1n])
+  expect(await refusalOf({ posting: { count: 1n } })).toBeUndefined()
+  const data = encodePostBatch(rival, await l1.postingOf(rival, { next: 0n, count: ANY_COUNT, payload: hexToBytes('0xabcd') }))
+  await mined(l1.user, await l1.user.sendTransaction({ to: l1.deployment.inbox, data }))
+  const [second] = await batchAt(1n)
+  expect(second).toBe(batchAccumulator({ index: 1n, header: rival, dataHash: callDataHash(hexToBytes('0xabcd')) }))
+  for (const [prevAccumulator, next] of [
+    [first, 1n],
+    [second, 2n],
+  ] as const) {
+    expect(await refusalOf({ header: { prevAccumulator, firstBlock: 2n, lastBlock: 2n }, posting: { next } })).toBeUndefined()
+  }
 })
 
 test('a batch is a plain call: neither a contract nor delegated code posts one', async () => {
   await l1.publishGenesis()
   const caller = await deployCaller(l1.user)
-  const role = await l1.user.readContract({ ...inbox(), functionName: 'POSTER_ROLE' })
-  await mined(l1.owner, await l1.owner.writeContract({ ...inbox(), functionName: 'grantRole', args: [role, caller] }))
-  const args = [await l1.nextHeader(), '0xabcd'] as const
-  const postAs = (account: Hex) => refusal(l1.user.simulateContract({ ...inbox(), functionName: 'postBatch', args, account }))
+  const header = await l1.nextHeader()
+  const data = encodePostBatch(header, await l1.postingOf(header, { payload: hexToBytes('0xabcd') }))
+  const postAs = (from: Hex) =>
+    refusal(l1.user.request({ method: 'eth_call', params: [{ from, to: l1.deployment.inbox, data }, 'latest'] }))
   expect(await postAs(l1.poster.account.address)).toBeUndefined()
   // The sender of the transaction, but with code, like an account that has delegated its own (EIP-7702).
   expect(await postAs(caller)).toEqual(['PosterNotPlain'])
-  const data = encodeFunctionData({ abi: batchInboxAbi, functionName: 'postBatch', args })
   const throughCaller = l1.user.simulateContract({
     abi: callerAbi,
     address: caller,
@@ -113,6 +135,8 @@ test('the header has to follow what is there', async () => {
   await l1.postBatch('0x01')
   const [accumulator] = await head()
   expect(await refusalOf({ header: { prevAccumulator: GENESIS_HASH } })).toEqual(['WrongAccumulator', accumulator])
+  expect(await refusalOf({ posting: { next: 0n } })).toEqual(['WrongAccumulator', GENESIS_HASH])
+  expect(await refusalOf({ posting: { next: 2n } })).toEqual(['BatchNotPosted', 1n])
   expect(await refusalOf({ header: { firstBlock: 1n } })).toEqual(['WrongFirstBlock', 2n])
   expect(await refusalOf({ header: { firstBlock: 3n, lastBlock: 3n } })).toEqual(['WrongFirstBlock', 2n])
   expect(await refusalOf({ header: { lastBlock: 1n } })).toEqual(['NoBlocks'])
@@ -155,15 +179,18 @@ test('the ring keeps the latest 8,192 batches', async () => {
   const [, , lastBlock] = await head()
   await l1.owner.setStorageAt({
     address: l1.deployment.inbox,
-    index: COUNTERS_SLOT,
-    value: numberToHex((lastBlock << 64n) | RING_SIZE, { size: 32 }),
+    index: COUNT_SLOT,
+    value: numberToHex(RING_SIZE, { size: 32 }),
   })
-  expect((await head()).slice(1)).toEqual([RING_SIZE, lastBlock])
   const first = await batchAt(0n)
-  const header = await l1.postBatch('0x03')
+  // It follows batch 1, since the ring holds nothing between that and the next place.
+  const header = await l1.nextHeader({ prevAccumulator: second[0], firstBlock: lastBlock + 1n, lastBlock: lastBlock + 1n })
+  const data = encodePostBatch(header, await l1.postingOf(header, { next: 2n, payload: hexToBytes('0x0303') }))
+  await mined(l1.poster, await l1.poster.sendTransaction({ to: l1.deployment.inbox, data }))
   const [accumulator] = await head()
   expect(await batchAt(RING_SIZE)).toEqual([accumulator, header.lastBlock])
   expect(first).not.toEqual(await batchAt(RING_SIZE))
+  expect(await refusalOf({ posting: { next: 1n } })).toEqual(['BatchForgotten', 0n])
   expect(await refusal(batchAt(0n))).toEqual(['BatchForgotten', 0n])
   expect(await batchAt(1n)).toEqual(second)
 })

@@ -2,9 +2,9 @@
 import { type Hex, toHex, zeroHash } from 'viem'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { encodeHeader } from '../../execution/block.ts'
-import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
+import { checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
 import { type CheckpointClaim, checkpointHash, toL1Claim } from '../../settlement/checkpoint.ts'
-import type { BatchHeader } from '../../settlement/inbox.ts'
+import { type BatchHeader, encodePostBatch } from '../../settlement/inbox.ts'
 import { setOf } from '../consensus/fixtures.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, refusal, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
@@ -143,8 +143,8 @@ test('the number is the header’s: a batch that says another one ends with no c
   const block = await rollup.chain.next([])
   const header = await l1.nextHeader({ lastBlock: 9n, lastBlockHash: block.hash, payloadBytes: 1 })
   const { claim } = first
-  const call = { address: l1.deployment.inbox, abi: batchInboxAbi, functionName: 'postBatch' } as const
-  await mined(l1.poster, await l1.poster.writeContract({ ...call, args: [header, '0x01'] }))
+  const data = encodePostBatch(header, await l1.postingOf(header, { payload: Uint8Array.of(1) }))
+  await mined(l1.poster, await l1.poster.sendTransaction({ to: l1.deployment.inbox, data }))
   const shown = { ...claim, header: encodeHeader(block.block.header), batch: { ...claim.batch, index: 1n, header } }
   expect(await refusal(submit(l1, { ...first, claim: shown }))).toEqual(['WrongNumber', 9n])
 })

@@ -15,7 +15,7 @@ import { transfer } from '../../execution/native/transfer.ts'
 import type { Tx } from '../../execution/tx.ts'
 import { batchInboxAbi, checkpointManagerAbi, openTokenAbi } from '../../settlement/abi.ts'
 import { type Checkpoint, type CheckpointClaim, toL1Claim } from '../../settlement/checkpoint.ts'
-import { batchAccumulator, callDataHash } from '../../settlement/inbox.ts'
+import { batchAccumulator, callDataHash, encodePostBatch } from '../../settlement/inbox.ts'
 import { type L1Commit, toL1Commit } from '../../settlement/registry.ts'
 import { CHAIN_ID, secretKey, setOf } from '../consensus/fixtures.ts'
 import { type L1Stage, mined, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
@@ -55,8 +55,9 @@ export async function createSettledChain(l1: L1Stage, weights: readonly number[]
       const header = await l1.nextHeader({ firstBlock: number, lastBlock: number, lastBlockHash: block.hash, payloadBytes: 1 })
       const { inbox } = l1.deployment
       const index = await l1.poster.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'batchCount' })
-      const call = { address: inbox, abi: batchInboxAbi, functionName: 'postBatch', args: [header, '0x01'] } as const
-      await mined(l1.poster, await l1.poster.writeContract(call))
+      const commit = commitOf(set, number, block.hash)
+      const data = encodePostBatch(header, await l1.postingOf(header, { certificate: commit, payload: Uint8Array.of(1) }))
+      await mined(l1.poster, await l1.poster.sendTransaction({ to: inbox, data }))
       const batch = { index, header, dataHash: callDataHash(Uint8Array.of(1)) }
       const claim = { header: encodeHeader(block.block.header), batch, l1Record: prove(block, L1_RECORD.table, L1_RECORD.id) }
       const checkpoint = {
@@ -68,7 +69,7 @@ export async function createSettledChain(l1: L1Stage, weights: readonly number[]
         batchAccumulator: batchAccumulator(batch),
         depositCursor: origin?.info.depositCursor ?? cursorOf(claim),
       }
-      return { block, claim, commit: commitOf(set, number, block.hash), checkpoint }
+      return { block, claim, commit, checkpoint }
     },
     async withdrawal(to, amount) {
       const [account] = testAccounts

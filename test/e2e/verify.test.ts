@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { DEVNET_POSTER_KEY } from '../../genesis/devnet.ts'
 import { type VerifyResult, verifyFromL1 } from '../../node/verify.ts'
 import { batchInboxAbi } from '../../settlement/abi.ts'
-import type { BatchHeader } from '../../settlement/inbox.ts'
+import { ANY_COUNT, type BatchHeader, encodePostBatch, type Posting } from '../../settlement/inbox.ts'
 import { stageClient } from '../fakes/l1Stage.ts'
 import { jsonLines, runCommand } from './devnet.ts'
 import { type L2Client, l2Client, type Stage, startL1, startStage, until } from './stage.ts'
@@ -68,6 +68,9 @@ test('batches in call data are rebuilt, and the command says so for machines', a
       payloadBytes: expect.any(Number),
       compared: Number(blocks) + 1,
       checkpoints: expect.any(Number),
+      dropped: [],
+      droppedCount: 0,
+      passedOver: 0,
       head: { number: blocks, hash: block.hash, stateRoot: block.stateRoot, ledgerRoot: expect.stringMatching(/^0x[0-9a-f]{64}$/) },
     },
   })
@@ -122,28 +125,37 @@ test('an L1 without a rollup, an L1 that is none, and no L1: what is missing is 
 
 // From here on the node is gone, and somebody has the keys of its poster and its submitter.
 
-test('a batch with a byte changed, or under another hash, is found; as its poster made it, it is not', async () => {
-  const { header, payload } = await nextBatch()
+test('a batch with a byte changed is dropped, with the reason, and the one that follows the same batch and is whole is taken', async () => {
+  const { header, payload, posting } = await nextBatch()
   await stage.devnet.kill()
   await stage.l1.client.request({ method: 'anvil_dropAllTransactions' } as never)
   const { blocks } = (await verifyFromL1(verifyOptions())).summary
-  const cases: readonly (readonly [string, object, number | undefined])[] = [
-    ['another hash', { lastBlockHash: keccak256('0x04') }, undefined],
-    ['version', {}, 0],
-    ['number of the first block', {}, 16],
-    ['signature of the validators', {}, 60],
-    ['the last byte', {}, payload.length - 1],
-  ]
-  for (const [name, changes, at] of cases) {
-    const id = await stage.l1.client.snapshot()
-    await post({ ...header, ...changes }, at === undefined ? payload : payload.map((byte, i) => (i === at ? byte ^ 1 : byte)))
-    const result = await verifyFromL1(verifyOptions())
-    expect(result, name).toMatchObject({ ok: false, difference: { where: 'batch', code: expect.any(String) } })
-    expect(result.summary.blocks, name).toBeGreaterThanOrEqual(blocks)
-    await stage.l1.client.revert({ id })
+  const cases = [
+    ['version', 0, 'unknownVersion'],
+    ['batches before it', 8, 'headMismatch'],
+    ['number of the first block', 16, 'laneMismatch'],
+    ['signature of the validators', 60, 'badCommit'],
+    ['the last byte', payload.length - 1, expect.any(String)],
+    ['a ledger root, after execution', lastRootAt(payload), 'groupMismatch'],
+  ] as const
+  const codes: unknown[] = []
+  for (const [name, at, code] of cases) {
+    codes.push(code)
+    await post(header, { ...posting, count: ANY_COUNT, payload: payload.map((byte, i) => (i === at ? byte ^ 1 : byte)) })
+    const { ok, summary } = await verifyFromL1(verifyOptions())
+    expect({ ok, blocks: summary.blocks, codes: summary.dropped.map((one) => one.code) }, name).toEqual({ ok: true, blocks, codes })
   }
-  await post(header, payload)
-  expect(await verifyFromL1(verifyOptions())).toMatchObject({ ok: true, summary: { blocks: header.lastBlock } })
+  // Behind all of them the batch still follows the one before, and is taken.
+  await post(header, { ...posting, count: ANY_COUNT, payload })
+  expect(await verifyFromL1(verifyOptions())).toMatchObject({
+    ok: true,
+    summary: { blocks: header.lastBlock, droppedCount: cases.length, passedOver: 0 },
+  })
+  // Once more it is passed over.
+  const id = await stage.l1.client.snapshot()
+  await post(header, { ...posting, count: ANY_COUNT, payload })
+  expect(await verifyFromL1(verifyOptions())).toMatchObject({ ok: true, summary: { blocks: header.lastBlock, passedOver: 1 } })
+  await stage.l1.client.revert({ id })
 })
 
 /** An RPC server that shows block `lied` as `change` says, and everything else as the node does. */
@@ -178,7 +190,7 @@ async function failure(rpcUrl: string): Promise<Extract<VerifyResult, { ok: fals
 }
 
 /** The batch that the node has sent and L1 has not included; L1 has blocks only when asked, from now on. */
-async function nextBatch(): Promise<{ readonly header: BatchHeader; readonly payload: Uint8Array }> {
+async function nextBatch(): Promise<{ readonly header: BatchHeader; readonly payload: Uint8Array; readonly posting: Posting }> {
   await stage.l1.mineEvery(0)
   const { inbox } = stage.devnet.ready().contracts
   return until('a batch in the pool of L1', async () => {
@@ -188,15 +200,25 @@ async function nextBatch(): Promise<{ readonly header: BatchHeader; readonly pay
     // What else waits there, a checkpoint, comes first.
     if (!batch) await stage.l1.mine(1)
     const call = batch && decodeFunctionData({ abi: batchInboxAbi, data: batch.input })
-    return call?.functionName === 'postBatch' ? { header: call.args[0], payload: hexToBytes(call.args[1]) } : undefined
+    if (call?.functionName !== 'postBatch') return undefined
+    const [header, payload, certificate, next, count] = call.args
+    return { header, payload: hexToBytes(payload), posting: { certificate, next, count } }
   })
 }
 
-async function post(header: BatchHeader, payload: Uint8Array): Promise<void> {
+/** Where the last byte of the last group's ledger root stands in a payload. */
+function lastRootAt(payload: Uint8Array): number {
+  const view = new DataView(payload.buffer, payload.byteOffset)
+  const [laneElements, groups, bitmapBytes] = [view.getUint32(21), view.getUint32(29), view.getUint16(41)]
+  const aligned = (bytes: number) => Math.ceil(bytes / 31) * 31
+  expect(groups).toBeGreaterThan(0)
+  return aligned(43 + bitmapBytes + 96) + laneElements * 31 + groups * 40 - 1
+}
+
+async function post(header: BatchHeader, posting: Posting): Promise<void> {
   const poster = stageClient(stage.l1.url, privateKeyToAccount(DEVNET_POSTER_KEY))
   const { inbox } = stage.devnet.ready().contracts
-  const args = [header, toHex(payload)] as const
-  await mined(await poster.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'postBatch', args }))
+  await mined(await poster.sendTransaction({ to: inbox, data: encodePostBatch(header, posting) }))
 }
 
 async function mined(hash: Hex): Promise<void> {

@@ -6,6 +6,7 @@ import {
   createClient,
   decodeErrorResult,
   type Hex,
+  hexToBytes,
   http,
   keccak256,
   parseAbi,
@@ -17,13 +18,18 @@ import {
 } from 'viem'
 import type { PrivateKeyAccount } from 'viem/accounts'
 import { foundry } from 'viem/chains'
+import { aggregateSignatures, uncompressedSignature } from '../../consensus/bls.ts'
+import { buildCommit } from '../../consensus/certificate.ts'
+import type { Statement } from '../../consensus/digest.ts'
+import type { Vote } from '../../consensus/message.ts'
 import { encodeSet } from '../../consensus/validatorSet.ts'
 import { callerBytecode } from '../../contracts/artifacts.ts'
 import { type CheckpointOptions, type Deployment, deployContracts, type RegistryOptions } from '../../contracts/deploy.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { batchInboxAbi, bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
-import type { BatchHeader } from '../../settlement/inbox.ts'
-import { CHAIN_ID, setOf } from '../consensus/fixtures.ts'
+import { ANY_COUNT, type BatchHeader, encodePostBatch, type Posting } from '../../settlement/inbox.ts'
+import { toL1Commit } from '../../settlement/registry.ts'
+import { CHAIN_ID, setOf, signatureOf } from '../consensus/fixtures.ts'
 import { ANVIL_ACCOUNTS, type Anvil, type AnvilOptions, startAnvil } from './anvil.ts'
 
 /** Seconds that checkpoints of a stage take to mature. */
@@ -66,6 +72,8 @@ export type L1Stage = {
   publishGenesis(): Promise<void>
   /** A header that the inbox takes next: one block, made on the parent of the L1 head. */
   nextHeader(changes?: Partial<BatchHeader>): Promise<BatchHeader>
+  /** What goes with a header that `nextHeader` made: the certificate of three of the four validators. */
+  postingOf(header: BatchHeader, changes?: Partial<Posting>): Promise<Posting>
   /** Posts the payload as a batch of one block in call data. */
   postBatch(payload: Hex): Promise<BatchHeader>
   stop(): Promise<void>
@@ -103,11 +111,14 @@ export async function deployStage(
   if (!owner || !poster || !submitter || !user) throw new Error('anvil has too few accounts')
   const deployment = await deployContracts(owner, {
     supplyHolder: user.account.address,
-    posters: [poster.account.address],
     checkpoints: { ...STAGE_CHECKPOINTS, fraudVerifier: owner.account.address, ...checkpoints },
     registry: { ...STAGE_REGISTRY, ...registry },
   })
   const { inbox } = deployment
+  const postingOf = async ({ lastBlock, lastBlockHash }: BatchHeader, changes: Partial<Posting> = {}): Promise<Posting> => {
+    const [, next] = await poster.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'head' })
+    return { certificate: stageCertificate(lastBlock, lastBlockHash), next, count: ANY_COUNT, ...changes }
+  }
   const nextHeader = async (changes: Partial<BatchHeader> = {}): Promise<BatchHeader> => {
     const [prevAccumulator, , lastBlock] = await poster.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'head' })
     // Not the head itself, whose hash a call on top of it can not ask for before there is a block after it.
@@ -125,6 +136,7 @@ export async function deployStage(
     submitter,
     user,
     nextHeader,
+    postingOf,
     async publishGenesis() {
       await mined(
         owner,
@@ -133,14 +145,24 @@ export async function deployStage(
     },
     async postBatch(payload) {
       const header = await nextHeader({ payloadBytes: (payload.length - 2) / 2 })
-      await mined(
-        poster,
-        await poster.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'postBatch', args: [header, payload] }),
-      )
+      const data = encodePostBatch(header, await postingOf(header, { payload: hexToBytes(payload) }))
+      await mined(poster, await poster.sendTransaction({ to: inbox, data }))
       return header
     },
     stop: () => anvil.stop(),
   }
+}
+
+/** A certificate of the block, of epoch 0, by validators 0 to 2 of test/consensus/fixtures.ts, who are a quorum of the stage's four. */
+export function stageCertificate(height: bigint, hash: Hex): Posting['certificate'] {
+  const set = setOf([1, 1, 1, 1])
+  const statement: Statement = { kind: 'precommit', height: Number(height), round: 0, validRound: -1, blockHash: hash }
+  const votes = [0, 1, 2].map(
+    (validator): Vote => ({ ...statement, kind: 'precommit', validator, signature: signatureOf(set, validator, statement) }),
+  )
+  const commit = toL1Commit({ ...buildCommit(set, votes, aggregateSignatures), blockHash: hash }, uncompressedSignature)
+  if (!commit) throw new Error('a signature is no point')
+  return commit
 }
 
 /** The receipt of a transaction that must have succeeded. */

@@ -69,7 +69,8 @@ async function derive(follower: Follower, { posted, payload }: PostedStory, l1: 
     timestampMs: Number(follower.parent.timestamp) * 1000 + Number(`0x${follower.parent.extraData.slice(4)}`),
     originNumber: origin.number,
   }
-  const decoded = decodeBatchBlocks(posted, payload, { parent, chainId: params.chainId, decompress: brotli.decompress })
+  const { nextIndex } = follower.head
+  const decoded = decodeBatchBlocks(posted, payload, { nextIndex, parent, chainId: params.chainId, decompress: brotli.decompress })
   if (!decoded.ok) return decoded
   const requests = toBlockRequests(decoded, { header, origin, l1 })
   if (!requests.ok) return requests

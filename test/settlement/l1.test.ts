@@ -1,10 +1,14 @@
-import { type Hex, hexToBytes, keccak256, zeroHash } from 'viem'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { concatHex, type Hex, hexToBytes, keccak256, zeroHash } from 'viem'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
+import { openBlobArchive } from '../../node/blobArchive.ts'
 import { checkpointManagerAbi, portalAbi } from '../../settlement/abi.ts'
-import { BLOB_PAYLOAD_BYTES, encodeBlobs } from '../../settlement/blob.ts'
+import { BLOB_BYTES, BLOB_PAYLOAD_BYTES, encodeBlobs } from '../../settlement/blob.ts'
 import { encodePostBatch } from '../../settlement/inbox.ts'
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../../settlement/kzg.ts'
-import { createL1, findGenesis, type L1, type L1Options } from '../../settlement/l1.ts'
+import { createL1, findGenesis, type L1, type L1Options, type PostedPayload } from '../../settlement/l1.ts'
 import { L1Error, type L1ErrorKind } from '../../settlement/l1Error.ts'
 import { type L1Ref, standingCheckpoints } from '../../settlement/l1Logs.ts'
 import { signTx } from '../../settlement/l1Tx.ts'
@@ -70,7 +74,8 @@ async function postBlobs(): Promise<void> {
 }
 
 async function signedBlobs(sidecar: Sidecar) {
-  const data = encodePostBatch(await l1.nextHeader({ payloadBytes: PAYLOAD.length }))
+  const header = await l1.nextHeader({ payloadBytes: PAYLOAD.length })
+  const data = encodePostBatch(header, await l1.postingOf(header))
   const { address } = l1.poster.account
   const nonce = BigInt(await l1.poster.getTransactionCount({ address }))
   const fees = { maxFeeWei: 10n ** 10n, tipWei: 1n, maxBlobFeeWei: 10n ** 9n }
@@ -134,7 +139,7 @@ test('a batch in call data comes back', async () => {
   if (!batch) throw new Error('the batch is missing')
   expect(others).toEqual([])
   expect(batch).toMatchObject({ index: 0n, header, l1Block: { number: (await head()).number } })
-  expect(await connect().batchPayload(batch)).toEqual(hexToBytes('0x010203'))
+  expect(await connect().batchPayload(batch)).toEqual({ ok: true, payload: hexToBytes('0x010203') })
   expect(await connect().inboxState()).toEqual({ accumulator: batch.accumulator, batchCount: 1n, lastBlock: 1n })
 })
 
@@ -156,7 +161,7 @@ test('a batch in blobs comes back, from the first source that has the right blob
     },
   })
   try {
-    const isPayload = (bytes: Uint8Array) => Buffer.compare(bytes, PAYLOAD) === 0
+    const isPayload = (carried: PostedPayload) => carried.ok && Buffer.compare(carried.payload, PAYLOAD) === 0
     expect(isPayload(await connect().batchPayload(batch))).toBe(true)
     expect(isPayload(await connect({ beaconUrls: [lacking.url, slotted.url] }).batchPayload(batch))).toBe(true)
     const query = `versioned_hashes=${sidecar.versionedHashes.join(',')}`
@@ -358,5 +363,44 @@ test('a batch whose call data is not in its transaction is not taken for one', a
   await l1.postBatch('0x01')
   const [batch] = await connect().batches(0n, await head())
   if (!batch) throw new Error('the batch is missing')
-  expect(await kindOf(connect().batchPayload({ ...batch, dataHash: zeroHash }))).toBe('stop')
+  expect(await kindOf(connect().batchPayload({ ...batch, dataHash: zeroHash }))).toBe('retry')
+})
+
+test('a batch is invalid whose call data is in another form, or whose blobs carry nothing: that is for derivation, and no failure', async () => {
+  await l1.publishGenesis()
+  const header = await l1.nextHeader({ payloadBytes: 2 })
+  const data = encodePostBatch(header, await l1.postingOf(header, { payload: hexToBytes('0x0102') }))
+  // The contract reads past what stands behind the arguments; nobody else has to.
+  await mined(l1.poster, await l1.poster.sendTransaction({ to: l1.deployment.inbox, data: concatHex([data, '0x00']) }))
+  const hollow = await createSidecar(kzg, [encodeBlobs(PAYLOAD)[0] ?? new Uint8Array(), new Uint8Array(BLOB_BYTES).fill(1)])
+  const { raw, hash } = await signedBlobs(hollow)
+  await l1.poster.sendRawTransaction({ serializedTransaction: raw })
+  await mined(l1.poster, hash)
+  const [otherForm, noPayload] = await connect().batches(0n, await head())
+  if (!otherForm || !noPayload) throw new Error('a batch is missing')
+  expect(await connect().batchPayload(otherForm)).toEqual({ ok: false, code: 'badCall' })
+  expect(await connect().batchPayload(noPayload)).toEqual({ ok: false, code: 'badBlobs', reason: 'badElement' })
+})
+
+test('the archive is asked first, and is given what had to be fetched', async () => {
+  await l1.publishGenesis()
+  await postBlobs()
+  const [batch] = await connect().batches(0n, await head())
+  if (!batch) throw new Error('the batch is missing')
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-blobs-'))
+  try {
+    const first = await connect({ archive: openBlobArchive(folder) }).batchPayload(batch)
+    expect(first.ok && Buffer.compare(first.payload, PAYLOAD)).toBe(0)
+    // No source but the archive, and another process that opens it.
+    expect(await connect({ archive: openBlobArchive(folder), beaconUrls: [] }).batchPayload(batch)).toEqual(first)
+    // A damaged file is none, and a smaller archive keeps the latest.
+    const [name] = readdirSync(folder)
+    const path = join(folder, name ?? '')
+    writeFileSync(path, Buffer.concat([readFileSync(path).subarray(0, -1), Buffer.from('x')]))
+    expect(await kindOf(connect({ archive: openBlobArchive(folder), beaconUrls: [] }).batchPayload(batch))).toBe('retry')
+    await openBlobArchive(folder, { blobsMax: 1 }).keep(sidecar.versionedHashes, sidecar.blobs)
+    expect(readdirSync(folder)).toEqual([sidecar.versionedHashes[1]])
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
 })

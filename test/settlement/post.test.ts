@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BLOB_PAYLOAD_BYTES } from '../../settlement/blob.ts'
-import { type BlockSize, choosePost, measureBlock, type PostLimits, shrinkPost } from '../../settlement/post.ts'
+import { type BlockSize, choosePost, measureBlock, type PostLimits, shrinkPost, takeoverMs } from '../../settlement/post.ts'
 import { startStory, toBatch, toLaneBlock } from './story.ts'
 
 const LIMITS: PostLimits = { intervalMs: 60_000, blobsWorth: 1, payloadBytesMax: 6 * BLOB_PAYLOAD_BYTES }
@@ -91,4 +91,14 @@ test('a block is measured as it stands in a batch', async () => {
     plainTailBytes: bytes + 16 + 1,
     evmCount: evm.length,
   })
+})
+
+test('who posted last goes on; then validators step in one after another, in an order that turns, and others after them', () => {
+  const turn = { isOwn: false, nextIndex: 5n, place: 0, size: 4 }
+  expect(takeoverMs({ ...turn, isOwn: true })).toBe(0)
+  expect(takeoverMs({ ...turn, nextIndex: 0n, place: undefined })).toBe(0)
+  const waits = (nextIndex: bigint) => [0, 1, 2, 3, undefined].map((place) => takeoverMs({ ...turn, nextIndex, place }) / 60_000)
+  expect(waits(4n)).toEqual([1, 2, 3, 4, 5])
+  expect(waits(5n)).toEqual([4, 1, 2, 3, 5])
+  expect(waits(6n)).toEqual([3, 4, 1, 2, 5])
 })

@@ -17,7 +17,7 @@ import {
   type TxManagerOptions,
 } from '../../settlement/txManager.ts'
 import { ANVIL_ACCOUNTS, ANVIL_CHAIN_ID, type Anvil, startAnvil, unusedAddress } from '../fakes/anvil.ts'
-import { addressOf, deployStage, type L1Stage, mined } from '../fakes/l1Stage.ts'
+import { deployStage, type L1Stage } from '../fakes/l1Stage.ts'
 import { zeroSidecar } from '../fakes/zeroBlob.ts'
 
 const [, POSTER] = ANVIL_ACCOUNTS
@@ -269,11 +269,13 @@ const posterNonce = () => stage.poster.getTransactionCount({ address: POSTER.add
 
 async function batchRequest() {
   const payload = Uint8Array.of(1, 2)
-  return { to: stage.deployment.inbox, data: encodePostBatch(await stage.nextHeader({ payloadBytes: 2 }), payload) }
+  const header = await stage.nextHeader({ payloadBytes: 2 })
+  return { to: stage.deployment.inbox, data: encodePostBatch(header, await stage.postingOf(header, { payload })) }
 }
 
 async function blobBatchRequest() {
-  return { to: stage.deployment.inbox, data: encodePostBatch(await stage.nextHeader({ payloadBytes: 5 })), sidecar: zeroSidecar(1) }
+  const header = await stage.nextHeader({ payloadBytes: 5 })
+  return { to: stage.deployment.inbox, data: encodePostBatch(header, await stage.postingOf(header)), sidecar: zeroSidecar(1) }
 }
 
 /** Runs the work while nothing is mined by itself. */
@@ -288,14 +290,6 @@ async function withoutMining(work: () => Promise<void>): Promise<void> {
 }
 
 test('on L1: a batch in call data and a batch in a blob, each by the account of its kind', async () => {
-  const role = await stage.owner.readContract({ address: stage.deployment.inbox, abi: batchInboxAbi, functionName: 'POSTER_ROLE' })
-  const grant = {
-    address: stage.deployment.inbox,
-    abi: batchInboxAbi,
-    functionName: 'grantRole',
-    args: [role, addressOf(stage.user)],
-  } as const
-  await mined(stage.owner, await stage.owner.writeContract(grant))
   expect(await realManager({}).send(await batchRequest())).toMatchObject({ ok: true })
   const blobs = realManager({ options: { kind: 'blob', signer: ANVIL_ACCOUNTS[3] } })
   expect(await blobs.send(await blobBatchRequest())).toMatchObject({ ok: true })
@@ -359,7 +353,10 @@ test('on L1: a pool takes the bumped versions, ordinary and with blobs', async (
 
 test('on L1: a batch that can not land is not sent, and the reason is named', async () => {
   const header = await stage.nextHeader({ prevAccumulator: zeroHash, payloadBytes: 2 })
-  const outcome = await realManager({}).send({ to: stage.deployment.inbox, data: encodePostBatch(header, Uint8Array.of(1, 2)) })
+  const outcome = await realManager({}).send({
+    to: stage.deployment.inbox,
+    data: encodePostBatch(header, await stage.postingOf(header, { payload: Uint8Array.of(1, 2) })),
+  })
   const [accumulator] = await stage.user.readContract({ address: stage.deployment.inbox, abi: batchInboxAbi, functionName: 'head' })
   expect(outcome).toEqual({ ok: false, code: 'wouldRevert', reason: `WrongAccumulator(${accumulator})` })
 })
@@ -368,8 +365,8 @@ test('on L1: one that fails in its block is told from one that succeeds', async 
   const store = memoryStore()
   await withoutMining(async () => {
     await realManager({ store, options: { waitMs: 30 } }).send(await batchRequest())
-    // By the time it is mined the batch is not the next one any more.
-    const slot = toHex(2, { size: 32 })
+    // By the time it is mined there is nothing that it could follow.
+    const slot = toHex(0, { size: 32 })
     await stage.user.setStorageAt({ address: stage.deployment.inbox, index: slot, value: keccak256('0x') })
     await stage.user.mine({ blocks: 1 })
   })
