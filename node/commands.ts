@@ -9,6 +9,7 @@ import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { decodeGenesis } from '../genesis/genesis.ts'
 import { type CommandName, type ConfigOf, helpText, isCommand, parseConfig, UsageError } from './config.ts'
 import { type Devnet, startDevnet } from './devnet.ts'
+import { collectAlone } from './idleMemory.ts'
 import { createLog, errorFacts, type Log, type LogLevel } from './log.ts'
 import type { NodeStatus } from './node.ts'
 import { startOperatorNode } from './operatorNode.ts'
@@ -164,6 +165,7 @@ async function untilStopped<T>(
   flushCompileCache() // now and not at the end, which is none in order if the process is killed
   // After it, because the next start takes no code that was compiled under other flags than its own.
   setFlagsFromString(`--heap-growing-percent=${HEAP_GROWING_PERCENT}`)
+  collectAlone()
   // A node, not a signer; and last, since what it has started by now is not to inherit it: the threads of consensus, the networks, the other validators.
   if (running.status) stepBack(NICE.execution)
   if (json) print(`${JSON.stringify(running.ready)}\n`)

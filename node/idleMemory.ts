@@ -1,7 +1,8 @@
 /**
- * Memory that a load left behind, given back once a thread has little to do: V8 looks for garbage when something new is wanted, so a thread that rests may
- * keep that of its last load for as long as it rests.
+ * How memory is collected. What a load left behind is given back once a thread has little to do: V8 looks for garbage when something new is wanted, so a
+ * thread that rests may keep that of its last load for as long as it rests.
  */
+import { availableParallelism } from 'node:os'
 import { performance } from 'node:perf_hooks'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
@@ -24,6 +25,17 @@ export function createIdleCollector(collect: () => void): (utilization: number) 
     hasWorked = false
     collect()
   }
+}
+
+/** Processors up to which a young generation is collected by its own thread alone. */
+const ALONE_UP_TO = 4
+
+/**
+ * Where processors are few, has each thread of the process collect its young generation by itself: helpers for that would take processors from threads
+ * that have work and wait for one another meanwhile. On two processors they took a third more (docs/benchmarks.md#native).
+ */
+export function collectAlone(): void {
+  if (availableParallelism() <= ALONE_UP_TO) setFlagsFromString('--no-parallel-scavenge')
 }
 
 /** Begins to look at this thread. Answers what ends it. */
