@@ -265,3 +265,88 @@ export const bridgeAbi = [
   {"inputs":[{"name":"index","type":"uint64"}],"name":"isFinalized","outputs":[{"name":"","type":"bool"}],"stateMutability":"view","type":"function"},
   {"inputs":[{"name":"index","type":"uint64"},{"name":"l1Block","type":"uint64"},{"name":"recipient","type":"address"},{"name":"opaqueData","type":"bytes"},{"name":"siblings","type":"bytes32[32]"},{"name":"to","type":"address"}],"name":"refundDeposit","outputs":[],"stateMutability":"nonpayable","type":"function"},
 ] as const
+
+export const groupExecutionAbi = [
+  {"inputs":[{"name":"rollupChainId_","type":"uint256"},{"components":[{"name":"transfer","type":"address"},{"name":"datanets","type":"address"},{"name":"models","type":"address"},{"name":"workers","type":"address"},{"name":"credits","type":"address"},{"name":"disputes","type":"address"},{"name":"claim","type":"address"},{"name":"params","type":"address"}],"name":"verifiers","type":"tuple"}],"stateMutability":"nonpayable","type":"constructor"},
+  {"inputs":[],"name":"BadGroup","type":"error"},
+  {"inputs":[],"name":"BadStream","type":"error"},
+  {"inputs":[],"name":"BadWitness","type":"error"},
+  {"inputs":[{"name":"typeByte","type":"uint8"}],"name":"CannotProve","type":"error"},
+  {"inputs":[{"name":"index","type":"uint64"}],"name":"DepositMissing","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[{"name":"root","type":"bytes32"}],"name":"WrongRoot","type":"error"},
+  {"inputs":[{"components":[{"name":"preRoot","type":"bytes32"},{"name":"postRoot","type":"bytes32"},{"components":[{"name":"number","type":"uint64"},{"name":"timestampMs","type":"uint64"},{"name":"baseFeeWei","type":"uint96"},{"name":"coinbase","type":"address"}],"name":"context","type":"tuple"},{"name":"rowCount","type":"uint256"},{"name":"rows","type":"bytes"},{"components":[{"name":"number","type":"uint64"},{"name":"hash","type":"bytes32"},{"name":"timestampSec","type":"uint64"},{"name":"baseFeeWei","type":"uint256"},{"name":"prevRandao","type":"bytes32"}],"name":"infos","type":"tuple[]"},{"components":[{"name":"index","type":"uint64"},{"name":"l1Block","type":"uint64"},{"name":"from","type":"address"},{"name":"to","type":"address"},{"name":"opaqueData","type":"bytes"}],"name":"deposits","type":"tuple[]"},{"name":"depositCount","type":"uint64"}],"name":"group","type":"tuple"},{"name":"witness","type":"bytes"}],"name":"executeGroup","outputs":[{"name":"isRefused","type":"bool"},{"name":"root","type":"bytes32"},{"name":"code","type":"bytes32"}],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[],"name":"rollupChainId","outputs":[{"name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
+  {"inputs":[{"name":"typeByte","type":"uint8"}],"name":"verifierOf","outputs":[{"name":"","type":"address"}],"stateMutability":"view","type":"function"},
+] as const
+
+export const transferStepAbi = [
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Failed","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"name":"nonce","type":"uint64"},{"name":"maxFee","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
+] as const
+
+export const datanetStepAbi = [
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Failed","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[{"name":"typeByte","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"typeByte","type":"uint8"},{"name":"body","type":"bytes"},{"name":"nonce","type":"uint64"},{"name":"maxFee","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
+] as const
+
+export const modelStepAbi = [
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Failed","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"name":"nonce","type":"uint64"},{"name":"maxFee","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
+] as const
+
+export const workerStepAbi = [
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Failed","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"name":"nonce","type":"uint64"},{"name":"maxFee","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
+] as const
+
+export const paramStepAbi = [
+  {"inputs":[{"name":"epochSec_","type":"uint256"}],"stateMutability":"nonpayable","type":"constructor"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Failed","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[],"name":"epochSec","outputs":[{"name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"name":"","type":"uint64"},{"name":"","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
+] as const
+
+export const creditStepAbi = [
+  {"inputs":[{"name":"rollupChainId_","type":"uint256"},{"name":"epochSec_","type":"uint256"}],"stateMutability":"nonpayable","type":"constructor"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Failed","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[],"name":"epochSec","outputs":[{"name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"name":"nonce","type":"uint64"},{"name":"maxFee","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"view","type":"function"},
+  {"inputs":[],"name":"rollupChainId","outputs":[{"name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
+] as const
+
+export const claimStepAbi = [
+  {"inputs":[{"name":"epochSec_","type":"uint256"}],"stateMutability":"nonpayable","type":"constructor"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Failed","type":"error"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[],"name":"epochSec","outputs":[{"name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"name":"nonce","type":"uint64"},{"name":"maxFee","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
+] as const

@@ -22,7 +22,7 @@ import { paramsAt } from '../execution/ledger/governed.ts'
 import { createLedger, type RecordReader, type TakenChange } from '../execution/ledger/ledger.ts'
 import { type LedgerSource, readThrough } from '../execution/ledger/rootReader.ts'
 import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
-import { createLedgerTree, isPageKey, pageNumber, type TreeReader } from '../execution/ledger/tree.ts'
+import { createLedgerTree, isPageKey, pageNumber, type TreeEntry, type TreeReader } from '../execution/ledger/tree.ts'
 import { checkSigned, nativeGas, type SignedNative } from '../execution/native/native.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { type BlockRow, encodeRow, ROW_ELEMENT_BYTES, type Row, takeRow } from '../execution/native/row.ts'
@@ -125,6 +125,8 @@ export type LaneStart = {
   readonly lookups: LaneLookups
   /** The block row that rules the first row, where that is none itself. */
   readonly ruling?: BlockRow
+  /** Told of every record that is read or changed, perhaps more than once. */
+  readonly onTouch?: (table: number, id: Uint8Array) => void
 }
 
 /** A row that no block can have made of the rows before it; `row` counts from the first row of the run. */
@@ -134,12 +136,14 @@ export type LaneRejection = { readonly ok: false; readonly code: 'rowRefused'; r
 export type LaneRun = {
   /** Executes the rows of the next group: the ledger root after them, or the row that was refused, after which the run is over. */
   applyGroup(rows: readonly LaneRow[]): { readonly ok: true; readonly ledgerRoot: Hex } | LaneRejection
+  /** The ledger as it is between two groups, for whoever reads it before the next one: later ones change it. */
+  ledger(): { readonly root: Hex; readonly source: LedgerSource }
 }
 
 /** Starts the re-execution of a lane. Nothing is written anywhere but in memory. */
-export function createLaneRun({ root, source, params, judgeEvidence, lookups, ruling }: LaneStart): LaneRun {
+export function createLaneRun({ root, source, params, judgeEvidence, lookups, ruling, onTouch }: LaneStart): LaneRun {
   const tree = createPassingTree(root, source)
-  const ledger = createLedger(tree.read)
+  const ledger = createLedger(onTouch ? toldOf(tree.read, onTouch) : tree.read)
   let env = ruling && toEnv(ruling)
   let count = 0
 
@@ -171,16 +175,33 @@ export function createLaneRun({ root, source, params, judgeEvidence, lookups, ru
     return undefined
   }
 
+  function takeChanges(): TakenChange[] {
+    const changes = ledger.takeChanges()
+    if (onTouch) for (const { table, id } of changes) onTouch(table, id)
+    return changes
+  }
+
   return {
     applyGroup(rows) {
       assert(rows.length > 0 && rows.length <= GROUP_ROWS, 'a group has one to sixteen rows')
       for (const row of rows) {
         const rejection = applyRow(row)
-        if (rejection) return { ok: false, code: 'rowRefused', row: count, rejection }
+        if (rejection) {
+          takeChanges()
+          return { ok: false, code: 'rowRefused', row: count, rejection }
+        }
         count++
       }
-      return { ok: true, ledgerRoot: bytesToHex(tree.commit(ledger.takeChanges())) }
+      return { ok: true, ledgerRoot: bytesToHex(tree.commit(takeChanges())) }
     },
+    ledger: () => ({ root: bytesToHex(tree.root()), source: tree.source }),
+  }
+}
+
+function toldOf(read: RecordReader, onTouch: (table: number, id: Uint8Array) => void): RecordReader {
+  return (table, id) => {
+    onTouch(table, id)
+    return read(table, id)
   }
 }
 
@@ -294,16 +315,24 @@ function refusal(result: { readonly ok: true } | Rejection): Rejection | undefin
 function createPassingTree(root: Hex, source: LedgerSource) {
   const made = new Map<number, Uint8Array>()
   const changed = new Map<number, Map<Hex, Uint8Array | undefined>>()
-  const readEntry: TreeReader = (key) => (isPageKey(key) ? made.get(pageNumber(key)) : undefined) ?? source.ledgerEntry(key)
+  let newest: TreeEntry | undefined // the entry of the latest root
+  const readEntry: TreeReader = (key) => {
+    if (isPageKey(key)) return made.get(pageNumber(key)) ?? source.ledgerEntry(key)
+    return newest && toHex(newest.key) === toHex(key) ? newest.bytes : source.ledgerEntry(key)
+  }
   const tree = createLedgerTree(hexToBytes(root), readEntry)
   const readUnchanged = readThrough(tree, source)
-  const read: RecordReader = (table, id) => {
-    const records = changed.get(table)
-    const name = records && toHex(id)
-    return name !== undefined && records?.has(name) ? records.get(name) : readUnchanged(table, id)
+  const readLatest = (orElse: RecordReader): RecordReader => {
+    return (table, id) => {
+      const records = changed.get(table)
+      const name = records && toHex(id)
+      return name !== undefined && records?.has(name) ? records.get(name) : orElse(table, id)
+    }
   }
   return {
-    read,
+    read: readLatest(readUnchanged),
+    root: () => tree.root(),
+    source: { ledgerRecord: readLatest(source.ledgerRecord), ledgerEntry: readEntry },
     commit(changes: readonly TakenChange[]): Uint8Array {
       for (const { table, id, record } of changes) {
         const records = changed.get(table) ?? new Map<Hex, Uint8Array | undefined>()
@@ -312,7 +341,9 @@ function createPassingTree(root: Hex, source: LedgerSource) {
       return tree.commit(
         changes.map(({ key, record }) => ({ key, record })),
         ({ key, bytes }) => {
-          if (isPageKey(key)) made.set(pageNumber(key), bytes.slice()) // a view would keep the pages of the whole commit
+          // Copies: a view would keep the pages of the whole commit.
+          if (isPageKey(key)) made.set(pageNumber(key), bytes.slice())
+          else newest = { key: key.slice(), bytes: bytes.slice() }
         },
         (key) => made.delete(pageNumber(key)),
       )

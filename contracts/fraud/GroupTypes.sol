@@ -52,7 +52,10 @@ struct Group {
 interface IGroupExecution {
     /// @notice The ledger root that the rows lead to from `preRoot`, or that one of them is refused, which no row of a batch may be.
     /// @dev Reverts where the witness does not lead to `preRoot`, leaves out what a row touches, or the group has a type that cannot be proven:
-    /// what it answers is true for every witness for which it answers.
+    /// what it answers is true for every witness for which it answers. Keeps nothing, but needs transient storage: it cannot be asked by STATICCALL.
     /// @param witness The part of the ledger that the rows touch
-    function executeGroup(Group calldata group, bytes calldata witness) external view returns (bool isRefused, bytes32 root);
+    /// @return isRefused whether a row is refused; `root` is zero then
+    /// @return root the ledger root after the last row
+    /// @return code the rule that the refused row broke, in ASCII, zeros behind
+    function executeGroup(Group calldata group, bytes calldata witness) external returns (bool isRefused, bytes32 root, bytes32 code);
 }

@@ -100,7 +100,7 @@ function elementsOf(bytesOfBody: number): number {
 }
 
 function bodyBytes(row: Row): number {
-  if (row.kind === 'block') return 40
+  if (row.kind === 'block') return 48
   if (row.kind === 'l1Info') return 24
   if (row.kind === 'deposit') return 8
   if (row.kind === 'report') return EVIDENCE_BYTES
