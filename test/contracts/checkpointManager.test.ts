@@ -1,5 +1,5 @@
 /** A checkpoint is a certified block that a posted batch ends with, lives through its window, and falls or matures. Spec: docs/spec/settlement.md */
-import { type Hex, toHex, zeroHash } from 'viem'
+import { concatHex, type Hex, keccak256, toHex, zeroHash } from 'viem'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { encodeHeader } from '../../execution/block.ts'
 import { checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
@@ -81,7 +81,7 @@ type Wrong = {
 const claimWith = ({ claim }: Settled, changes: Partial<CheckpointClaim>) => ({ claim: { ...claim, ...changes } })
 const batchWith = (good: Settled, changes: Partial<BatchHeader>) =>
   claimWith(good, { batch: { ...good.claim.batch, header: { ...good.claim.batch.header, ...changes } } })
-const otherHeader = ({ block }: Settled) => encodeHeader({ ...block.block.header, gasUsed: 1n })
+const otherHeader = ({ header }: Settled) => encodeHeader({ ...header, gasUsed: 1n })
 const mismatch = ({ checkpoint }: Settled) => ['BatchMismatch', 0n, checkpoint.batchAccumulator]
 const record = ({ claim }: Settled) => claim.l1Record.record ?? '0x'
 
@@ -101,7 +101,7 @@ const WRONG: readonly Wrong[] = [
   {
     it: 'another header',
     change: (good) => claimWith(good, { header: otherHeader(good) }),
-    error: ({ block }) => ['HeaderMismatch', block.hash],
+    error: ({ hash }) => ['HeaderMismatch', hash],
   },
   {
     it: 'an l1 record that its ledger has not',
@@ -125,12 +125,12 @@ const WRONG: readonly Wrong[] = [
   },
   {
     it: 'a certificate of another height',
-    change: ({ block }) => ({ commit: commitOf(setOf([1, 1, 1, 1]), 2n, block.hash) }),
+    change: ({ hash }) => ({ commit: commitOf(setOf([1, 1, 1, 1]), 2n, hash) }),
     error: () => ['CommitMismatch'],
   },
   {
     it: 'a certificate of too few',
-    change: ({ block }) => ({ commit: commitOf(setOf([1, 1, 1, 1]), 1n, block.hash, [0, 1]) }),
+    change: ({ hash }) => ({ commit: commitOf(setOf([1, 1, 1, 1]), 1n, hash, [0, 1]) }),
     error: () => ['WeightTooLow', 2n, 4n],
   },
 ]
@@ -272,6 +272,26 @@ test('a rollup without a new mature checkpoint for long is closed: what matured 
   expect(await refusal(submitUncertified(second))).toEqual(['Closed'])
   expect(await refusal(close())).toEqual(['Closed'])
   expect(await refusal(invalidate(0n))).toEqual(['NotOpen', STATUS.mature])
+})
+
+test('the ring forgets no mature checkpoint for others that are not: the next one waits for the one that would be the oldest', async () => {
+  // As if 2,048 had been submitted, the second of them just now: counts in the first slot, the entry's time behind its submitter's address.
+  const { address } = manager()
+  const ring = 2_048n
+  await l1.user.setStorageAt({ address, index: 0, value: toHex(ring | (ring << 64n), { size: 32 }) })
+  const { timestamp } = await l1.user.getBlock()
+  const entry = BigInt(keccak256(concatHex([toHex(1n, { size: 32 }), toHex(1n, { size: 32 })])))
+  const value = toHex(timestamp << 160n, { size: 32 })
+  await l1.user.setStorageAt({ address, index: toHex(entry + 1n, { size: 32 }), value })
+  expect(await statusOf(0n)).toBe(STATUS.mature)
+  expect(await statusOf(1n)).toBe(STATUS.submitted)
+  expect(await refusal(submit(l1, first))).toEqual(['RingFull', timestamp + BigInt(CHALLENGE_WINDOW_SEC)])
+  await pass(l1, CHALLENGE_WINDOW_SEC)
+  await mined(l1.submitter, await submit(l1, first))
+  expect(await count()).toBe(ring + 1n)
+  expect(await statusOf(0n)).toBe(STATUS.mature)
+  expect(await refusal(l1.user.readContract({ ...manager(), functionName: 'checkpointAt', args: [0n] }))).toEqual(['UnknownCheckpoint', 0n])
+  expect(await l1.user.readContract({ ...manager(), functionName: 'matureCount' })).toBe(ring)
 })
 
 test('timeouts that would close a rollup that goes on are refused', async () => {

@@ -5,6 +5,7 @@ import { portalBytecode, taxedTokenBytecode } from '../../contracts/artifacts.ts
 import { ledgerDepositTarget } from '../../execution/deposit.ts'
 import { DOOR, OPEN_WEI } from '../../genesis/params.ts'
 import { openTokenAbi, portalAbi } from '../../settlement/abi.ts'
+import { depositLeaf, depositRoot } from '../../settlement/depositTree.ts'
 import { depositAccumulator, type L1Log, parseDeposits } from '../../settlement/l1Logs.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { addressOf, callerAbi, deployCaller, deployStage, type L1Stage, mined, refusal, type StageClient } from '../fakes/l1Stage.ts'
@@ -110,6 +111,19 @@ test('deposits chain: indexes count up and the accumulator is what TypeScript co
   ])
   expect(await l1.user.readContract({ ...portal(), functionName: 'depositCount' })).toBe(2n)
   expect(await l1.user.readContract({ ...portal(), functionName: 'accumulator' })).toBe(second)
+})
+
+test('each deposit is a leaf of the tree at its place, and the portal knows when it was queued', async () => {
+  const root = () => l1.user.readContract({ ...portal(), functionName: 'depositRoot' })
+  expect(await root()).toBe(depositRoot([]))
+  const queuedAt = (index: bigint) => l1.user.readContract({ ...portal(), functionName: 'queuedAtSec', args: [index] })
+  expect(await refusal(queuedAt(0n))).toEqual(['DepositNotQueued', 0n])
+  for (let i = 0; i < 11; i++) {
+    const { blockNumber } = await mined(l1.user, await (i % 3 === 0 ? toLedger(RECIPIENT, 1n) : toEvm({ data: '0x1234' })))
+    const logs = await l1.user.getLogs({ address: l1.deployment.portal, fromBlock: l1.deployment.firstL1Block })
+    expect(await root()).toBe(depositRoot(parseDeposits(logs as L1Log[]).map(depositLeaf)))
+    expect(await queuedAt(BigInt(i))).toBe((await l1.user.getBlock({ blockNumber })).timestamp)
+  }
 })
 
 test('a signed permit takes the place of an allowance, also where somebody has used it first', async () => {

@@ -1,16 +1,16 @@
 /** A rollup of real blocks whose batches stand on an anvil, with the certificates and proofs that checkpoints and the bridge are shown. */
-import { type Hex, hexToBytes, toHex } from 'viem'
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { aggregateSignatures, sign, uncompressedSignature } from '../../consensus/bls.ts'
 import { buildCommit } from '../../consensus/certificate.ts'
 import { type Statement, statementDigest } from '../../consensus/digest.ts'
 import type { Vote } from '../../consensus/message.ts'
 import type { ValidatorSet } from '../../consensus/validatorSet.ts'
-import type { BlockResult } from '../../execution/applyBlock.ts'
-import { encodeHeader } from '../../execution/block.ts'
+import { encodeHeader, type Header, hashHeader } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
-import type { LedgerProof } from '../../execution/ledger/proof.ts'
+import { createLedgerProof, type LedgerProof } from '../../execution/ledger/proof.ts'
 import { proveRecord } from '../../execution/ledger/rootReader.ts'
-import { L1_RECORD } from '../../execution/ledger/tables.ts'
+import { getL1Info, L1_RECORD, l1Table } from '../../execution/ledger/tables.ts'
+import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import type { Tx } from '../../execution/tx.ts'
 import { batchInboxAbi, checkpointManagerAbi, openTokenAbi } from '../../settlement/abi.ts'
@@ -19,22 +19,26 @@ import { batchAccumulator, callDataHash, encodePostBatch } from '../../settlemen
 import { type L1Commit, toL1Commit } from '../../settlement/registry.ts'
 import { CHAIN_ID, secretKey, setOf } from '../consensus/fixtures.ts'
 import { type L1Stage, mined, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
+import type { LedgerRecord } from '../fakes/ledger.ts'
 import { createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
 
 /** A block that a batch on L1 ends with: what shows it, and the checkpoint that follows. */
 export type Settled = {
-  readonly block: BlockResult
+  readonly header: Header
+  readonly hash: Hex
   readonly claim: CheckpointClaim
   readonly commit: L1Commit
   readonly checkpoint: Checkpoint
+  /** The proof of a record against the ledger after the block. */
+  prove(table: number, id: Uint8Array): LedgerProof
 }
 
 export type SettledChain = {
   readonly chain: TestChain
-  /** Builds the next block of these and posts it as a batch of its own. `payload` is not looked at on L1. */
+  /** Builds the next block of these and posts it as a batch of its own. The payload is not looked at on L1. */
   settle(txs?: readonly Tx[], options?: { readonly origin?: OriginStep }): Promise<Settled>
-  /** The proof of a record against the ledger after a block. */
-  prove(block: BlockResult, table: number, id: Uint8Array): LedgerProof
+  /** The same with a ledger that has exactly these records and no transaction made. */
+  settleLedger(records: readonly LedgerRecord[]): Promise<Settled>
   /** A withdrawal to L1 of the first test account, as a transaction for the next block. */
   withdrawal(to: Hex, amount: bigint): Promise<Tx>
 }
@@ -44,32 +48,49 @@ export async function createSettledChain(l1: L1Stage, weights: readonly number[]
   const chain = await createTestChain()
   const set = setOf(weights)
   let nonce = 0n
-  const prove = (block: BlockResult, table: number, id: Uint8Array) =>
-    proveRecord(hexToBytes(block.roots.ledgerRoot), chain.store.reader, { table, id })
+
+  async function post(header: Header, prove: Settled['prove']): Promise<Settled> {
+    const hash = hashHeader(header)
+    const blocks = { firstBlock: header.number, lastBlock: header.number, lastBlockHash: hash }
+    const batchHeader = await l1.nextHeader({ ...blocks, payloadBytes: 1 })
+    const inbox = { address: l1.deployment.inbox, abi: batchInboxAbi } as const
+    const index = await l1.poster.readContract({ ...inbox, functionName: 'batchCount' })
+    const commit = commitOf(set, header.number, hash)
+    const data = encodePostBatch(batchHeader, await l1.postingOf(batchHeader, { certificate: commit, payload: Uint8Array.of(1) }))
+    await mined(l1.poster, await l1.poster.sendTransaction({ to: inbox.address, data }))
+    const batch = { index, header: batchHeader, dataHash: callDataHash(Uint8Array.of(1)) }
+    const l1Record = prove(L1_RECORD.table, L1_RECORD.id)
+    const checkpoint = {
+      lastBlock: header.number,
+      blockHash: hash,
+      evmRoot: header.stateRoot,
+      ledgerRoot: header.withdrawalsRoot,
+      batchIndex: index,
+      batchAccumulator: batchAccumulator(batch),
+      depositCursor: BigInt(`0x${l1Record.record?.slice(-16)}`),
+    }
+    const claim = { header: encodeHeader(header), batch, l1Record }
+    return { header, hash, claim, commit, checkpoint, prove }
+  }
+
   return {
     chain,
-    prove,
     async settle(txs = [], { origin } = {}) {
-      const block = await chain.next(txs, origin ? { origin } : {})
-      const { number } = block.block.header
-      const header = await l1.nextHeader({ firstBlock: number, lastBlock: number, lastBlockHash: block.hash, payloadBytes: 1 })
-      const { inbox } = l1.deployment
-      const index = await l1.poster.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'batchCount' })
-      const commit = commitOf(set, number, block.hash)
-      const data = encodePostBatch(header, await l1.postingOf(header, { certificate: commit, payload: Uint8Array.of(1) }))
-      await mined(l1.poster, await l1.poster.sendTransaction({ to: inbox, data }))
-      const batch = { index, header, dataHash: callDataHash(Uint8Array.of(1)) }
-      const claim = { header: encodeHeader(block.block.header), batch, l1Record: prove(block, L1_RECORD.table, L1_RECORD.id) }
-      const checkpoint = {
-        lastBlock: number,
-        blockHash: block.hash,
-        evmRoot: block.roots.evmRoot,
-        ledgerRoot: block.roots.ledgerRoot,
-        batchIndex: index,
-        batchAccumulator: batchAccumulator(batch),
-        depositCursor: origin?.info.depositCursor ?? cursorOf(claim),
-      }
-      return { block, claim, commit, checkpoint }
+      const { block, roots } = await chain.next(txs, origin ? { origin } : {})
+      return post(block.header, (table, id) => proveRecord(hexToBytes(roots.ledgerRoot), chain.store.reader, { table, id }))
+    },
+    async settleLedger(records) {
+      const { block } = await chain.next([])
+      const all = [{ ...L1_RECORD, record: l1Table.encode(getL1Info(chain.executor.state.ledger)) }, ...records]
+      const entries = new Map<Hex, Uint8Array>()
+      const tree = createLedgerTree(EMPTY, (key) => entries.get(bytesToHex(key)))
+      const content = all.map(({ table, id, record }) => ({ key: treeKey(table, id), record }))
+      tree.commit(content, ({ key, bytes }) => entries.set(bytesToHex(key), bytes))
+      const recordAt = new Map(content.map(({ key, record }) => [bytesToHex(key), record]))
+      return post({ ...block.header, withdrawalsRoot: rootHex(tree) }, (table, id) => {
+        const key = treeKey(table, id)
+        return createLedgerProof(tree, key, recordAt.get(bytesToHex(key)))
+      })
     },
     async withdrawal(to, amount) {
       const [account] = testAccounts
@@ -78,10 +99,6 @@ export async function createSettledChain(l1: L1Stage, weights: readonly number[]
       return chain.decode(await signNative(account, { type: transfer, fields: { kind: 3, to, amount }, nonce: nonce++, chainId }))
     },
   }
-}
-
-function cursorOf({ l1Record }: CheckpointClaim): bigint {
-  return BigInt(`0x${(l1Record.record ?? '0x0').slice(-16)}`)
 }
 
 /** All of the set precommitted the block, or these of it. */
@@ -122,9 +139,4 @@ export async function pass(l1: L1Stage, seconds: number): Promise<void> {
   const { timestamp } = await l1.user.getBlock()
   await l1.user.setNextBlockTimestamp({ timestamp: timestamp + BigInt(seconds) })
   await l1.user.mine({ blocks: 1 })
-}
-
-/** An id of a table whose ids are one integer. */
-export function integerId(value: bigint | number, bytes: number): Uint8Array {
-  return hexToBytes(toHex(value, { size: bytes }))
 }
