@@ -1,5 +1,5 @@
 /**
- * Submits checkpoints: the state after the latest batch on L1 whose blocks are ours, with the certificate of its last block. Any node with an account
+ * Submits checkpoints: the state after the last batch on L1 that was judged valid here, with the certificate of its last block. Any node with an account
  * and a bond may; whose turn it is keeps several from paying for the same. Spec: docs/spec/settlement.md#who-submits
  */
 import { type Hex, hexToBytes } from 'viem'
@@ -16,6 +16,7 @@ import type { TxManager, TxOutcome } from '../settlement/txManager.ts'
 import type { ChainState } from './chainState.ts'
 import type { EpochSets } from './epochs.ts'
 import type { L1Follower } from './l1Follower.ts'
+import type { SafeChain } from './safeChain.ts'
 
 /** L1 refused a checkpoint: it may not know the epoch's set yet, somebody else's may be on its way, or there is no bond. */
 const REFUSED_PAUSE_MS = 5_000
@@ -23,6 +24,8 @@ const REFUSED_PAUSE_MS = 5_000
 export type CheckpointerOptions = {
   readonly chain: Pick<ChainState, 'store' | 'genesis'>
   readonly follower: Pick<L1Follower, 'status'>
+  /** Who submits vouches with its bond for the batch: only what was judged is submitted. */
+  readonly safeChain: Pick<SafeChain, 'status'>
   readonly sets: Pick<EpochSets, 'setAt'>
   /** The submitting account on L1. */
   readonly account: Hex
@@ -39,7 +42,7 @@ export type Checkpointer = {
 
 /** Knows of no earlier waiting: it begins anew with the process. */
 export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
-  const { chain, follower, sets, account, publicKey, nowMs } = options
+  const { chain, follower, safeChain, sets, account, publicKey, nowMs } = options
   /** Since when the batches after this block are on L1 without a checkpoint, as far as this node saw. */
   let waiting = { after: -1n, sinceMs: 0 }
   let pausedUntilMs = 0
@@ -53,7 +56,8 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
 
   return {
     async submitNext(sender) {
-      const { lastBatch, checkpointed, lastSubmitter } = follower.status()
+      const { checkpointed, lastSubmitter } = follower.status()
+      const { lastBatch } = safeChain.status()
       if (!lastBatch || lastBatch.header.lastBlock <= checkpointed) return
       if (waiting.after !== checkpointed) waiting = { after: checkpointed, sinceMs: nowMs() }
       const { lastBlock } = lastBatch.header

@@ -97,6 +97,7 @@ export function createPoster(options: PosterOptions): Poster {
     createCheckpointer({
       chain,
       follower,
+      safeChain,
       sets,
       account: options.submitter.address,
       publicKey: options.publicKey,

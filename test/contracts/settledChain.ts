@@ -29,6 +29,8 @@ export type Settled = {
   readonly claim: CheckpointClaim
   readonly commit: L1Commit
   readonly checkpoint: Checkpoint
+  /** Of the batch's transaction. */
+  readonly gas: bigint
   /** The proof of a record against the ledger after the block. */
   prove(table: number, id: Uint8Array): LedgerProof
 }
@@ -57,7 +59,7 @@ export async function createSettledChain(l1: L1Stage, weights: readonly number[]
     const index = await l1.poster.readContract({ ...inbox, functionName: 'batchCount' })
     const commit = commitOf(set, header.number, hash)
     const data = encodePostBatch(batchHeader, await l1.postingOf(batchHeader, { certificate: commit, payload: Uint8Array.of(1) }))
-    await mined(l1.poster, await l1.poster.sendTransaction({ to: inbox.address, data }))
+    const { gasUsed } = await mined(l1.poster, await l1.poster.sendTransaction({ to: inbox.address, data }))
     const batch = { index, header: batchHeader, dataHash: callDataHash(Uint8Array.of(1)) }
     const l1Record = prove(L1_RECORD.table, L1_RECORD.id)
     const checkpoint = {
@@ -70,7 +72,7 @@ export async function createSettledChain(l1: L1Stage, weights: readonly number[]
       depositCursor: BigInt(`0x${l1Record.record?.slice(-16)}`),
     }
     const claim = { header: encodeHeader(header), batch, l1Record }
-    return { header, hash, claim, commit, checkpoint, prove }
+    return { header, hash, claim, commit, checkpoint, gas: gasUsed, prove }
   }
 
   return {
@@ -129,9 +131,17 @@ export async function bond(l1: L1Stage, submitter: StageClient): Promise<void> {
 }
 
 /** Submits the checkpoint. */
-export function submit(l1: L1Stage, { claim, commit }: Pick<Settled, 'claim' | 'commit'>, from: StageClient = l1.submitter): Promise<Hex> {
+export async function submit(
+  l1: L1Stage,
+  { claim, commit }: Pick<Settled, 'claim' | 'commit'>,
+  from: StageClient = l1.submitter,
+): Promise<Hex> {
   const args = [toL1Claim(claim), commit] as const
-  return from.writeContract({ address: l1.deployment.checkpointManager, abi: checkpointManagerAbi, functionName: 'submit', args })
+  const manager = { address: l1.deployment.checkpointManager, abi: checkpointManagerAbi } as const
+  const call = { ...manager, functionName: 'submit', args, account: from.account } as const
+  await from.simulateContract(call)
+  // Not estimated: what it takes depends on the second of its block.
+  return from.writeContract({ ...call, gas: 1_000_000n })
 }
 
 /** Moves the clock of L1, and mines a block at that time. */
