@@ -91,6 +91,7 @@ export function compileFields<const P extends readonly AbiParameter[]>(
 ): Fields<FieldsOf<P>> {
   const tuple = tupleCoder(parameters, '', structNames)
   const members = parameters.map((parameter) => ({ name: parameter.name ?? '', coder: compile(parameter, structNames) }))
+  const blank = blankOf(members)
   const writeWords = (value: FieldsOf<P>, out: Uint8Array, at: number) => writeMemberWords(members, value, out, at)
   return {
     parameters,
@@ -110,7 +111,7 @@ export function compileFields<const P extends readonly AbiParameter[]>(
     writeWords,
     wordsBytes: members.length * 32,
     toRlp: (value) => tuple.toRlp(value) as RlpItem[],
-    fromRlp: (cursor) => readMembers(members, cursor, 'fromRlp') as FieldsOf<P>,
+    fromRlp: (cursor) => readRlpMembers(members, cursor, { ...blank }) as FieldsOf<P>,
     pack: (value) => {
       const out = new Uint8Array(tuple.packedBytes(value))
       tuple.pack(value, out, 0)
@@ -405,6 +406,7 @@ function arrayCoder(item: Coder): Coder {
     toRlp: (value) => (value as unknown[]).map((one) => item.toRlp(one)),
     fromRlp: (cursor) => {
       const list = takeRlpList(cursor)
+      if (numberBytes !== undefined) return readRlpNumbers(list, 8 * numberBytes)
       const out: unknown[] = []
       while (list.at < list.end) out.push(item.fromRlp(list)) // ends: every item is at least one byte long
       return out.length > PACKED_LENGTH_MAX ? malformed() : out
@@ -441,6 +443,21 @@ function arrayCoder(item: Coder): Coder {
   }
 }
 
+/** Numbers of at most `bits`, counted before they are read: a list that grows to hundreds is moved several times on its way. */
+function readRlpNumbers(list: Cursor, bits: number): number[] {
+  const from = list.at
+  let count = 0
+  for (; list.at < list.end; count++) skipRlpUint(list, bits) // ends: every item is at least one byte long
+  if (count > PACKED_LENGTH_MAX) malformed()
+  list.at = from
+  const out = new Array<number>(count)
+  for (let i = 0; i < count; i++) {
+    const at = skipRlpUint(list, bits)
+    out[i] = readUint(list.bytes, at, list.at)
+  }
+  return out
+}
+
 /** What is packed only to be hashed is written here, if it fits: an array of its own would take longer than to fill it. */
 const hashInput = new Uint8Array(16_384)
 
@@ -464,6 +481,7 @@ function tupleCoder(parameters: readonly AbiParameter[], typeName: string, struc
   // A struct is in no struct of its own kind, so that one array serves all values: it is hashed before the next one is written.
   const preimage = new Uint8Array(32 + members.length * 32)
   preimage.set(typeHash)
+  const blank = blankOf(members)
   return {
     typeName,
     structs,
@@ -471,7 +489,7 @@ function tupleCoder(parameters: readonly AbiParameter[], typeName: string, struc
     toRlp: (value) => members.map((m) => m.coder.toRlp(member(value, m.name))),
     fromRlp: (cursor) => {
       const list = takeRlpList(cursor)
-      const value = readMembers(members, list, 'fromRlp')
+      const value = readRlpMembers(members, list, { ...blank })
       if (list.at !== list.end) throw new Malformed()
       return value
     },
@@ -485,7 +503,7 @@ function tupleCoder(parameters: readonly AbiParameter[], typeName: string, struc
       for (const m of members) next = m.coder.pack(member(value, m.name), out, next)
       return next
     },
-    unpack: (cursor) => readMembers(members, cursor, 'unpack'),
+    unpack: (cursor) => unpackMembers(members, cursor, { ...blank }),
     writeWord: (value, out, at) => {
       writeMemberWords(members, value, preimage, 32)
       writeKeccak256(preimage, out, at)
@@ -493,9 +511,21 @@ function tupleCoder(parameters: readonly AbiParameter[], typeName: string, struc
   }
 }
 
-function readMembers(members: readonly Member[], cursor: Cursor, form: 'fromRlp' | 'unpack'): Record<string, unknown> {
-  const value: Record<string, unknown> = {}
-  for (const { name, coder } of members) value[name] = form === 'fromRlp' ? coder.fromRlp(cursor) : coder.unpack(cursor)
+/**
+ * An object with the members' names. A copy of it has room for all values from the start; one that gets name after name is moved to a larger place again
+ * and again, which is twice the memory. Parsed, because what a parser makes has its values inside it and not in a list beside it.
+ */
+function blankOf(members: readonly Member[]): Record<string, unknown> {
+  return JSON.parse(`{${members.map(({ name }) => `${JSON.stringify(name)}:null`).join(',')}}`)
+}
+
+function readRlpMembers(members: readonly Member[], cursor: Cursor, value: Record<string, unknown>): Record<string, unknown> {
+  for (const { name, coder } of members) value[name] = coder.fromRlp(cursor)
+  return value
+}
+
+function unpackMembers(members: readonly Member[], cursor: Cursor, value: Record<string, unknown>): Record<string, unknown> {
+  for (const { name, coder } of members) value[name] = coder.unpack(cursor)
   return value
 }
 
