@@ -46,7 +46,7 @@ export const modelRegister = defineNative({
   },
 
   apply(ledger, { sender }, fields) {
-    const { name, useFlags, datanets: snapshots, ...rest } = fields
+    const { name, useFlags, datanets: snapshots } = fields
     const refused = checkLineage(ledger, useFlags, snapshots)
     if (refused) return refused
     const modelId = modelIdOf(fields, sender)
@@ -55,8 +55,11 @@ export const modelRegister = defineNative({
     const counters = getCounters(ledger)
     const index = counters.models + 1
     putCounters(ledger, { ...counters, models: index })
-    const lineage = snapshots.map((snapshot) => ({ ...snapshot, retires: datanets.get(ledger, snapshot)?.retires ?? 0 }))
-    models.put(ledger, { modelId }, { ...rest, index, owner: sender, name, useFlags, datanets: lineage })
+    const lineage = snapshots.map(({ datanetId, snapshotRoot, uploadCount, recordCount, weightBps }) => {
+      const retires = datanets.get(ledger, { datanetId })?.retires ?? 0
+      return { datanetId, snapshotRoot, uploadCount, recordCount, weightBps, retires }
+    })
+    models.put(ledger, { modelId }, { ...fields, index, owner: sender, datanets: lineage })
     const datanetIds = snapshots.map(({ datanetId }) => datanetId)
     const told = { modelId, owner: sender, useFlags, datanetIds, name }
     return { ok: true, logs: [doorLog(DOOR.models, modelRegisteredEvent, told)], returned: { modelId } }
@@ -70,6 +73,7 @@ export function modelIdOf(fields: FieldValues, owner: Hex): Hex {
   return toHex(keccak256(preimage))
 }
 
+type Datanet = NonNullable<ReturnType<typeof datanets.get>>
 type Snapshot = {
   readonly datanetId: number
   readonly snapshotRoot: Hex
@@ -87,27 +91,39 @@ function areSnapshots(snapshots: readonly Snapshot[]): boolean {
   return snapshots.reduce((sum, { weightBps }) => sum + weightBps, 0) === BPS
 }
 
+/** What a snapshot of a datanet must be for a model with these uses. */
+type LineageRule = (snapshot: Snapshot, datanet: Datanet, useFlags: number) => Rejection | undefined
+
+const LINEAGE_RULES: readonly LineageRule[] = [
+  ({ datanetId }, { licence }, useFlags) => {
+    // A manifest names what the model was made from: that is a use for training, whether its flags say so or not.
+    const exceeding = (useFlags | LICENCE.train) & ~licence & LICENCE_GRANTS
+    return exceeding === 0 ? undefined : invalid('licenceExceeded', { datanetId, licence, useFlags })
+  },
+  ({ datanetId }, { licence }, useFlags) => {
+    const refused = licence & ~useFlags & ~LICENCE_GRANTS
+    return refused === 0 ? undefined : invalid('licenceObligation', { datanetId, licence, useFlags })
+  },
+  ({ datanetId }, { status }) => (status === DATANET_STATUS.retired ? failure('datanetRetired', { datanetId }) : undefined),
+  ({ datanetId, uploadCount }, { uploads }) =>
+    uploadCount > uploads ? failure('unknownUpload', { datanetId, uploadCount, uploads }) : undefined,
+  // A snapshot is of what is accepted and not retired now, and attribution weighs by its record count: nobody may claim more of them.
+  ({ datanetId, recordCount }, { records }) =>
+    BigInt(recordCount) > records ? failure('unknownRecords', { datanetId, recordCount, records }) : undefined,
+]
+
 /** Each rule over all datanets before the next one, so that the reason does not depend on the order in which a manifest lists them. */
 function checkLineage(ledger: Ledger, useFlags: number, snapshots: readonly Snapshot[]): Rejection | undefined {
-  const named = snapshots.map((snapshot) => ({ ...snapshot, datanet: datanets.get(ledger, snapshot) }))
-  for (const { datanetId, datanet } of named) if (!datanet) return failure('unknownDatanet', { datanetId })
-  const known = named.flatMap(({ datanet, ...snapshot }) => (datanet ? [{ ...snapshot, datanet }] : []))
-  for (const { datanetId, datanet } of known) {
-    // A manifest names what the model was made from: that is a use for training, whether its flags say so or not.
-    const exceeding = (useFlags | LICENCE.train) & ~datanet.licence & LICENCE_GRANTS
-    if (exceeding !== 0) return invalid('licenceExceeded', { datanetId, licence: datanet.licence, useFlags })
-  }
-  for (const { datanetId, datanet } of known) {
-    const refused = datanet.licence & ~useFlags & ~LICENCE_GRANTS
-    if (refused !== 0) return invalid('licenceObligation', { datanetId, licence: datanet.licence, useFlags })
-  }
-  for (const { datanetId, datanet } of known) if (datanet.status === DATANET_STATUS.retired) return failure('datanetRetired', { datanetId })
-  for (const { datanetId, datanet, uploadCount } of known) {
-    if (uploadCount > datanet.uploads) return failure('unknownUpload', { datanetId, uploadCount, uploads: datanet.uploads })
-  }
-  // A snapshot is of what is accepted and not retired now, and attribution weighs by its record count: nobody may claim more of them.
-  for (const { datanetId, datanet, recordCount } of known) {
-    if (BigInt(recordCount) > datanet.records) return failure('unknownRecords', { datanetId, recordCount, records: datanet.records })
+  const known = snapshots.map((snapshot) => datanets.get(ledger, snapshot))
+  const unknown = known.indexOf(undefined)
+  if (unknown !== -1) return failure('unknownDatanet', { datanetId: snapshots[unknown]?.datanetId })
+  for (const rule of LINEAGE_RULES) {
+    for (let i = 0; i < snapshots.length; i++) {
+      const snapshot = snapshots[i]
+      const datanet = known[i]
+      const refused = snapshot && datanet && rule(snapshot, datanet, useFlags)
+      if (refused) return refused
+    }
   }
   return undefined
 }
