@@ -309,11 +309,13 @@ function fixedBytesCoder(typeName: string, length: number): Coder {
 type Variable = {
   readonly lengthOf: (value: unknown) => number
   readonly toBytes: (value: unknown) => Uint8Array
+  /** Writes the bytes where there is room for them. */
+  readonly write: (value: unknown, out: Uint8Array, at: number) => void
   /** The bytes from one place to before the other. Throws `Malformed`. */
   readonly read: (bytes: Uint8Array, from: number, to: number) => unknown
 }
 
-function variableCoder(typeName: string, { lengthOf, toBytes, read }: Variable): Coder {
+function variableCoder(typeName: string, { lengthOf, toBytes, write, read }: Variable): Coder {
   return {
     typeName,
     structs: NO_STRUCTS,
@@ -325,11 +327,11 @@ function variableCoder(typeName: string, { lengthOf, toBytes, read }: Variable):
     },
     packedBytes: (value) => 2 + lengthOf(value),
     pack: (value, out, at) => {
-      const bytes = toBytes(value)
-      assert(bytes.length <= PACKED_LENGTH_MAX, 'bytes are longer than a field holds')
-      writeUint(out, at, 2, bytes.length)
-      out.set(bytes, at + 2)
-      return at + 2 + bytes.length
+      const length = lengthOf(value)
+      assert(length <= PACKED_LENGTH_MAX, 'bytes are longer than a field holds')
+      writeUint(out, at, 2, length)
+      write(value, out, at + 2)
+      return at + 2 + length
     },
     unpack: (cursor) => {
       const length = takeUint(cursor, 2)
@@ -343,13 +345,17 @@ function variableCoder(typeName: string, { lengthOf, toBytes, read }: Variable):
 const bytesCoder = variableCoder('bytes', {
   lengthOf: (value) => hexBytes(value as string),
   toBytes: (value) => fromHex(value as string),
+  write: (value, out, at) => {
+    writeHex(value as string, out, at)
+  },
   read: toHex,
 })
 
 const stringCoder = variableCoder('string', {
   lengthOf: (value) => utf8Length(value as string),
   toBytes: (value) => encodeUtf8(value as string),
-  read: (bytes, from, to) => decodeUtf8(bytes.subarray(from, to)),
+  write: (value, out, at) => writeUtf8(value as string, out, at),
+  read: readUtf8,
 })
 
 /** Names are short and mostly ASCII: those are done here, for a call of the platform's encoder costs more than all their letters. */
@@ -372,15 +378,35 @@ export function utf8Length(text: string): number {
 export function encodeUtf8(text: string): Uint8Array {
   if (!isShortAscii(text)) return utf8Encoder.encode(text)
   const bytes = new Uint8Array(text.length)
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i)
+  writeUtf8(text, bytes, 0)
   return bytes
+}
+
+/** Writes the text in UTF-8 where there is room for it. */
+function writeUtf8(text: string, out: Uint8Array, at: number): void {
+  if (isShortAscii(text)) for (let i = 0; i < text.length; i++) out[at + i] = text.charCodeAt(i)
+  else out.set(utf8Encoder.encode(text), at)
 }
 
 /** The text that the bytes spell. Throws `Malformed` for bytes that are not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array): string {
-  if (bytes.length <= SHORT_LETTERS && bytes.every((byte) => byte < 0x80)) return String.fromCharCode(...bytes)
+  return readUtf8(bytes, 0, bytes.length)
+}
+
+/** Letters of one text after another, as many as it has: an array's own iterator would make an object of each. */
+const lettersOf = Array.from({ length: SHORT_LETTERS + 1 }, (_, length) => new Array<number>(length).fill(0))
+
+function readUtf8(bytes: Uint8Array, from: number, to: number): string {
+  const letters = lettersOf[to - from]
+  let at = from
+  for (; letters && at < to; at++) {
+    const letter = bytes[at] ?? 0
+    if (letter > 0x7f) break
+    letters[at - from] = letter
+  }
+  if (letters && at === to) return String.fromCharCode(...letters)
   try {
-    return utf8Decoder.decode(bytes)
+    return utf8Decoder.decode(bytes.subarray(from, to))
   } catch {
     return malformed() // a fatal decoder throws for bytes that are not UTF-8, and for nothing else
   }

@@ -190,11 +190,12 @@ export function createLedger(read: RecordReader): JournaledLedger {
     takeChanges() {
       assert(marks.length === 0, 'changes taken inside a checkpoint')
       const changes: TakenChange[] = []
-      for (const entry of dirty) {
+      // A function for each: this runs once a block, and a loop in it would stay interpreted, with an object for every step.
+      dirty.forEach((entry) => {
         if (entry.isDirty) changes.push(take(entry))
         entry.isDirty = false
         entry.isListed = false
-      }
+      })
       dirty = []
       entries.age()
       return changes

@@ -175,7 +175,8 @@ function commitChanges(commit: Commit): { root: Uint8Array; topId: number } | un
   for (const { pages: touched, parents, nodes } of levels.toReversed()) {
     hashPages(touched)
     for (let i = 0; i < touched.length; i++) {
-      const [page, parent] = [touched[i], parents[i]]
+      const page = touched[i]
+      const parent = parents[i]
       if (page && parent) copyHash(page, parent, nodes[i] ?? 0)
     }
   }
@@ -463,7 +464,9 @@ const NO_CHANGE: TreeChange = { key: EMPTY, record: undefined }
 
 function sortDistinct(changes: readonly TreeChange[]): TreeChange[] {
   const distinct: TreeChange[] = []
-  for (const change of sortByKey(changes)) {
+  const sorted = sortByKey(changes)
+  for (let i = 0; i < sorted.length; i++) {
+    const change = sorted[i] ?? NO_CHANGE
     const last = distinct.at(-1)
     if (last && compareKeys(last.key, change.key) === 0) distinct.pop()
     distinct.push(change)
