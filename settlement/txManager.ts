@@ -63,13 +63,13 @@ export type TxManagerOptions = {
 export type TxRequest = { readonly to: Hex; readonly data: Hex; readonly sidecar?: Sidecar }
 
 /**
- * `pending`: not mined within `waitMs`, or another one is; `resume` goes on. `replaced`: something that is not ours used the nonce. `reverted`:
- * mined, and failed. `wouldRevert`, `feeTooHigh`, `rejected`: nothing was sent, or no pool has it.
+ * `pending`: not mined within `waitMs`, or another one is; `resume` goes on. `replaced`: something that is not ours used the nonce. `gap`: L1 gave up one
+ * before it, so that its nonce is not due; it is forgotten, and what asks anew gets the nonce that is. `reverted`: mined, and failed. `wouldRevert`, `feeTooHigh`, `rejected`: nothing was sent, or no pool has it.
  */
 export type TxOutcome =
   | { readonly ok: true; readonly hash: Hex; readonly l1Block: L1Ref }
   | { readonly ok: false; readonly code: 'reverted'; readonly hash: Hex; readonly l1Block: L1Ref }
-  | { readonly ok: false; readonly code: 'pending' | 'replaced'; readonly nonce: bigint; readonly hashes: readonly Hex[] }
+  | { readonly ok: false; readonly code: 'pending' | 'replaced' | 'gap'; readonly nonce: bigint; readonly hashes: readonly Hex[] }
   | { readonly ok: false; readonly code: 'wouldRevert' | 'rejected'; readonly reason: string }
   | { readonly ok: false; readonly code: 'feeTooHigh'; readonly feeWei: bigint; readonly limitWei: bigint }
 
@@ -89,9 +89,14 @@ const GAS_MAX = 16_777_216n
 // Polls in a row that find the nonce used and none of our versions mined, before we believe it: nodes behind one URL differ for a while.
 const LOST_POLLS = 3
 
+/** What is known of the latest version from one call to the next: since when it is on its way, and since when its nonce has not been due. */
+type Watch = { hash: Hex | undefined; sentMs: number; gapSinceMs: number | undefined }
+type Held = TxManagerPorts & { readonly watch: Watch }
+
 /** Reads and sends nothing until it is called. */
 export function createTxManager(ports: TxManagerPorts, options: TxManagerOptions): TxManager {
   let busy = false
+  const held: Held = { ...ports, watch: { hash: undefined, sentMs: 0, gapSinceMs: undefined } }
   const alone = async <T>(work: () => Promise<T>): Promise<T> => {
     assert(!busy, 'a transaction manager does one thing at a time')
     busy = true
@@ -102,12 +107,12 @@ export function createTxManager(ports: TxManagerPorts, options: TxManagerOptions
     }
   }
   return {
-    send: (request) => alone(() => sendFirst(ports, options, request)),
-    resume: () => alone(() => takeUp(ports, options)),
+    send: (request) => alone(() => sendFirst(held, options, request)),
+    resume: () => alone(() => takeUp(held, options)),
   }
 }
 
-async function sendFirst(ports: TxManagerPorts, options: TxManagerOptions, request: TxRequest): Promise<TxOutcome> {
+async function sendFirst(ports: Held, options: TxManagerOptions, request: TxRequest): Promise<TxOutcome> {
   const { l1, store } = ports
   const { chainId, signer } = options
   const { to, data, sidecar } = request
@@ -131,7 +136,7 @@ async function sendFirst(ports: TxManagerPorts, options: TxManagerOptions, reque
   return (await refused(ports, pending)) ?? (await follow(ports, options, pending))
 }
 
-async function takeUp(ports: TxManagerPorts, options: TxManagerOptions): Promise<TxOutcome | undefined> {
+async function takeUp(ports: Held, options: TxManagerOptions): Promise<TxOutcome | undefined> {
   const pending = await ports.store.load()
   if (!pending) return undefined
   const isMined = (await findInclusion(ports.l1, pending)) !== undefined
@@ -147,12 +152,12 @@ async function refused({ l1, store }: TxManagerPorts, pending: PendingTx): Promi
   return { ok: false, code: 'rejected', reason: verdict.reason }
 }
 
-async function follow(ports: TxManagerPorts, options: TxManagerOptions, first: PendingTx): Promise<TxOutcome> {
-  const { l1, store, clock } = ports
+async function follow(ports: Held, options: TxManagerOptions, first: PendingTx): Promise<TxOutcome> {
+  const { l1, store, clock, watch } = ports
   const startMs = clock.nowMs()
   let pending = first
-  let sentMs = startMs
   let lostPolls = 0
+  if (watch.hash !== first.hashes.at(-1)) Object.assign(watch, { hash: first.hashes.at(-1), sentMs: startMs, gapSinceMs: undefined })
   // Ends when `waitMs` has passed.
   for (;;) {
     const mined = await findInclusion(l1, pending)
@@ -161,16 +166,19 @@ async function follow(ports: TxManagerPorts, options: TxManagerOptions, first: P
       const { hash, l1Block } = mined
       return mined.succeeded ? { ok: true, hash, l1Block } : { ok: false, code: 'reverted', hash, l1Block }
     }
-    lostPolls = !mined && (await l1.nonce(options.signer.address)) > pending.nonce ? lostPolls + 1 : 0
-    if (lostPolls === LOST_POLLS) {
-      await store.clear()
-      return { ok: false, code: 'replaced', nonce: pending.nonce, hashes: pending.hashes }
-    }
+    const due = mined ? undefined : await l1.nonce(options.signer.address)
+    lostPolls = due !== undefined && due > pending.nonce ? lostPolls + 1 : 0
     const nowMs = clock.nowMs()
+    watch.gapSinceMs = due !== undefined && due < pending.nonce ? (watch.gapSinceMs ?? nowMs) : undefined
+    const isGap = watch.gapSinceMs !== undefined && nowMs - watch.gapSinceMs >= options.resubmitMs
+    if (isGap || lostPolls === LOST_POLLS) {
+      await store.clear()
+      return { ok: false, code: isGap ? 'gap' : 'replaced', nonce: pending.nonce, hashes: pending.hashes }
+    }
     if (nowMs - startMs >= options.waitMs) return { ok: false, code: 'pending', nonce: pending.nonce, hashes: pending.hashes }
-    if (!mined && lostPolls === 0 && nowMs - sentMs >= options.resubmitMs) {
+    if (!mined && lostPolls === 0 && nowMs - watch.sentMs >= options.resubmitMs) {
       pending = await resubmit(ports, options, pending)
-      sentMs = nowMs
+      Object.assign(watch, { hash: pending.hashes.at(-1), sentMs: nowMs })
     }
     await clock.sleep(options.pollMs)
   }

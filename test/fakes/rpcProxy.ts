@@ -16,11 +16,13 @@ export type RpcProxy = {
   stop(): Promise<void>
 }
 
+type Own = ProxyAnswer | undefined
+
 export type ProxyRules = {
-  /** Answers a JSON-RPC request, or undefined to pass it on. */
-  onRpc?(request: RpcRequest): ProxyAnswer | undefined
+  /** Answers a JSON-RPC request, or undefined to pass it on; at once or later. */
+  onRpc?(request: RpcRequest): Own | Promise<Own>
   /** Answers a GET request, or undefined to pass it on. */
-  onGet?(path: string): ProxyAnswer | undefined
+  onGet?(path: string): Own | Promise<Own>
 }
 
 /** Starts a proxy before the server at `url`. */
@@ -31,11 +33,11 @@ export async function startRpcProxy(url: string, rules: ProxyRules = {}): Promis
     let own: ProxyAnswer | undefined
     if (method === 'GET') {
       paths.push(path)
-      own = rules.onGet?.(path)
+      own = await rules.onGet?.(path)
     } else {
       const request: RpcRequest = JSON.parse(text)
       requests.push(request)
-      own = rules.onRpc?.(request)
+      own = await rules.onRpc?.(request)
     }
     if (own) return own
     const init = method === 'GET' ? {} : { method, body: text, headers: { 'content-type': 'application/json' } }

@@ -143,6 +143,34 @@ test('one that is not mined is sent again for an eighth more, and whichever vers
   expect(outcome).toMatchObject({ ok: true, hash: hashOf(l1.sent[1] ?? '0x') })
 })
 
+test('the age of a version goes on from one call to the next, so that it is sent for more though no call waits so long', async () => {
+  const store = memoryStore()
+  const { l1, port, clock } = fakeL1()
+  const manager = createTxManager({ l1: port, store, clock }, { ...OPTIONS, waitMs: 400 })
+  expect(await manager.send({ to: TO, data: '0x01' })).toMatchObject({ code: 'pending' })
+  expect(await manager.resume()).toMatchObject({ code: 'pending' })
+  expect(store.pending?.hashes.length).toBe(1)
+  expect(await manager.resume()).toMatchObject({ code: 'pending' })
+  expect(store.pending?.hashes.length).toBe(2)
+  expect(new Set(l1.sent).size).toBe(2)
+})
+
+test('when L1 gives up one that was before it, its nonce is not due: it is forgotten, and the next one gets the nonce that is', async () => {
+  const store = memoryStore()
+  const { l1, port, clock } = fakeL1({
+    onSleep: () => {
+      l1.nextNonce = 4n
+    },
+  })
+  const manager = createTxManager({ l1: port, store, clock }, OPTIONS)
+  expect(await manager.send({ to: TO, data: '0x01' })).toMatchObject({ code: 'gap', nonce: 5n })
+  expect(store.pending).toBeUndefined()
+  expect(await createTxManager({ l1: port, store, clock }, { ...OPTIONS, waitMs: 10 }).send({ to: TO, data: '0x01' })).toMatchObject({
+    code: 'pending',
+    nonce: 4n,
+  })
+})
+
 test('fees follow the market, and those of blobs double', () => {
   const fees = { maxFeeWei: 80n, tipWei: 8n, maxBlobFeeWei: 0n }
   expect(bumpFees(fees, { maxFeeWei: 70n, tipWei: 20n, maxBlobFeeWei: 0n })).toEqual({ maxFeeWei: 90n, tipWei: 20n, maxBlobFeeWei: 0n })
