@@ -63,8 +63,9 @@ export type TxManagerOptions = {
 export type TxRequest = { readonly to: Hex; readonly data: Hex; readonly sidecar?: Sidecar }
 
 /**
- * `pending`: not mined within `waitMs`, or another one is; `resume` goes on. `replaced`: something that is not ours used the nonce. `gap`: L1 gave up one
- * before it, so that its nonce is not due; it is forgotten, and what asks anew gets the nonce that is. `reverted`: mined, and failed. `wouldRevert`, `feeTooHigh`, `rejected`: nothing was sent, or no pool has it.
+ * `pending`: not mined within `waitMs`, or another one is; `resume` goes on. `replaced`: something that is not ours used the nonce. `gap`: L1 gave up
+ * one before it, so that its nonce is not due; it is forgotten, and what asks anew gets the nonce that is. `reverted`: mined, and failed. `wouldRevert`,
+ * `feeTooHigh`, `rejected`: nothing was sent, or no pool has it.
  */
 export type TxOutcome =
   | { readonly ok: true; readonly hash: Hex; readonly l1Block: L1Ref }
