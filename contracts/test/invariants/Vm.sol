@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @notice What of forge's cheats the invariants use. Source: Foundry book, cheatcodes.
+interface Vm {
+    function roll(uint256 number) external;
+    function warp(uint256 timeSec) external;
+    function prank(address sender, address origin) external;
+}
+
+Vm constant VM = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));

@@ -1,0 +1,47 @@
+/** Contracts under random play, with the rules of contracts/test/invariants looked at after every run. */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { expect, test } from 'vitest'
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url))
+const FORGE = fileURLToPath(new URL('../../node_modules/.bin/forge', import.meta.url))
+const SOLC = fileURLToPath(new URL('./solc.mjs', import.meta.url))
+const FORGE_MAX_MS = 170_000
+
+/** forge's settings; FOUNDRY_INVARIANT_RUNS and FOUNDRY_INVARIANT_DEPTH in the environment make the game longer. */
+const SETTINGS = {
+  FOUNDRY_SRC: 'contracts/test/invariants',
+  FOUNDRY_TEST: 'contracts/test/invariants',
+  FOUNDRY_LIBS: '[]',
+  FOUNDRY_OUT: 'node_modules/.cache/forge/out',
+  FOUNDRY_CACHE_PATH: 'node_modules/.cache/forge/cache',
+  FOUNDRY_SOLC: SOLC,
+  FOUNDRY_VIA_IR: 'true',
+  FOUNDRY_OPTIMIZER: 'true',
+  FOUNDRY_EVM_VERSION: 'prague',
+  FOUNDRY_INVARIANT_RUNS: '48',
+  FOUNDRY_INVARIANT_DEPTH: '64',
+}
+
+type Suites = Readonly<
+  Record<string, { readonly test_results: Readonly<Record<string, { readonly status: string; readonly reason: string | null }>> }>
+>
+
+test('no sequence of calls breaks a rule of the contracts', { timeout: FORGE_MAX_MS + 10_000 }, async () => {
+  const played = promisify(execFile)(FORGE, ['test', '--json', '--remappings', '@openzeppelin/=node_modules/@openzeppelin/'], {
+    cwd: ROOT,
+    env: { ...SETTINGS, ...process.env },
+    timeout: FORGE_MAX_MS,
+    maxBuffer: 1 << 26,
+  })
+  // It ends with an error where a rule is broken too; what it prints says which, and after what.
+  const { stdout, stderr } = await played.catch((error: { readonly stdout: string; readonly stderr: string }) => error)
+  expect(stdout, stderr).toContain('{')
+  const suites: Suites = JSON.parse(stdout.slice(stdout.indexOf('{')))
+  const broken = Object.entries(suites).flatMap(([suite, { test_results }]) =>
+    Object.entries(test_results).flatMap(([rule, { status, reason }]) => (status === 'Success' ? [] : [{ suite, rule, reason }])),
+  )
+  expect(broken).toEqual([])
+  expect(Object.values(suites).flatMap(({ test_results }) => Object.keys(test_results)).length).toBeGreaterThanOrEqual(3)
+})
