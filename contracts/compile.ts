@@ -20,6 +20,7 @@ const CONTRACTS = [
   { file: 'fraud/steps/ModelStep.sol', name: 'ModelStep' },
   { file: 'fraud/steps/WorkerStep.sol', name: 'WorkerStep' },
   { file: 'fraud/steps/ParamStep.sol', name: 'ParamStep' },
+  { file: 'fraud/steps/ValidatorStep.sol', name: 'ValidatorStep' },
   { file: 'fraud/steps/CreditStep.sol', name: 'CreditStep' },
   { file: 'fraud/steps/ClaimStep.sol', name: 'ClaimStep' },
 ] as const

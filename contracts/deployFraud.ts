@@ -1,7 +1,7 @@
 /** Deploys the execution of groups to an L1: a verifier for each native type, and what calls them. Spec: docs/spec/fraud.md#execution */
 import { type Account, type Chain, type Client, encodeDeployData, type Hex, type Transport, zeroAddress } from 'viem'
 import { sendTransaction, waitForTransactionReceipt } from 'viem/actions'
-import { claimStepAbi, creditStepAbi, groupExecutionAbi, paramStepAbi } from '../settlement/abi.ts'
+import { claimStepAbi, creditStepAbi, groupExecutionAbi, paramStepAbi, validatorStepAbi } from '../settlement/abi.ts'
 import {
   claimStepBytecode,
   creditStepBytecode,
@@ -10,22 +10,23 @@ import {
   modelStepBytecode,
   paramStepBytecode,
   transferStepBytecode,
+  validatorStepBytecode,
   workerStepBytecode,
 } from './artifacts.ts'
 import { DeployError } from './deploy.ts'
 
 /** What a network fixes for good, of what rules ask for. */
-export type TwinParams = { readonly chainId: number; readonly epochSec: number }
+export type TwinParams = { readonly chainId: number; readonly epochSec: number; readonly epochBlocks: number }
 
 type Deployer = Client<Transport, Chain, Account>
 
 /** Addresses of the verifiers; zero: the type cannot be proven. */
 export type StepVerifiers = Readonly<
-  Record<'transfer' | 'datanets' | 'models' | 'workers' | 'credits' | 'disputes' | 'claim' | 'params', Hex>
+  Record<'transfer' | 'datanets' | 'models' | 'workers' | 'credits' | 'disputes' | 'claim' | 'params' | 'validators', Hex>
 >
 
 /** Deploys the verifiers. Throws viem's errors, and `DeployError`. */
-export async function deployStepVerifiers(client: Deployer, { chainId, epochSec }: TwinParams): Promise<StepVerifiers> {
+export async function deployStepVerifiers(client: Deployer, { chainId, epochSec, epochBlocks }: TwinParams): Promise<StepVerifiers> {
   const chain = BigInt(chainId)
   const epoch = BigInt(epochSec)
   return {
@@ -36,6 +37,10 @@ export async function deployStepVerifiers(client: Deployer, { chainId, epochSec 
     credits: await create(client, encodeDeployData({ abi: creditStepAbi, bytecode: creditStepBytecode, args: [chain, epoch] })),
     disputes: zeroAddress,
     claim: await create(client, encodeDeployData({ abi: claimStepAbi, bytecode: claimStepBytecode, args: [epoch] })),
+    validators: await create(
+      client,
+      encodeDeployData({ abi: validatorStepAbi, bytecode: validatorStepBytecode, args: [BigInt(epochBlocks)] }),
+    ),
     params: await create(client, encodeDeployData({ abi: paramStepAbi, bytecode: paramStepBytecode, args: [epoch] })),
   }
 }

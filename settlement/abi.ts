@@ -267,7 +267,7 @@ export const bridgeAbi = [
 ] as const
 
 export const groupExecutionAbi = [
-  {"inputs":[{"name":"rollupChainId_","type":"uint256"},{"components":[{"name":"transfer","type":"address"},{"name":"datanets","type":"address"},{"name":"models","type":"address"},{"name":"workers","type":"address"},{"name":"credits","type":"address"},{"name":"disputes","type":"address"},{"name":"claim","type":"address"},{"name":"params","type":"address"}],"name":"verifiers","type":"tuple"}],"stateMutability":"nonpayable","type":"constructor"},
+  {"inputs":[{"name":"rollupChainId_","type":"uint256"},{"components":[{"name":"transfer","type":"address"},{"name":"datanets","type":"address"},{"name":"models","type":"address"},{"name":"workers","type":"address"},{"name":"credits","type":"address"},{"name":"disputes","type":"address"},{"name":"claim","type":"address"},{"name":"params","type":"address"},{"name":"validators","type":"address"}],"name":"verifiers","type":"tuple"}],"stateMutability":"nonpayable","type":"constructor"},
   {"inputs":[],"name":"BadGroup","type":"error"},
   {"inputs":[],"name":"BadStream","type":"error"},
   {"inputs":[],"name":"BadWitness","type":"error"},
@@ -326,6 +326,17 @@ export const paramStepAbi = [
   {"inputs":[],"name":"epochSec","outputs":[{"name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
   {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
   {"inputs":[{"name":"","type":"uint8"},{"name":"body","type":"bytes"},{"name":"","type":"uint64"},{"name":"","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
+] as const
+
+export const validatorStepAbi = [
+  {"inputs":[{"name":"epochBlocks_","type":"uint256"}],"stateMutability":"nonpayable","type":"constructor"},
+  {"inputs":[{"name":"key","type":"bytes32"}],"name":"RecordMissing","type":"error"},
+  {"inputs":[{"name":"code","type":"bytes32"}],"name":"Refused","type":"error"},
+  {"inputs":[],"name":"SetMissing","type":"error"},
+  {"inputs":[],"name":"Unreadable","type":"error"},
+  {"inputs":[],"name":"epochBlocks","outputs":[{"name":"","type":"uint256"}],"stateMutability":"view","type":"function"},
+  {"inputs":[{"name":"typeByte","type":"uint8"},{"name":"body","type":"bytes"},{"components":[{"name":"sender","type":"address"},{"name":"isOperation","type":"bool"},{"name":"blockNumber","type":"uint64"},{"name":"timeSec","type":"uint64"}],"name":"step","type":"tuple"}],"name":"execute","outputs":[],"stateMutability":"nonpayable","type":"function"},
+  {"inputs":[{"name":"typeByte","type":"uint8"},{"name":"body","type":"bytes"},{"name":"","type":"uint64"},{"name":"","type":"uint96"}],"name":"inspect","outputs":[{"name":"length","type":"uint256"},{"name":"itemGas","type":"uint256"},{"name":"structHash","type":"bytes32"}],"stateMutability":"pure","type":"function"},
 ] as const
 
 export const creditStepAbi = [

@@ -17,6 +17,7 @@ struct StepVerifiers {
     address disputes;
     address claim;
     address params;
+    address validators;
 }
 
 /// @title The native lane's transition on L1: the rows of a group, executed on a partial ledger.
@@ -44,7 +45,9 @@ contract GroupExecution is IGroupExecution {
     uint256 private constant ROW_DEPOSIT = 0x03;
     uint256 private constant ROW_NATIVE = 0x04;
     uint256 private constant ROW_OPERATION = 0x05;
+    uint256 private constant ROW_REPORT = 0x06;
     uint8 private constant REPORT_TYPE = 0x5a;
+    uint8 private constant DEPOSIT_TYPE = 0x7e;
 
     /// @dev number u64 · timestampMs u64 · baseFee u96 · coinbase 20
     uint256 private constant BLOCK_BYTES = 48;
@@ -90,6 +93,7 @@ contract GroupExecution is IGroupExecution {
     address private immutable _disputes;
     address private immutable _claim;
     address private immutable _params;
+    address private immutable _validators;
 
     /// @dev A group being executed.
     struct Run {
@@ -118,6 +122,7 @@ contract GroupExecution is IGroupExecution {
         _disputes = verifiers.disputes;
         _claim = verifiers.claim;
         _params = verifiers.params;
+        _validators = verifiers.validators;
     }
 
     /// @inheritdoc IGroupExecution
@@ -139,7 +144,8 @@ contract GroupExecution is IGroupExecution {
         if (typeByte == 0x56) return _credits;
         if (typeByte == 0x57) return _disputes;
         if (typeByte == 0x58) return _claim;
-        return typeByte == 0x59 ? _params : address(0);
+        if (typeByte == 0x59) return _params;
+        return typeByte == REPORT_TYPE || typeByte == DEPOSIT_TYPE ? _validators : address(0);
     }
 
     /// @dev Told of each transaction that failed, which is part of no answer: for whoever compares reasons.
@@ -167,7 +173,8 @@ contract GroupExecution is IGroupExecution {
         if (kind == ROW_OPERATION) return executeOperation(run.context, body);
         if (kind == ROW_L1_INFO) return executeL1Info(run, group, body);
         if (kind == ROW_DEPOSIT) return executeDeposit(run, group, body);
-        if (kind != ROW_BLOCK) revert CannotProve(REPORT_TYPE);
+        if (kind == ROW_REPORT) return executeReport(run.context, body);
+        if (kind != ROW_BLOCK) revert BadGroup();
         uint256 timestampMs = uint64(bytes8(body[8:16]));
         if (timestampMs > SAFE_INTEGER_MAX || !isPadded(body, BLOCK_BYTES)) return "malformed";
         run.context = BlockContext({
@@ -218,6 +225,12 @@ contract GroupExecution is IGroupExecution {
         (code,,) = inspect(typeByte, fields, 0, 0);
         if (code != 0) return code;
         (code,) = applyRule(typeByte, fields, stepOf(context, address(bytes20(body[1:21])), true));
+    }
+
+    /// @dev That the evidence is judged is attested; whom it accuses, and what follows, is not.
+    function executeReport(BlockContext memory context, bytes calldata body) private returns (bytes32 code) {
+        (code,,) = inspect(REPORT_TYPE, body, 0, 0);
+        if (code == 0) (code,) = applyRule(REPORT_TYPE, body, stepOf(context, address(0), false));
     }
 
     function stepOf(BlockContext memory context, address sender, bool isOperation) private pure returns (Step memory) {
@@ -340,7 +353,7 @@ contract GroupExecution is IGroupExecution {
         return 0;
     }
 
-    function executeDeposit(Run memory, Group calldata group, bytes calldata body) private returns (bytes32) {
+    function executeDeposit(Run memory run, Group calldata group, bytes calldata body) private returns (bytes32) {
         uint64 index = uint64(bytes8(body[0:8]));
         if (!isPadded(body, 8)) return "malformed";
         bytes memory l1 = LedgerTables.l1Record();
@@ -350,16 +363,21 @@ contract GroupExecution is IGroupExecution {
         if (facts.l1Block > l1.uintOf(0, 8)) return "unknownDeposit";
         l1.set(L1_CURSOR_AT, 8, index + 1);
         LedgerTables.putL1Record(l1);
-        applyDeposit(facts);
+        bool isCreation = facts.opaqueData[OPAQUE_HEAD_BYTES - 1] != 0;
+        if (!isCreation && facts.to == VALIDATORS) return tellOfValidator(run.context, facts);
+        applyDeposit(facts, isCreation);
         return 0;
     }
 
+    /// @dev What the registry of validators says.
+    function tellOfValidator(BlockContext memory context, DepositFacts calldata facts) private returns (bytes32 code) {
+        (code,) = applyRule(DEPOSIT_TYPE, facts.opaqueData[OPAQUE_HEAD_BYTES:], stepOf(context, facts.from, false));
+    }
+
     /// @dev What a deposit is to the ledger. It cannot fail: what L1 took, the rollup gives. Spec: docs/spec/block.md#l1-origin-and-deposits
-    function applyDeposit(DepositFacts calldata facts) private {
+    function applyDeposit(DepositFacts calldata facts, bool isCreation) private {
         bytes calldata opaque = facts.opaqueData;
         uint256 mint = uint256(bytes32(opaque[0:32]));
-        bool isCreation = opaque[OPAQUE_HEAD_BYTES - 1] != 0;
-        if (!isCreation && facts.to == VALIDATORS) revert CannotProve(0x7e);
         LedgerTables.Supply memory supply = LedgerTables.getSupply();
         supply.deposited += LedgerTables.narrow96(mint);
         bool isToLedger = !isCreation && facts.to == LEDGER;

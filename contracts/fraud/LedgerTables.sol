@@ -25,6 +25,9 @@ library LedgerTables {
     uint8 internal constant PARAMS = 0x0c;
     uint8 internal constant RETIRES = 0x0d;
     uint8 internal constant MATURITIES = 0x0e;
+    uint8 internal constant VALIDATORS = 0x0f;
+    uint8 internal constant EPOCHS = 0x10;
+    uint8 internal constant CONVICTIONS = 0x11;
 
     /// @notice Ledger account of the protocol. Source: genesis/params.ts
     address internal constant TREASURY = address(0x0a1e);

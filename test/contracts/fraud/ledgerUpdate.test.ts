@@ -20,7 +20,7 @@ let address: Hex
 beforeAll(async () => {
   anvil = await startAnvil()
   client = stageClient(anvil.url, ANVIL_ACCOUNTS[0])
-  address = await deployWatcher(client, { chainId: 1, epochSec: 1 })
+  address = await deployWatcher(client, { chainId: 1, epochSec: 1, epochBlocks: 0 })
 })
 afterAll(() => anvil?.stop())
 
