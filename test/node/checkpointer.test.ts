@@ -1,0 +1,103 @@
+/** Whose turn it is to submit a checkpoint, and that a second one does not pay for the same. Spec: docs/spec/settlement.md#who-submits */
+import { decodeFunctionData, type Hex } from 'viem'
+import { expect, test } from 'vitest'
+import { aggregateSignatures, publicKeyOf } from '../../consensus/bls.ts'
+import { buildCommit } from '../../consensus/certificate.ts'
+import { encodeMessage, type Vote } from '../../consensus/message.ts'
+import { L1_RECORD, l1Table } from '../../execution/ledger/tables.ts'
+import { type CheckpointerOptions, createCheckpointer } from '../../node/checkpointer.ts'
+import { checkpointManagerAbi } from '../../settlement/abi.ts'
+import { STEP_IN_MS, submitDelayMs } from '../../settlement/checkpoint.ts'
+import type { L1Batch } from '../../settlement/l1Logs.ts'
+import type { TxOutcome } from '../../settlement/txManager.ts'
+import { blockHash, secretKey, setOf, signatureOf } from '../consensus/fixtures.ts'
+import { createTestChain } from '../fakes/testChain.ts'
+
+const SET = setOf([1, 1, 1, 1])
+const ACCOUNT: Hex = '0x00000000000000000000000000000000000000ac'
+const OTHER: Hex = '0x00000000000000000000000000000000000000ad'
+const TAKEN: TxOutcome = { ok: true, hash: blockHash(1), l1Block: { number: 1n, hash: blockHash(2) } }
+const REFUSED: TxOutcome = { ok: false, code: 'wouldRevert', reason: 'NotLater' }
+
+/** A node at block 1, whose batch stands on L1 without a checkpoint. */
+async function stage({ place, lastSubmitter, outcome = TAKEN }: { place?: number; lastSubmitter?: Hex; outcome?: TxOutcome }) {
+  const chain = await createTestChain()
+  const built = await chain.next([])
+  const said = { kind: 'precommit', height: 1, round: 0, validRound: -1, blockHash: built.hash } as const
+  const votes = SET.validators.map((_, validator): Vote => ({ ...said, validator, signature: signatureOf(SET, validator, said) }))
+  const commit = encodeMessage({ ...buildCommit(SET, votes, aggregateSignatures), blockHash: built.hash })
+  const stored = { block: built.block, hash: built.hash, ledgerRoot: built.roots.ledgerRoot }
+  const header = { lastBlock: 1n, lastBlockHash: built.hash, prevAccumulator: blockHash(3), firstBlock: 1n, payloadBytes: 1 }
+  const origin = { l1OriginNumber: 1n, l1OriginHash: blockHash(4) }
+  const batch = { index: 0n, accumulator: blockHash(5), header: { ...header, ...origin }, dataHash: blockHash(6) } as L1Batch
+  let nowMs = 0
+  let checkpointed = 0n
+  const sent: Hex[] = []
+  const store = { block: () => stored, commit: () => commit, reader: chain.store.reader }
+  const { submitNext } = createCheckpointer({
+    chain: { genesis: chain.genesis, store } as unknown as CheckpointerOptions['chain'],
+    follower: { status: () => ({ checkpointed, lastSubmitter }) as ReturnType<CheckpointerOptions['follower']['status']> },
+    safeChain: { status: () => ({ lastBatch: batch, lastFinalBatch: undefined }) },
+    sets: { setAt: () => SET },
+    account: ACCOUNT,
+    publicKey: place === undefined ? undefined : publicKeyOf(secretKey(place)),
+    report: () => {},
+    nowMs: () => nowMs,
+  })
+  return {
+    sent,
+    built,
+    turn: () =>
+      submitNext({
+        async send({ data }) {
+          sent.push(data)
+          return outcome
+        },
+      }),
+    pass(ms: number) {
+      nowMs += ms
+    },
+    othersCheckpoint() {
+      checkpointed = 1n
+    },
+  }
+}
+
+test('who submitted the last one goes on at once; the others wait for those before them, and who is no validator for all', () => {
+  const delay = (isLastSubmitter: boolean, place: number | undefined) => submitDelayMs({ isLastSubmitter, place, validators: 4 })
+  expect([0, 1, 3, undefined].map((place) => delay(true, place))).toEqual([0, 0, 0, 0])
+  expect([0, 1, 3, undefined].map((place) => delay(false, place))).toEqual([0, 1, 3, 4].map((steps) => steps * STEP_IN_MS))
+})
+
+test('a checkpoint is submitted with the certificate of its block, when the turn has come and not before', async () => {
+  const { turn, pass, sent, built } = await stage({ place: 2, lastSubmitter: OTHER })
+  await turn()
+  pass(2 * STEP_IN_MS - 1)
+  await turn()
+  expect(sent).toEqual([])
+  pass(1)
+  await turn()
+  const call = decodeFunctionData({ abi: checkpointManagerAbi, data: sent[0] ?? '0x' })
+  expect(call).toMatchObject({ functionName: 'submit', args: [{ batchIndex: 0n }, { height: 1n, blockHash: built.hash }] })
+  const [claim] = call.args as readonly [{ readonly l1Record: Hex }]
+  expect(L1_RECORD.table).toBe(l1Table.number)
+  expect(claim.l1Record.length).toBe(2 + 2 * 120)
+})
+
+test('who sees another’s checkpoint sends none', async () => {
+  const { turn, pass, sent, othersCheckpoint } = await stage({ place: 1, lastSubmitter: OTHER })
+  await turn()
+  othersCheckpoint()
+  pass(10 * STEP_IN_MS)
+  await turn()
+  expect(sent).toEqual([])
+})
+
+test('what L1 refuses is tried again after five seconds', async () => {
+  const { turn, pass, sent } = await stage({ lastSubmitter: ACCOUNT, outcome: REFUSED })
+  for (const afterMs of [0, 4_999, 1]) {
+    pass(afterMs)
+    await turn()
+  }
+  expect(sent).toHaveLength(2)
+})
