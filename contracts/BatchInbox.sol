@@ -39,6 +39,9 @@ contract BatchInbox {
     /// @notice Payload bytes of one blob: 31 of the 32 bytes of each of 4,096 field elements.
     uint256 public constant BLOB_PAYLOAD_BYTES = 4_096 * 31;
 
+    /// @notice Bytes of a payload in call data at most: such a payload is shown whole in a proof of fraud, beside what else that needs, in one transaction.
+    uint256 public constant CALL_DATA_PAYLOAD_BYTES_MAX = 262_144;
+
     /// @dev Hashes of the last 8,191 blocks, by block number. Source: EIP-2935.
     address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;
 
@@ -60,6 +63,9 @@ contract BatchInbox {
     uint64 public batchCount;
 
     mapping(uint256 slot => Entry) private _ring;
+
+    /// @notice Ledger root of the genesis block, from which the first row of all starts.
+    bytes32 public genesisLedgerRoot;
 
     /// @notice The genesis file, whole. `hash` is its keccak256.
     event GenesisPublished(bytes32 indexed hash, bytes genesis);
@@ -90,12 +96,14 @@ contract BatchInbox {
     }
 
     /// @notice Publishes the genesis file, so that L1 alone is enough to rebuild the rollup. Once; batches come after it.
-    function publishGenesis(bytes calldata genesis) external {
+    /// @param ledgerRoot of the genesis block, which follows from the file: L1 takes the owner's word for it, as for the file, and anyone compares
+    function publishGenesis(bytes calldata genesis, bytes32 ledgerRoot) external {
         if (msg.sender != OWNER) revert NotOwner();
         if (genesis.length == 0) revert GenesisEmpty();
         if (genesisHash != 0) revert GenesisAlreadyPublished(genesisHash);
         bytes32 hash = keccak256(genesis);
         genesisHash = hash;
+        genesisLedgerRoot = ledgerRoot;
         emit GenesisPublished(hash, genesis);
     }
 
@@ -165,7 +173,7 @@ contract BatchInbox {
         }
         if (blobs == 0) {
             if (payload.length == 0) revert PayloadMissing();
-            if (payload.length != payloadBytes) revert PayloadBytesWrong();
+            if (payload.length != payloadBytes || payloadBytes > CALL_DATA_PAYLOAD_BYTES_MAX) revert PayloadBytesWrong();
             return keccak256(bytes.concat(hex"00", payload));
         }
         if (payload.length != 0) revert PayloadBesideBlobs();

@@ -6,6 +6,7 @@ import { bytesToHex, createWalletClient, defineChain, type Hex, http, publicActi
 import { privateKeyToAccount } from 'viem/accounts'
 import { encodeSet } from '../consensus/validatorSet.ts'
 import { type Deployment, deployContracts } from '../contracts/deploy.ts'
+import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { DEVNET_EVM_WEI, DEVNET_KEYS, DEVNET_LEDGER_WEI, DEVNET_PARAMS, DEVNET_SUBMITTER_KEY } from '../genesis/devnet.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
@@ -91,7 +92,8 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, epochBloc
     accounts,
   })
   const text = encodeGenesis(genesis)
-  sent.push(await client.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [stringToHex(text)] }))
+  const args = [stringToHex(text), createGenesisBlock(genesis).roots.ledgerRoot] as const
+  sent.push(await client.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args }))
   await Promise.all(sent.map((hash) => included(client, hash)))
   writeFileSync(file, text)
   return genesis

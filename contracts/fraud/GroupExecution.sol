@@ -36,6 +36,8 @@ contract GroupExecution is IGroupExecution {
     error BadGroup();
     /// @notice A deposit that the rows depend on is not shown.
     error DepositMissing(uint64 index);
+    /// @notice An L1 block that the rows depend on is not shown.
+    error L1BlockMissing(uint64 number);
 
     uint256 private constant ELEMENT_BYTES = 31;
     uint256 private constant ROW_HEAD_BYTES = 3;
@@ -335,6 +337,7 @@ contract GroupExecution is IGroupExecution {
         bytes memory before = LedgerTables.l1Record();
         uint256 number = before.uintOf(0, 8);
         if (facts.number <= number || facts.number > number + ORIGIN_STEP_MAX) return "badOrigin";
+        if (facts.hash == 0) revert L1BlockMissing(facts.number);
         if (facts.timestampSec > run.context.timestampMs / 1000) return "beforeOrigin";
         uint64 cursor = uint64(before.uintOf(L1_CURSOR_AT, 8));
         if (cursor < group.depositCount && depositAt(group, cursor).l1Block <= number) return "depositMissing";

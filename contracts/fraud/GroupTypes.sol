@@ -40,7 +40,7 @@ struct Group {
     uint256 rowCount;
     /// Their bytes, one row behind another: kind u8 ‖ elements u16 ‖ body, zeros up to `elements` × 31.
     bytes rows;
-    /// One for each L1 info row, in the order of the rows.
+    /// One for each L1 info row, in the order of the rows, with its number; the hash is zero where the L1 block is not shown.
     L1Facts[] infos;
     /// Every deposit that a row of the group names, and those at the ledger's cursor where an L1 info row stands, ascending by index.
     DepositFacts[] deposits;

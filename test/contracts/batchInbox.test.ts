@@ -4,7 +4,7 @@ import { batchInboxAbi } from '../../settlement/abi.ts'
 import { BLOB_PAYLOAD_BYTES } from '../../settlement/blob.ts'
 import { ANY_COUNT, type BatchHeader, batchAccumulator, callDataHash, encodePostBatch, type Posting } from '../../settlement/inbox.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
-import { callerAbi, deployCaller, deployStage, type L1Stage, mined, refusal, STAGE_GENESIS } from '../fakes/l1Stage.ts'
+import { callerAbi, deployCaller, deployStage, type L1Stage, mined, refusal, STAGE_GENESIS, STAGE_LEDGER_ROOT } from '../fakes/l1Stage.ts'
 
 const GENESIS_HASH = keccak256(STAGE_GENESIS)
 const RING_SIZE = 8_192n
@@ -48,7 +48,8 @@ async function refusalOf({ header = {}, payload = '0xabcd', blobs = 0, posting =
 }
 
 test('the genesis file is published once, by the owner, and starts the hash chain', async () => {
-  const publish = (genesis: Hex, as = l1.owner) => as.writeContract({ ...inbox(), functionName: 'publishGenesis', args: [genesis] })
+  const publish = (genesis: Hex, as = l1.owner) =>
+    as.writeContract({ ...inbox(), functionName: 'publishGenesis', args: [genesis, STAGE_LEDGER_ROOT] })
   expect(await refusal(publish(STAGE_GENESIS, l1.poster))).toEqual(['NotOwner'])
   expect(await refusal(publish('0x'))).toEqual(['GenesisEmpty'])
   expect(await head()).toEqual([zeroHash, 0n, 0n])
@@ -56,6 +57,7 @@ test('the genesis file is published once, by the owner, and starts the hash chai
   const [event] = await l1.owner.getContractEvents({ ...inbox(), eventName: 'GenesisPublished', blockHash: logs[0]?.blockHash ?? '0x' })
   expect(event?.args).toEqual({ hash: GENESIS_HASH, genesis: STAGE_GENESIS })
   expect(await head()).toEqual([GENESIS_HASH, 0n, 0n])
+  expect(await l1.user.readContract({ ...inbox(), functionName: 'genesisLedgerRoot' })).toBe(STAGE_LEDGER_ROOT)
   expect(await refusal(publish('0x01'))).toEqual(['GenesisAlreadyPublished', GENESIS_HASH])
 })
 
@@ -159,6 +161,9 @@ test('a payload is in call data or in blobs, whole, and in no more blobs than it
   await l1.publishGenesis()
   expect(await refusalOf({ payload: '0x' })).toEqual(['PayloadMissing'])
   expect(await refusalOf({ payload: '0xabcd', header: { payloadBytes: 3 } })).toEqual(['PayloadBytesWrong'])
+  const callData = (payloadBytes: number) => refusalOf({ payload: `0x${'01'.repeat(payloadBytes)}`, header: { payloadBytes } })
+  expect(await callData(262_144)).toBeUndefined()
+  expect(await callData(262_145)).toEqual(['PayloadBytesWrong'])
   expect(await refusalOf({ payload: '0xabcd', blobs: 1 })).toEqual(['PayloadBesideBlobs'])
   const blobs = (count: number, payloadBytes: number) => refusalOf({ payload: '0x', blobs: count, header: { payloadBytes } })
   expect(await blobs(1, 0)).toEqual(['PayloadBytesWrong'])

@@ -57,6 +57,9 @@ export const STAGE_REGISTRY: RegistryOptions = {
 /** What stands for a genesis file where nobody reads it. */
 export const STAGE_GENESIS: Hex = '0x67656e65736973'
 
+/** What stands for the ledger root of its block. */
+export const STAGE_LEDGER_ROOT: Hex = `0x${'1e'.repeat(32)}`
+
 /** A viem client of one account, for reading, writing and anvil's own methods. */
 export type StageClient = ReturnType<typeof stageClient>
 
@@ -140,7 +143,7 @@ export async function deployStage(
     async publishGenesis() {
       await mined(
         owner,
-        await owner.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [STAGE_GENESIS] }),
+        await owner.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [STAGE_GENESIS, STAGE_LEDGER_ROOT] }),
       )
     },
     async postBatch(payload) {

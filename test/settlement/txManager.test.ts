@@ -273,7 +273,11 @@ function sleepingClock(): TxClock {
 }
 
 // Never asked for a proof here: the blobs are of zeros.
-const noKzg: ReturnType<typeof createKzg> = { commit: () => Promise.reject(), cellProofs: () => Promise.reject() }
+const noKzg: ReturnType<typeof createKzg> = {
+  commit: () => Promise.reject(),
+  cellProofs: () => Promise.reject(),
+  prove: () => Promise.reject(),
+}
 
 function realPort(): L1TxPort {
   const connection = { rpcUrl: stage.url, timeoutMs: 60_000, retries: 0, beaconUrls: [], chainId: ANVIL_CHAIN_ID, kzg: noKzg }
