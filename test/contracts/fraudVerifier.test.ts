@@ -193,7 +193,7 @@ for (const [name, { kind, payload }] of Object.entries(WRONG)) {
     expect(used).toBeLessThan(GAS_CAP)
     gas[kind] = Math.max(gas[kind] ?? 0, Number(used))
     // Nothing of it can be shown of the same batch as it should be.
-    const right = payloadOf(kind === 'order' ? VECTOR_ROWS : VECTOR_ROWS, PREDECESSOR)
+    const right = payloadOf(VECTOR_ROWS, PREDECESSOR)
     expect(await fall(callOf(fault, await claim(right, openCallData(right))))).toBeUndefined()
   })
 }
@@ -224,7 +224,7 @@ test('a wrong root after a group, a refused row, and a wrong root of the checkpo
 })
 
 test('the first group starts from the last root of the nearest batch with rows, or from that of genesis', { timeout: 60_000 }, async () => {
-  const rows = VECTOR_ROWS.filter((row) => row.kind !== 'l1Info' && row.kind !== 'deposit')
+  const rows = VECTOR_ROWS.filter(({ kind }) => kind === 'block' || kind === 'native')
   const payload = payloadOf(rows, PREDECESSOR)
   const { claimed, before } = await claim(payload, openCallData(payload))
   const ledger = encodeAbiParameters(ANSWER, [true, ZERO, ZERO])
