@@ -16,6 +16,7 @@ import { deployContracts } from '../../contracts/deploy.ts'
 import { applyBlock } from '../../execution/applyBlock.ts'
 import type { Header } from '../../execution/block.ts'
 import { buildBlock } from '../../execution/buildBlock.ts'
+import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { keccak256 } from '../../execution/keccak.ts'
 import { decodeTx } from '../../execution/tx.ts'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
@@ -136,7 +137,7 @@ async function openRollup(client: StageClient, senders: readonly Signer[]): Prom
       },
     },
   }
-  const args = [stringToHex(encodeGenesis(genesis))] as const
+  const args = [stringToHex(encodeGenesis(genesis)), createGenesisBlock(genesis).roots.ledgerRoot] as const
   await mined(client, await client.writeContract({ address: addresses.inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args }))
   return genesis
 }

@@ -143,7 +143,12 @@ export async function deployStage(
     async publishGenesis() {
       await mined(
         owner,
-        await owner.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args: [STAGE_GENESIS, STAGE_LEDGER_ROOT] }),
+        await owner.writeContract({
+          address: inbox,
+          abi: batchInboxAbi,
+          functionName: 'publishGenesis',
+          args: [STAGE_GENESIS, STAGE_LEDGER_ROOT],
+        }),
       )
     },
     async postBatch(payload) {
