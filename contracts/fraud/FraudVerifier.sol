@@ -53,8 +53,8 @@ struct GroupWitness {
 }
 
 /// @title The court of the native lane: takes one proof that a batch is wrong, and makes the checkpoint fall that covers it.
-/// @notice Each function shows one thing by the bytes that were posted, and reverts if it is not wrong. Anyone may call; a success pays the caller. A checkpoint
-/// answers for its batch and all that this one follows. No state, no owner. Spec: docs/spec/fraud.md
+/// @notice Each function shows one thing by the bytes that were posted, and reverts if it is not wrong. Anyone may call; a success pays the caller.
+/// A checkpoint answers for its batch and all that this one follows. No state, no owner. Spec: docs/spec/fraud.md
 contract FraudVerifier {
     /// @notice What is judged, and by what it is executed.
     CheckpointManager public immutable CHECKPOINTS;
