@@ -1,8 +1,10 @@
 /**
  * Compiles the contracts: `npm run contracts` writes settlement/abi.ts (interfaces) and contracts/artifacts.ts (code to deploy).
- * The output is a function of the sources and of the pinned compiler; test/contracts/compile.test.ts holds it against the files.
+ * The output is a function of the sources and of the pinned compiler, which takes more than a minute: the files name the digest of what they were made of,
+ * which test/contracts/compile.test.ts holds against the sources, and .ci/run makes them again and compares.
  */
-import { readFileSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import solc from 'solc'
 
@@ -95,10 +97,24 @@ export function generateFiles(): Record<string, string> {
   const bytecodes = Object.entries(compiled).map(
     ([name, { bytecode }]) => `export const ${constantName(name)}Bytecode: Hex =\n  '${bytecode}'\n`,
   )
+  const header = `${HEADER}// Made of what has this digest: ${sourcesDigest()}\n`
   return {
-    'settlement/abi.ts': [HEADER, ...abis].join('\n'),
-    'contracts/artifacts.ts': [`${HEADER}import type { Hex } from 'viem'\n`, ...bytecodes].join('\n'),
+    'settlement/abi.ts': [header, ...abis].join('\n'),
+    'contracts/artifacts.ts': [`${header}import type { Hex } from 'viem'\n`, ...bytecodes].join('\n'),
   }
+}
+
+/** SHA-256 of all that the generated files are a function of: the contracts, this file, and the versions of the compiler and of OpenZeppelin's contracts. */
+export function sourcesDigest(): string {
+  const hash = createHash('sha256').update(solc.version()).update(readPackageVersion('@openzeppelin/contracts'))
+  const files = readdirSync(new URL('contracts/', ROOT), { recursive: true, encoding: 'utf8' }).map((file) => file.replaceAll('\\', '/'))
+  const sources = files.filter((file) => file.endsWith('.sol') && !file.startsWith('test/invariants/'))
+  for (const file of ['compile.ts', ...sources.sort()]) hash.update(`\n${file}\n`).update(readSource(`contracts/${file}`))
+  return hash.digest('hex')
+}
+
+function readPackageVersion(name: string): string {
+  return (JSON.parse(readSource(`node_modules/${name}/package.json`)) as { readonly version: string }).version
 }
 
 function constantName(contract: string): string {
