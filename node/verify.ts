@@ -40,9 +40,8 @@ import { beaconOption, inboxOption } from './operatorNode.ts'
 import { createRecoverPool } from './recoverPool.ts'
 import { openStore, type StoredBlock } from './store.ts'
 
-/** Something that is not as L1, or the live node, says. `got` is theirs, `want` what follows from L1. */
-export type VerifyDifference = {
-  readonly where: 'checkpoint' | 'node'
+/** What is wrong, and where: `got` is theirs, `want` what follows from L1. */
+type Fault = {
   readonly code: string
   readonly block?: bigint
   readonly txIndex?: number
@@ -52,17 +51,11 @@ export type VerifyDifference = {
   readonly facts?: Readonly<Record<string, unknown>>
 }
 
+/** Something that is not as L1, or the live node, says. */
+export type VerifyDifference = Fault & { readonly where: 'checkpoint' | 'node' }
+
 /** An invalid batch, and what is wrong with it: nothing of it was taken. */
-export type DroppedBatch = {
-  readonly index: bigint
-  readonly code: string
-  readonly block?: bigint
-  readonly txIndex?: number
-  readonly field?: string
-  readonly got?: unknown
-  readonly want?: unknown
-  readonly facts?: Readonly<Record<string, unknown>>
-}
+export type DroppedBatch = Fault & { readonly index: bigint }
 
 export type VerifySummary = {
   readonly blocks: bigint

@@ -14,7 +14,6 @@ import {
   CHALLENGE_WINDOW_SEC,
   callerAbi,
   deployCaller,
-  deployStage,
   type L1Stage,
   mined,
   refusal,
@@ -23,7 +22,7 @@ import {
   stageClient,
 } from '../fakes/l1Stage.ts'
 import { testAccounts } from '../fakes/testChain.ts'
-import { bond, createSettledChain, pass, type Settled, type SettledChain, submit } from './settledChain.ts'
+import { openSettled, pass, type Settled, type SettledChain, submit } from './settledChain.ts'
 
 const TO: Hex = '0x00000000000000000000000000000000000b41d6'
 const ALIAS_OFFSET = 0x1111000000000000000000000000000000001111n
@@ -41,10 +40,7 @@ beforeAll(async () => {
 })
 afterAll(() => anvil?.stop())
 beforeEach(async () => {
-  l1 = await deployStage(anvil)
-  await l1.publishGenesis()
-  await bond(l1, l1.submitter)
-  rollup = await createSettledChain(l1)
+  ;({ l1, rollup } = await openSettled(anvil))
   const [first, second] = [alice, bob].map((account) => stageClient(l1.url, account))
   if (!first || !second) throw new Error('there are two')
   holder = first

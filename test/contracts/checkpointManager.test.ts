@@ -8,7 +8,7 @@ import { type BatchHeader, encodePostBatch } from '../../settlement/inbox.ts'
 import { setOf } from '../consensus/fixtures.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, refusal, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
-import { bond, commitOf, createSettledChain, pass, type Settled, type SettledChain, submit } from './settledChain.ts'
+import { bond, commitOf, createSettledChain, openSettled, pass, type Settled, type SettledChain, submit } from './settledChain.ts'
 
 const STATUS = { none: 0, submitted: 1, mature: 2, fallen: 3 } as const
 const CHALLENGER: Hex = '0x00000000000000000000000000000000000c4a11'
@@ -25,10 +25,7 @@ beforeAll(async () => {
 })
 afterAll(() => anvil?.stop())
 beforeEach(async () => {
-  l1 = await deployStage(anvil)
-  await l1.publishGenesis()
-  await bond(l1, l1.submitter)
-  rollup = await createSettledChain(l1)
+  ;({ l1, rollup } = await openSettled(anvil))
   first = await rollup.settle()
 })
 

@@ -18,7 +18,8 @@ import { type Checkpoint, type CheckpointClaim, toL1Claim } from '../../settleme
 import { batchAccumulator, callDataHash, encodePostBatch } from '../../settlement/inbox.ts'
 import { type L1Commit, toL1Commit } from '../../settlement/registry.ts'
 import { CHAIN_ID, secretKey, setOf } from '../consensus/fixtures.ts'
-import { type L1Stage, mined, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
+import type { Anvil } from '../fakes/anvil.ts'
+import { deployStage, type L1Stage, mined, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
 import type { LedgerRecord } from '../fakes/ledger.ts'
 import { createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
 
@@ -43,6 +44,14 @@ export type SettledChain = {
   settleLedger(records: readonly LedgerRecord[]): Promise<Settled>
   /** A withdrawal to L1 of the first test account, as a transaction for the next block. */
   withdrawal(to: Hex, amount: bigint): Promise<Tx>
+}
+
+/** An L1 with the contracts, a genesis file, a bond behind its submitter, and a rollup that settles there. */
+export async function openSettled(anvil: Anvil): Promise<{ readonly l1: L1Stage; readonly rollup: SettledChain }> {
+  const l1 = await deployStage(anvil)
+  await l1.publishGenesis()
+  await bond(l1, l1.submitter)
+  return { l1, rollup: await createSettledChain(l1) }
 }
 
 /** Begins with a genesis of test accounts; `weights` are those of the registry's set. */
