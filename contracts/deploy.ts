@@ -21,6 +21,7 @@ import {
   portalBytecode,
   validatorRegistryBytecode,
 } from './artifacts.ts'
+import { courtCreations } from './deployFraud.ts'
 
 /** The registry of validators, and its first set. Spec: docs/spec/consensus.md#registry */
 export type RegistryOptions = {
@@ -39,8 +40,8 @@ export type RegistryOptions = {
 
 /** How checkpoints live. Spec: docs/spec/settlement.md#checkpoints */
 export type CheckpointOptions = {
-  /** May make checkpoints fall. */
-  readonly fraudVerifier: Address
+  /** May make checkpoints fall: an account, or the court that is deployed with the rest; `epochSec` is the genesis file's. */
+  readonly fraudVerifier: Address | { readonly epochSec: number }
   /** Seconds from a checkpoint's submission until it is mature. */
   readonly challengeWindowSec: number
   /** Wei of OPEN that stand behind the checkpoints of one submitter. */
@@ -68,6 +69,7 @@ export type Deployment = {
   readonly checkpointManager: Hex
   readonly validatorRegistry: Hex
   readonly bridge: Hex
+  readonly fraudVerifier: Hex
   readonly firstL1Block: bigint
 }
 
@@ -92,7 +94,7 @@ const APPOINTED_AT_ONCE = 40
 const ENTRY_BYTES = 152
 
 /**
- * Deploys token, portal, inbox, checkpoint manager, registry and bridge, and opens the registry's first set. The client's account pays, and
+ * Deploys token, portal, inbox, checkpoint manager, registry, bridge and court, and opens the registry's first set. The client's account pays, and
  * owns: it may publish the genesis file. Everything is sent at once, since the addresses follow from the account's nonces: one L1
  * block is enough. The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
  */
@@ -100,7 +102,9 @@ export async function deployContracts(client: Deployer, options: DeployOptions):
   const owner = client.account.address
   const nonce = await getTransactionCount(client, { address: owner, blockTag: 'pending' })
   const at = (place: number) => lower(getContractAddress({ from: owner, nonce: BigInt(nonce + place) }))
-  const deployed: Addresses = {
+  const { checkpoints, registry } = options
+  const { fraudVerifier: judge } = checkpoints
+  const deployed: Contracts = {
     openToken: at(0),
     portal: at(1),
     inbox: at(2),
@@ -108,26 +112,33 @@ export async function deployContracts(client: Deployer, options: DeployOptions):
     validatorRegistry: at(4),
     bridge: at(5),
   }
-  const requests = [...creations(owner, deployed, options), ...calls(deployed, options)]
+  const courtAt = (place: number) => at(Object.keys(deployed).length + place)
+  const court =
+    typeof judge === 'string'
+      ? []
+      : courtCreations({ ...registry, epochSec: judge.epochSec, checkpointManager: deployed.checkpointManager }, courtAt)
+  const fraudVerifier = typeof judge === 'string' ? lower(judge) : courtAt(court.length - 1)
+  const requests = [...creations(owner, { ...deployed, fraudVerifier }, options), ...court, ...calls(deployed, options)]
   const hashes: Hex[] = []
   for (const [i, request] of requests.entries()) hashes.push(await sendTransaction(client, { ...request, nonce: nonce + i }))
   const receipts = await Promise.all(hashes.map((hash) => included(client, hash)))
-  for (const [i, address] of Object.values(deployed).entries()) {
+  for (const [i, address] of [...Object.values(deployed), ...court.map((_, place) => courtAt(place))].entries()) {
     if (receipts[i]?.contractAddress?.toLowerCase() !== address) throw new DeployError(`there is no contract at ${address}`)
   }
-  return { ...deployed, firstL1Block: receipts[0]?.blockNumber ?? 0n }
+  return { ...deployed, fraudVerifier, firstL1Block: receipts[0]?.blockNumber ?? 0n }
 }
 
 type Addresses = Omit<Deployment, 'firstL1Block'>
+type Contracts = Omit<Addresses, 'fraudVerifier'>
 
 /** The creations, in the order of the addresses. */
 function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpoints, registry }: DeployOptions): { data: Hex }[] {
-  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge } = addresses
+  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge, fraudVerifier } = addresses
   const managerConfig = {
     inbox,
     portal,
     registry: validatorRegistry,
-    fraudVerifier: checkpoints.fraudVerifier,
+    fraudVerifier,
     challengeWindowSec: BigInt(checkpoints.challengeWindowSec),
     livenessTimeoutSec: BigInt(checkpoints.livenessTimeoutSec),
     exitTimeoutSec: BigInt(checkpoints.exitTimeoutSec),
@@ -155,7 +166,7 @@ function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpo
 }
 
 /** What is called once they stand. */
-function calls({ validatorRegistry }: Addresses, { registry }: DeployOptions): { to: Hex; data: Hex; gas: bigint }[] {
+function calls({ validatorRegistry }: Contracts, { registry }: DeployOptions): { to: Hex; data: Hex; gas: bigint }[] {
   const abi = validatorRegistryAbi
   const open = encodeFunctionData({ abi, functionName: 'openFirstSet', args: [registry.firstSet] })
   const count = (registry.firstSet.length - 2) / 2 / ENTRY_BYTES

@@ -1,11 +1,11 @@
-/** Deploys the execution of groups to an L1: a verifier for each native type, and what calls them. Spec: docs/spec/fraud.md#execution */
-import { type Account, type Chain, type Client, encodeDeployData, type Hex, type Transport, zeroAddress } from 'viem'
-import { sendTransaction, waitForTransactionReceipt } from 'viem/actions'
-import { claimStepAbi, creditStepAbi, groupExecutionAbi, paramStepAbi, validatorStepAbi } from '../settlement/abi.ts'
+/** What judges batches on L1, as transactions that make it: a verifier for each native type, what calls them, and the court above. Spec: docs/spec/fraud.md */
+import { encodeDeployData, type Hex, zeroAddress } from 'viem'
+import { claimStepAbi, creditStepAbi, fraudVerifierAbi, groupExecutionAbi, paramStepAbi, validatorStepAbi } from '../settlement/abi.ts'
 import {
   claimStepBytecode,
   creditStepBytecode,
   datanetStepBytecode,
+  fraudVerifierBytecode,
   groupExecutionBytecode,
   modelStepBytecode,
   paramStepBytecode,
@@ -13,47 +13,54 @@ import {
   validatorStepBytecode,
   workerStepBytecode,
 } from './artifacts.ts'
-import { DeployError } from './deploy.ts'
 
 /** What a network fixes for good, of what rules ask for. */
 export type TwinParams = { readonly chainId: number; readonly epochSec: number; readonly epochBlocks: number }
 
-type Deployer = Client<Transport, Chain, Account>
+/** The creation of a contract. `gas` is a bound that holds whatever stands by then: it cannot be estimated while others are on their way. */
+export type Creation = { readonly data: Hex; readonly gas: bigint }
 
-/** Addresses of the verifiers; zero: the type cannot be proven. */
-export type StepVerifiers = Readonly<
-  Record<'transfer' | 'datanets' | 'models' | 'workers' | 'credits' | 'disputes' | 'claim' | 'params' | 'validators', Hex>
->
+/** Of a transaction that creates a contract, without its bytes: EIP-2 and EIP-2028. */
+const CREATE_GAS = 53_000n
+/** Of a byte: 200 to keep it, 16 as call data, 2 a word as code of a creation (EIP-3860). */
+const CREATE_GAS_PER_BYTE = 217n
+/** For what a constructor does. */
+const CONSTRUCT_GAS = 200_000n
 
-/** Deploys the verifiers. Throws viem's errors, and `DeployError`. */
-export async function deployStepVerifiers(client: Deployer, { chainId, epochSec, epochBlocks }: TwinParams): Promise<StepVerifiers> {
-  const chain = BigInt(chainId)
-  const epoch = BigInt(epochSec)
-  return {
-    transfer: await create(client, transferStepBytecode),
-    datanets: await create(client, datanetStepBytecode),
-    models: await create(client, modelStepBytecode),
-    workers: await create(client, workerStepBytecode),
-    credits: await create(client, encodeDeployData({ abi: creditStepAbi, bytecode: creditStepBytecode, args: [chain, epoch] })),
-    disputes: zeroAddress,
-    claim: await create(client, encodeDeployData({ abi: claimStepAbi, bytecode: claimStepBytecode, args: [epoch] })),
-    validators: await create(
-      client,
-      encodeDeployData({ abi: validatorStepAbi, bytecode: validatorStepBytecode, args: [BigInt(epochBlocks)] }),
-    ),
-    params: await create(client, encodeDeployData({ abi: paramStepAbi, bytecode: paramStepBytecode, args: [epoch] })),
+/**
+ * The verifiers and the execution of groups over them, which is the last one; `at` is the address of the creation of that place.
+ * `bytecode`: of a contract with the same constructor in place of the execution's.
+ */
+export function groupExecutionCreations(
+  { chainId, epochSec, epochBlocks }: TwinParams,
+  at: (place: number) => Hex,
+  bytecode: Hex = groupExecutionBytecode,
+): Creation[] {
+  const [chain, epoch, blocks] = [BigInt(chainId), BigInt(epochSec), BigInt(epochBlocks)]
+  const steps = {
+    transfer: transferStepBytecode,
+    datanets: datanetStepBytecode,
+    models: modelStepBytecode,
+    workers: workerStepBytecode,
+    credits: encodeDeployData({ abi: creditStepAbi, bytecode: creditStepBytecode, args: [chain, epoch] }),
+    claim: encodeDeployData({ abi: claimStepAbi, bytecode: claimStepBytecode, args: [epoch] }),
+    params: encodeDeployData({ abi: paramStepAbi, bytecode: paramStepBytecode, args: [epoch] }),
+    validators: encodeDeployData({ abi: validatorStepAbi, bytecode: validatorStepBytecode, args: [blocks] }),
   }
+  const addresses = Object.fromEntries(Object.keys(steps).map((name, place) => [name, at(place)])) as Record<keyof typeof steps, Hex>
+  // Zero: the type cannot be proven.
+  const verifiers = { ...addresses, disputes: zeroAddress }
+  const execution = encodeDeployData({ abi: groupExecutionAbi, bytecode, args: [chain, verifiers] })
+  return [...Object.values(steps), execution].map(creation)
 }
 
-/** Deploys the verifiers and the execution of groups over them; `bytecode`: of a contract with the same constructor in its place. Throws as above. */
-export async function deployGroupExecution(client: Deployer, params: TwinParams, bytecode: Hex = groupExecutionBytecode): Promise<Hex> {
-  const verifiers = await deployStepVerifiers(client, params)
-  return create(client, encodeDeployData({ abi: groupExecutionAbi, bytecode, args: [BigInt(params.chainId), verifiers] }))
+/** The same and the court, which is the last one and may make checkpoints of the manager fall. */
+export function courtCreations(params: TwinParams & { readonly checkpointManager: Hex }, at: (place: number) => Hex): Creation[] {
+  const execution = groupExecutionCreations(params, at)
+  const args = [params.checkpointManager, at(execution.length - 1)] as const
+  return [...execution, creation(encodeDeployData({ abi: fraudVerifierAbi, bytecode: fraudVerifierBytecode, args }))]
 }
 
-async function create(client: Deployer, data: Hex): Promise<Hex> {
-  const hash = await sendTransaction(client, { data })
-  const { status, contractAddress } = await waitForTransactionReceipt(client, { hash, timeout: 180_000 })
-  if (status !== 'success' || !contractAddress) throw new DeployError(`transaction ${hash} failed`)
-  return contractAddress.toLowerCase() as Hex
+function creation(data: Hex): Creation {
+  return { data, gas: CREATE_GAS + CONSTRUCT_GAS + (CREATE_GAS_PER_BYTE * BigInt(data.length - 2)) / 2n }
 }

@@ -29,6 +29,7 @@ export type GenesisL1 = {
   readonly checkpointManager: Hex
   readonly validatorRegistry: Hex
   readonly bridge: Hex
+  readonly fraudVerifier: Hex
   readonly origin: {
     readonly number: bigint
     readonly hash: Hex
@@ -71,6 +72,7 @@ export function decodeGenesis(text: string): Genesis {
     'checkpointManager',
     'validatorRegistry',
     'bridge',
+    'fraudVerifier',
     'origin',
   ])
   const origin = object(l1.origin, 'l1.origin', ['number', 'hash', 'timestampSec', 'baseFeeWei', 'blobBaseFeeWei', 'prevRandao'])
@@ -89,6 +91,7 @@ export function decodeGenesis(text: string): Genesis {
       checkpointManager: hex(l1.checkpointManager, 'l1.checkpointManager', 20),
       validatorRegistry: hex(l1.validatorRegistry, 'l1.validatorRegistry', 20),
       bridge: hex(l1.bridge, 'l1.bridge', 20),
+      fraudVerifier: hex(l1.fraudVerifier, 'l1.fraudVerifier', 20),
       origin: {
         number: big(origin.number, 'l1.origin.number'),
         hash: hex(origin.hash, 'l1.origin.hash', 32),

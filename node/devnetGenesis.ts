@@ -25,9 +25,6 @@ const CHECKPOINTS = {
   depositDueSec: 60,
 }
 
-/** Nobody has the key: no checkpoint of a devnet falls. */
-const NOBODY: Hex = '0x000000000000000000000000000000000000dead'
-
 /** Seconds for which evidence counts on a devnet, and for which a stake stays after its validator left. */
 const EVIDENCE_AGE_SEC = 60
 const UNBONDING_SEC = 120
@@ -58,7 +55,7 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, epochBloc
   log.info('deploying the contracts', { l1: l1Url })
   const deployment = await deployContracts(client, {
     supplyHolder: deployer.address,
-    checkpoints: { ...CHECKPOINTS, fraudVerifier: NOBODY },
+    checkpoints: { ...CHECKPOINTS, fraudVerifier: { epochSec: DEVNET_PARAMS.epochSec } },
     registry: {
       chainId: DEVNET_PARAMS.chainId,
       epochBlocks,
@@ -116,7 +113,7 @@ type GenesisParts = {
 
 async function makeGenesis({ client, chainId, deployment, params, validators, accounts }: GenesisParts): Promise<Genesis> {
   const origin = await client.getBlock()
-  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge } = deployment
+  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge, fraudVerifier } = deployment
   return {
     params,
     timestampMs: Math.max(Date.now(), Number(origin.timestamp) * 1000),
@@ -128,6 +125,7 @@ async function makeGenesis({ client, chainId, deployment, params, validators, ac
       checkpointManager,
       validatorRegistry,
       bridge,
+      fraudVerifier,
       origin: {
         number: origin.number,
         hash: origin.hash,

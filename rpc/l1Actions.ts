@@ -31,6 +31,7 @@ export type L1Contracts = {
   readonly inbox: Address
   readonly checkpointManager: Address
   readonly validatorRegistry: Address
+  readonly fraudVerifier: Address
 }
 
 /** Functions of the portal that anybody may call. docs/spec/block.md#l1-origin-and-deposits */

@@ -30,7 +30,9 @@ export type Ready = {
   readonly p2p: string
   readonly chainId: number
   readonly accounts: readonly { readonly address: Hex; readonly privateKey: Hex }[]
-  readonly contracts: Readonly<Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager' | 'validatorRegistry' | 'bridge', Hex>>
+  readonly contracts: Readonly<
+    Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager' | 'validatorRegistry' | 'bridge' | 'fraudVerifier', Hex>
+  >
   readonly dataDir: string
   /** The further validators: processes of their own, and how they were called. */
   readonly validators: readonly {

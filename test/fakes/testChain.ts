@@ -41,6 +41,7 @@ export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
       checkpointManager: filler('a4', 20),
       validatorRegistry: filler('a5', 20),
       bridge: filler('a6', 20),
+      fraudVerifier: filler('a7', 20),
       origin: {
         number: 10n,
         hash: filler('b1', 32),

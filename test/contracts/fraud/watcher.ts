@@ -1,12 +1,24 @@
 /** The execution of groups on an anvil, and groups as L1 is given them. */
-import { bytesToHex, concatHex, encodeFunctionData, type Hex, hexToBytes, hexToString, numberToHex, parseAbi, trim, zeroHash } from 'viem'
+import {
+  bytesToHex,
+  concatHex,
+  encodeFunctionData,
+  getContractAddress,
+  type Hex,
+  hexToBytes,
+  hexToString,
+  numberToHex,
+  parseAbi,
+  trim,
+  zeroHash,
+} from 'viem'
 import { groupWatcherBytecode } from '../../../contracts/artifacts.ts'
-import { deployGroupExecution, type TwinParams } from '../../../contracts/deployFraud.ts'
+import { groupExecutionCreations, type TwinParams } from '../../../contracts/deployFraud.ts'
 import type { Deposit } from '../../../execution/deposit.ts'
 import { type BlockRow, encodeRow } from '../../../execution/native/row.ts'
 import type { LaneLookups, LaneRow, LaneStart } from '../../../settlement/lane.ts'
 import { type WitnessedGroup, witnessGroup } from '../../../settlement/witness.ts'
-import type { StageClient } from '../../fakes/l1Stage.ts'
+import { mined, type StageClient } from '../../fakes/l1Stage.ts'
 
 export const watcherAbi = parseAbi([
   'struct BlockContext { uint64 number; uint64 timestampMs; uint96 baseFeeWei; address coinbase; }',
@@ -29,8 +41,13 @@ export const watcherAbi = parseAbi([
 const CALL_GAS = 55_000_000n
 
 /** Deploys verifiers and watcher. */
-export function deployWatcher(client: StageClient, params: TwinParams): Promise<Hex> {
-  return deployGroupExecution(client, params, groupWatcherBytecode)
+export async function deployWatcher(client: StageClient, params: TwinParams): Promise<Hex> {
+  const from = client.account.address
+  const nonce = await client.getTransactionCount({ address: from })
+  const at = (place: number) => getContractAddress({ from, nonce: BigInt(nonce + place) })
+  const creations = groupExecutionCreations(params, at, groupWatcherBytecode)
+  for (const creation of creations) await mined(client, await client.sendTransaction(creation))
+  return at(creations.length - 1)
 }
 
 export type WatchedGroup = {
