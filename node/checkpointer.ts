@@ -31,6 +31,8 @@ export type CheckpointerOptions = {
   readonly account: Hex
   /** Of the validator that this node is, if it is one. */
   readonly publicKey: Hex | undefined
+  /** Seconds between two checkpoints at least, by L1's clock. */
+  readonly intervalSec: bigint
   report(outcome: TxOutcome, facts: { readonly lastBlock: bigint }): void
   nowMs(): number
 }
@@ -56,9 +58,10 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
 
   return {
     async submitNext(sender) {
-      const { checkpointed, lastSubmitter } = follower.status()
+      const { checkpointed, checkpointedAtSec, head, lastSubmitter } = follower.status()
       const { lastBatch } = safeChain.status()
       if (!lastBatch || lastBatch.header.lastBlock <= checkpointed) return
+      if ((head?.timestampSec ?? 0n) < checkpointedAtSec + options.intervalSec) return
       if (waiting.after !== checkpointed) waiting = { after: checkpointed, sinceMs: nowMs() }
       const { lastBlock } = lastBatch.header
       if (!isDue(lastBlock, lastSubmitter)) return

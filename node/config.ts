@@ -63,6 +63,10 @@ const L1 = {
 const POSTING = {
   da: { kind: 'string', default: 'blob', help: 'how batches are posted: blob, calldata, or none: not at all' },
   'batch-sec': { kind: 'integer', default: 6, help: 'seconds after which what is unposted is posted' },
+  'checkpoint-sec': {
+    kind: 'integer',
+    help: 'seconds between checkpoints; default: what the challenge window asks for, and after each batch where that is short',
+  },
 } as const satisfies Options
 
 const KEYSTORE = {
@@ -223,10 +227,11 @@ export function metricsOptions(config: Pick<ConfigOf<'node'>, keyof typeof METRI
 }
 
 /** How batches are posted, as the options say; undefined: by none of this node. Throws UsageError. */
-export function postingOptions({ da, 'batch-sec': batchSec }: Pick<ConfigOf<'node'>, keyof typeof POSTING>) {
+export function postingOptions(config: Pick<ConfigOf<'node'>, keyof typeof POSTING>) {
+  const { da, 'batch-sec': batchSec, 'checkpoint-sec': checkpointSec } = config
   if (da === 'none') return undefined
   if (da !== 'blob' && da !== 'calldata') throw new UsageError(`--da is blob, calldata or none, not ${da}`)
-  return { da, batchSec } as const
+  return { da, batchSec, checkpointSec } as const
 }
 
 /** Whether a word is a command. */

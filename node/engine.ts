@@ -7,16 +7,20 @@ import { verifySignature } from '../consensus/bls.ts'
 import { helloDigest } from '../consensus/digest.ts'
 import { indexOfKey } from '../consensus/validatorSet.ts'
 import type { Header } from '../execution/block.ts'
+import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
-import { encodeGenesis } from '../genesis/genesis.ts'
+import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
+import { checkpointIntervalSec } from '../settlement/checkpoint.ts'
 import { createKzg, type Kzg } from '../settlement/kzg.ts'
 import { type BlobArchive, createL1, type L1 } from '../settlement/l1.ts'
+import { L1Error } from '../settlement/l1Error.ts'
 import { type Backlog, createBacklog } from './backlog.ts'
 import { createBatchThread } from './batchThread.ts'
 import { openBlobArchive } from './blobArchive.ts'
 import type { ChainState } from './chainState.ts'
+import { UsageError } from './config.ts'
 import { type ConsensusChain, createConsensusChain } from './consensusChain.ts'
 import { type ConsensusThread, createConsensusThread } from './consensusThread.ts'
 import { type EpochSets, onOtherValidators } from './epochs.ts'
@@ -63,6 +67,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   const archive = openBlobArchive(join(dataDir, 'blobs'))
   const l1 = openL1(options, { kzg: createKzg(), archive })
   await l1.check()
+  await checkGenesis(l1, genesis)
   const follower = createL1Follower({
     l1,
     from: genesis.l1.origin,
@@ -94,6 +99,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   const backlog = createBacklog({ chain, safe: () => safeChain.head().lastBlock, log: log.child('backlog') })
   const mover = await openMover(options, { ...parts, follower, backlog, evidence })
   if (options.posting) {
+    const { checkpointSec, ...posting } = options.posting
     // What others found stands in their blocks, and they may have no way to L1.
     closers.push(chain.onBlock((block) => keepReported(block, { evidence, sets })))
     const poster = createPoster({
@@ -109,12 +115,31 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
       publicKey: options.key?.publicKey,
       sets,
       evidence,
-      ...options.posting,
+      ...posting,
+      checkpointIntervalSec: options.submitter ? await checkpointInterval(l1, checkpointSec) : 0n,
       onFatal,
     })
     closers.push(() => poster.stop())
   }
   return { ...mover, l1Status: status }
+}
+
+/** Fraud proofs begin at the ledger root that was published with the genesis file: it has to be the one that this file makes. */
+async function checkGenesis(l1: L1, genesis: Genesis): Promise<void> {
+  const [published, own] = [await l1.genesisLedgerRoot(), createGenesisBlock(genesis).roots.ledgerRoot]
+  if (published !== own)
+    throw new L1Error(`the inbox was published with the genesis ledger root ${published}; that of the genesis file is ${own}`, {
+      kind: 'stop',
+    })
+}
+
+/** Seconds between two checkpoints. Throws UsageError where what was asked for fills the manager's ring. */
+async function checkpointInterval(l1: L1, askedSec: number | undefined): Promise<bigint> {
+  const rules = await l1.checkpointRules()
+  const chosen = checkpointIntervalSec(askedSec, rules)
+  if (chosen.ok) return chosen.intervalSec
+  const why = `the challenge window of ${rules.windowSec} s would see more than the ${rules.ringSize} checkpoints that L1 remembers`
+  throw new UsageError(`--checkpoint-sec is ${chosen.leastSec} or more, not ${askedSec}: ${why}`)
 }
 
 type MoverParts = Omit<EngineParts, 'onL1'> & { readonly follower: L1Follower; readonly backlog: Backlog; readonly evidence: EvidenceStore }

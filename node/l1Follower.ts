@@ -43,6 +43,8 @@ export type L1Status = {
   readonly checkpointed: bigint
   /** Who submitted that one; undefined: nobody, or a later one fell. */
   readonly lastSubmitter: Hex | undefined
+  /** Time of the L1 block that took it; 0 likewise. */
+  readonly checkpointedAtSec: bigint
   /** The follower has caught up with L1 once. */
   readonly synced: boolean
 }
@@ -101,7 +103,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   let running: Promise<void> | undefined
 
   /** Of the blocks that are not kept any more. */
-  const behind: Totals = { batches: 0, postedBytes: 0, checkpoints: 0, checkpointed: 0n, lastSubmitter: undefined }
+  const behind: Totals = { batches: 0, postedBytes: 0, checkpoints: 0, checkpointed: 0n, checkpointedAtSec: 0n, lastSubmitter: undefined }
 
   const status = (): L1Status => ({
     head,
@@ -286,17 +288,20 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   }
 }
 
-type Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed' | 'lastSubmitter'>
+type Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed' | 'checkpointedAtSec' | 'lastSubmitter'>
 
-function addTotals(totals: Totals, { batches, checkpoints }: Seen): Totals {
+function addTotals(totals: Totals, { block, batches, checkpoints }: Seen): Totals {
   return {
-    ...checkpoints.reduce(addCheckpoint, totals),
+    ...checkpoints.reduce((sum, event) => addCheckpoint(sum, event, block.timestampSec), totals),
     batches: totals.batches + batches.length,
     postedBytes: totals.postedBytes + batches.reduce((sum, { header }) => sum + header.payloadBytes, 0),
   }
 }
 
-function addCheckpoint(totals: Totals, event: L1Checkpoint): Totals {
-  if (event.kind === 'fallen') return { ...totals, checkpoints: Number(event.id), checkpointed: event.lastBlock, lastSubmitter: undefined }
-  return { ...totals, checkpoints: Number(event.id) + 1, checkpointed: event.checkpoint.lastBlock, lastSubmitter: event.submitter }
+function addCheckpoint(totals: Totals, event: L1Checkpoint, atSec: bigint): Totals {
+  const checkpoints = Number(event.id)
+  if (event.kind === 'fallen')
+    return { ...totals, checkpoints, checkpointed: event.lastBlock, checkpointedAtSec: 0n, lastSubmitter: undefined }
+  const { checkpoint, submitter } = event
+  return { ...totals, checkpoints: checkpoints + 1, checkpointed: checkpoint.lastBlock, checkpointedAtSec: atSec, lastSubmitter: submitter }
 }

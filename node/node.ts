@@ -12,7 +12,7 @@ import { createDesk } from '../rpc/desk.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
 import { createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
-import type { rpcOptions } from './config.ts'
+import type { postingOptions, rpcOptions } from './config.ts'
 import type { Engine } from './engine.ts'
 import { createEpochSets, validatorSetOf } from './epochs.ts'
 import { giveMemoryBack } from './idleMemory.ts'
@@ -50,7 +50,7 @@ export type NodeOptions = {
   /** Accounts on L1 for batches and for checkpoints; undefined: this node posts none. */
   readonly poster: L1Signer | undefined
   readonly submitter: L1Signer | undefined
-  readonly posting: { readonly da: 'blob' | 'calldata'; readonly batchSec: number } | undefined
+  readonly posting: ReturnType<typeof postingOptions>
   readonly clientVersion: string
   readonly log: Log
   /** The node cannot go on; the process should end with an error. */
@@ -77,6 +77,7 @@ const NOTHING_OF_L1: L1Status = {
   postedBytes: 0,
   checkpoints: 0,
   checkpointed: 0n,
+  checkpointedAtSec: 0n,
   lastSubmitter: undefined,
   synced: false,
 }

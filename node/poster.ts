@@ -61,6 +61,8 @@ export type PosterOptions = {
   readonly publicKey: Hex | undefined
   readonly da: 'blob' | 'calldata'
   readonly batchSec: number
+  /** Seconds between two checkpoints at least. */
+  readonly checkpointIntervalSec: bigint
   readonly sets: EpochSets
   /** Evidence against validators, which the submitter's account brings. */
   readonly evidence: EvidenceStore
@@ -101,6 +103,7 @@ export function createPoster(options: PosterOptions): Poster {
       sets,
       account: options.submitter.address,
       publicKey: options.publicKey,
+      intervalSec: options.checkpointIntervalSec,
       report: (outcome, facts) => report(log, 'checkpoint', outcome, facts),
       nowMs: Date.now,
     })

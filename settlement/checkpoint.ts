@@ -50,6 +50,25 @@ export function submitDelayMs({ isLastSubmitter, place, validators }: SubmitPlac
   return isLastSubmitter ? 0 : STEP_IN_MS * (place ?? validators)
 }
 
+/** How the checkpoint manager keeps checkpoints: a window in seconds, and how many it remembers. */
+export type CheckpointRules = { readonly windowSec: bigint; readonly ringSize: bigint }
+
+/** Part of what the manager remembers that a node which is left to choose fills with checkpoints whose window is open. */
+const RING_PART = 2n
+
+/**
+ * Seconds between two checkpoints, so that the manager always has room: of those that it remembers one has to be mature. What is asked for, if that is enough;
+ * undefined asked: a good deal more than the least, which every checkpoint after a batch is where the window is short.
+ */
+export function checkpointIntervalSec(
+  asked: number | undefined,
+  { windowSec, ringSize }: CheckpointRules,
+): { readonly ok: true; readonly intervalSec: bigint } | { readonly ok: false; readonly code: 'ringWouldFill'; readonly leastSec: bigint } {
+  const leastSec = windowSec / (ringSize - 1n) + 1n
+  if (asked === undefined) return { ok: true, intervalSec: (RING_PART * windowSec) / ringSize + 1n }
+  return BigInt(asked) < leastSec ? { ok: false, code: 'ringWouldFill', leastSec } : { ok: true, intervalSec: BigInt(asked) }
+}
+
 const checkpointParameters = parseAbiParameters([
   'Checkpoint checkpoint',
   'struct Checkpoint { uint64 lastBlock; bytes32 blockHash; bytes32 evmRoot; bytes32 ledgerRoot; uint64 batchIndex; bytes32 batchAccumulator; uint64 depositCursor; }',

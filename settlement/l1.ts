@@ -30,6 +30,7 @@ import {
 import { keccak256 } from '../execution/keccak.ts'
 import { batchInboxAbi, checkpointManagerAbi, portalAbi, validatorRegistryAbi } from './abi.ts'
 import { BLOB_BYTES, decodeBlobs } from './blob.ts'
+import type { CheckpointRules } from './checkpoint.ts'
 import { blobDataHash, callDataHash, payloadOf } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
 import { L1Error, type L1ErrorKind, type L1Refusal } from './l1Error.ts'
@@ -128,6 +129,10 @@ export type L1 = {
   inboxState(): Promise<InboxState>
   /** The newest epoch whose validators the registry knows, at the head. */
   newestEpoch(): Promise<number>
+  /** Ledger root of the genesis file's block, as it was published; zero until it is. */
+  genesisLedgerRoot(): Promise<Hex>
+  /** How the checkpoint manager keeps checkpoints. */
+  checkpointRules(): Promise<CheckpointRules>
   /** Deposits queued so far, at the head. */
   depositCount(): Promise<bigint>
   /** For transaction managers. */
@@ -172,6 +177,18 @@ export function createL1(options: L1Options): L1 {
       rpc.ask('newest epoch', (client) =>
         client.readContract({ address: validatorRegistry, abi: validatorRegistryAbi, functionName: 'newestEpoch' }),
       ),
+    genesisLedgerRoot: () =>
+      rpc.ask('genesis ledger root', (client) =>
+        client.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'genesisLedgerRoot' }),
+      ),
+    checkpointRules: async () => {
+      const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
+      const windowSec = await rpc.ask('challenge window', (client) =>
+        client.readContract({ ...manager, functionName: 'CHALLENGE_WINDOW_SEC' }),
+      )
+      const ringSize = await rpc.ask('checkpoint ring', (client) => client.readContract({ ...manager, functionName: 'RING_SIZE' }))
+      return { windowSec, ringSize }
+    },
     depositCount: () =>
       rpc.ask('deposit count', (client) => client.readContract({ address: portal, abi: portalAbi, functionName: 'depositCount' })),
     transactions: createTxPort(rpc),

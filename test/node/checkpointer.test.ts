@@ -7,7 +7,7 @@ import { encodeMessage, type Vote } from '../../consensus/message.ts'
 import { L1_RECORD, l1Table } from '../../execution/ledger/tables.ts'
 import { type CheckpointerOptions, createCheckpointer } from '../../node/checkpointer.ts'
 import { checkpointManagerAbi } from '../../settlement/abi.ts'
-import { STEP_IN_MS, submitDelayMs } from '../../settlement/checkpoint.ts'
+import { checkpointIntervalSec, STEP_IN_MS, submitDelayMs } from '../../settlement/checkpoint.ts'
 import type { L1Batch } from '../../settlement/l1Logs.ts'
 import type { TxOutcome } from '../../settlement/txManager.ts'
 import { blockHash, secretKey, setOf, signatureOf } from '../consensus/fixtures.ts'
@@ -20,7 +20,17 @@ const TAKEN: TxOutcome = { ok: true, hash: blockHash(1), l1Block: { number: 1n, 
 const REFUSED: TxOutcome = { ok: false, code: 'wouldRevert', reason: 'NotLater' }
 
 /** A node at block 1, whose batch stands on L1 without a checkpoint. */
-async function stage({ place, lastSubmitter, outcome = TAKEN }: { place?: number; lastSubmitter?: Hex; outcome?: TxOutcome }) {
+async function stage({
+  place,
+  lastSubmitter,
+  outcome = TAKEN,
+  checkpointedAtSec = 0n,
+}: {
+  place?: number
+  lastSubmitter?: Hex
+  outcome?: TxOutcome
+  checkpointedAtSec?: bigint
+}) {
   const chain = await createTestChain()
   const built = await chain.next([])
   const said = { kind: 'precommit', height: 1, round: 0, validRound: -1, blockHash: built.hash } as const
@@ -32,14 +42,21 @@ async function stage({ place, lastSubmitter, outcome = TAKEN }: { place?: number
   const batch = { index: 0n, accumulator: blockHash(5), header: { ...header, ...origin }, dataHash: blockHash(6) } as L1Batch
   let nowMs = 0
   let checkpointed = 0n
+  let l1Sec = 1_000n
   const sent: Hex[] = []
   const store = { block: () => stored, commit: () => commit, reader: chain.store.reader }
   const { submitNext } = createCheckpointer({
     chain: { genesis: chain.genesis, store } as unknown as CheckpointerOptions['chain'],
-    follower: { status: () => ({ checkpointed, lastSubmitter }) as ReturnType<CheckpointerOptions['follower']['status']> },
+    follower: {
+      status: () =>
+        ({ checkpointed, checkpointedAtSec, head: { timestampSec: l1Sec }, lastSubmitter }) as ReturnType<
+          CheckpointerOptions['follower']['status']
+        >,
+    },
     safeChain: { status: () => ({ lastBatch: batch, lastFinalBatch: undefined }) },
     sets: { setAt: () => SET },
     account: ACCOUNT,
+    intervalSec: 600n,
     publicKey: place === undefined ? undefined : publicKeyOf(secretKey(place)),
     report: () => {},
     nowMs: () => nowMs,
@@ -56,6 +73,9 @@ async function stage({ place, lastSubmitter, outcome = TAKEN }: { place?: number
       }),
     pass(ms: number) {
       nowMs += ms
+    },
+    l1Moves(toSec: bigint) {
+      l1Sec = toSec
     },
     othersCheckpoint() {
       checkpointed = 1n
@@ -91,6 +111,32 @@ test('who sees another’s checkpoint sends none', async () => {
   pass(10 * STEP_IN_MS)
   await turn()
   expect(sent).toEqual([])
+})
+
+test('between two checkpoints is the interval, by the clock of L1', async () => {
+  const { turn, sent, l1Moves } = await stage({ lastSubmitter: ACCOUNT, checkpointedAtSec: 500n })
+  await turn()
+  l1Moves(1_099n)
+  await turn()
+  expect(sent).toHaveLength(0)
+  l1Moves(1_100n)
+  await turn()
+  expect(sent).toHaveLength(1)
+})
+
+test('the interval leaves the ring room within the window: what asks for less is refused with the least there is, and the default is twice that', () => {
+  const rules = { windowSec: 604_800n, ringSize: 2_048n }
+  const refused = { ok: false, code: 'ringWouldFill', leastSec: 296n } as const
+  expect([0, 295, 296, 3_600].map((asked) => checkpointIntervalSec(asked, rules))).toEqual([
+    refused,
+    refused,
+    { ok: true, intervalSec: 296n },
+    { ok: true, intervalSec: 3_600n },
+  ])
+  // All that are submitted within a window, and one that is mature, are remembered.
+  expect(rules.windowSec / 296n + 1n).toBeLessThan(rules.ringSize)
+  expect(checkpointIntervalSec(undefined, rules)).toEqual({ ok: true, intervalSec: 591n })
+  expect(checkpointIntervalSec(undefined, { windowSec: 30n, ringSize: 2_048n })).toEqual({ ok: true, intervalSec: 1n })
 })
 
 test('what L1 refuses is tried again after five seconds', async () => {
