@@ -44,6 +44,8 @@ const OF_NOW = new Set([
     'gossip_graylisted',
     'gossip_mesh_transactions',
     'gossip_mesh_blocks',
+    'gossip_remembered_messages',
+    'gossip_remembered_peers',
   ],
   ...[
     'sync_servers',

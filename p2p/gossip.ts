@@ -5,6 +5,7 @@
 import { TopicValidatorResult } from '@libp2p/gossipsub'
 import type { Hex } from 'viem'
 import { LIMIT } from '../genesis/params.ts'
+import { forgetOldest, rememberedOf } from './gossipMemory.ts'
 import { BAN_MS, type Host, type P2pLog } from './host.ts'
 import { meshOf, SCORE_THRESHOLDS, scoreOf } from './pubsub.ts'
 import {
@@ -75,6 +76,9 @@ export type GossipMetrics = {
   readonly graylisted: number
   readonly meshTransactions: number
   readonly meshBlocks: number
+  /** Messages that are remembered to have come, and peers whose score is. */
+  readonly rememberedMessages: number
+  readonly rememberedPeers: number
 }
 
 const { Accept, Ignore, Reject } = TopicValidatorResult
@@ -165,12 +169,13 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
     })
   }
 
-  /** Once a second: bans whom gossipsub no longer listens to, and reconnects with whom it can no longer speak. */
+  /** Once a second: bans whom gossipsub no longer listens to, and reconnects with whom it can no longer speak; what it remembers is bounded. */
   function lookAfterPeers(): void {
     // Of all peers: one that does not say that it speaks gossip is none of gossipsub's, but is listened to.
     for (const peer of host.peers()) {
       if (scoreOf(pubsub, peer) < SCORE_THRESHOLDS.graylistThreshold) host.ban(peer, BAN_MS, 'its gossip is worthless')
     }
+    forgetOldest(pubsub)
     disconnectSlowest()
     for (const peer of pubsub.getPeers()) {
       if (isMute(peer.toString())) host.disconnect(peer.toString(), 'its gossip stream ended')
@@ -219,6 +224,7 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
     counts: () => ({ ...counts }),
     metrics() {
       const peers = pubsub.getPeers()
+      const remembered = rememberedOf(pubsub)
       return {
         accepted: counts.accept,
         ignored: counts.ignore,
@@ -230,6 +236,8 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
         graylisted: peers.filter((peer) => scoreOf(pubsub, peer.toString()) < SCORE_THRESHOLDS.graylistThreshold).length,
         meshTransactions: meshOf(pubsub, topics.transactions).length,
         meshBlocks: meshOf(pubsub, topics.blocks).length,
+        rememberedMessages: Math.max(remembered.seen, remembered.judged),
+        rememberedPeers: remembered.scores,
       }
     },
     close() {

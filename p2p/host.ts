@@ -32,6 +32,8 @@ export type HostLimits = {
   /** Shortest and longest wait between two dials of a peer. */
   readonly dialMinMs: number
   readonly dialMaxMs: number
+  /** How often what the library knows of peers that are gone is forgotten. */
+  readonly forgetMs: number
   /** Part of the usual rates that peers are given: 1, but in tests that have no time for floods. */
   readonly rateShare: number
 }
@@ -81,7 +83,14 @@ export type HostCounts = {
   readonly bansBy: Readonly<Record<string, number>>
 }
 
-const DEFAULT_LIMITS: HostLimits = { connectionsMax: 128, connectionsPerAddressMax: 16, dialMinMs: 500, dialMaxMs: 15_000, rateShare: 1 }
+const DEFAULT_LIMITS: HostLimits = {
+  connectionsMax: 128,
+  connectionsPerAddressMax: 16,
+  dialMinMs: 500,
+  dialMaxMs: 15_000,
+  forgetMs: 10_000,
+  rateShare: 1,
+}
 
 const DIAL_TIMEOUT_MS = 10_000
 /** How often a connection with a bootstrap peer is looked after. */
@@ -119,18 +128,16 @@ export async function createHost(options: HostOptions): Promise<Host> {
     ban: (peer, why) => ban(peer, BAN_MS, why),
   })
   const peerId = libp2p.peerId.toString()
+  const onForgetError = (error: unknown) => log.debug('peers not forgotten', { error: String(error) })
   let stopDialling: (() => void)[] = []
+  let forgetTimer: NodeJS.Timeout | undefined
 
   boundStreams(libp2p, {
     budgets: shared(STREAMS, limits.rateShare),
     onExcess: (peer) => ban(peer, BAN_MS, 'it opens streams without end'),
   })
   libp2p.addEventListener('peer:connect', ({ detail }) => log.debug('peer connected', { peer: detail.toString() }))
-  libp2p.addEventListener('peer:disconnect', ({ detail }) => {
-    log.debug('peer gone', { peer: detail.toString() })
-    // What identify told of it is of no use any more, and strangers are many.
-    libp2p.peerStore.delete(detail).catch((error: unknown) => log.debug('peer not forgotten', { error: String(error) }))
-  })
+  libp2p.addEventListener('peer:disconnect', ({ detail }) => log.debug('peer gone', { peer: detail.toString() }))
 
   function disconnect(peer: string, why: string): void {
     log.debug('peer disconnected', { peer, why })
@@ -162,6 +169,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
       } catch (error) {
         throw new P2pError(`p2p cannot listen on ${listen.host} port ${listen.port}`, { cause: error })
       }
+      forgetTimer = setInterval(() => forgetGone(libp2p).catch(onForgetError), limits.forgetMs).unref()
       stopDialling = bootstrap.filter(({ peer }) => peer !== peerId).map((target) => keepDialled(libp2p, target, limits, log))
       log.info('p2p listens', { addresses: addresses().join(' ') })
     },
@@ -177,6 +185,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
     }),
     async close() {
       for (const stop of stopDialling) stop()
+      clearInterval(forgetTimer)
       await libp2p.stop()
     },
   }
@@ -231,6 +240,16 @@ function boundStreams(libp2p: Network, { budgets, onExcess }: { readonly budgets
       if (detail.status === 'open' && !budgets.spend(peer, 1)) onExcess(peer)
     })
   })
+}
+
+/**
+ * Forgets what is known of peers that are not connected: it is of no use, and strangers are many. Not when one goes, since what goes on with its streams
+ * at that time is written down afterwards, and stays.
+ */
+async function forgetGone(libp2p: Network): Promise<void> {
+  for (const { id } of await libp2p.peerStore.all()) {
+    if (libp2p.getConnections(id).length === 0) await libp2p.peerStore.delete(id)
+  }
 }
 
 /** Dials a peer whenever there is no connection with it, with growing waits. Answers what ends it. */

@@ -1,6 +1,7 @@
 /** Gossip between real hosts: what goes on to others and what does not, what is split or only announced, and what becomes of who sends garbage. */
 import type { GossipSub } from '@libp2p/gossipsub'
 import { afterEach, expect, test } from 'vitest'
+import { MESSAGES_REMEMBERED_MAX, PEERS_REMEMBERED_MAX, rememberedOf } from '../../p2p/gossipMemory.ts'
 import { BATCH_BYTES_MAX, type BlockNews, type CertifiedBlock, encodeBatch, encodeNews, NEWS_BYTES_MAX, topicsOf } from '../../p2p/wire.ts'
 import { closePeers, eventually, GENESIS_HASH, startPeer, type TestPeer } from './peer.ts'
 
@@ -32,6 +33,18 @@ function collector() {
       },
     } as const,
   }
+}
+
+/** What the interface of gossipsub hides. */
+type Inside = {
+  readonly seenCache: { put(id: string): void; has(id: string): boolean }
+  readonly score: {
+    readonly peerStats: ReadonlyMap<string, unknown>
+    validateMessage(id: string): void
+    addPeer(peer: string): void
+    removePeer(peer: string): void
+  }
+  doAddBackoff(peer: string, topic: string, ms: number): void
 }
 
 /** first – middle – last: the ends know each other only through the middle. */
@@ -165,4 +178,31 @@ test('a peer whose gossip stream was reset is heard again', async () => {
   await reconnects
   client.gossip.sendTransaction(tx(1))
   await eventually(() => expect(heard.txs).toEqual([1]))
+})
+
+test('what is remembered of messages and of peers that are gone has a bound, whatever their number; the latest are remembered', async () => {
+  const peer = await startPeer({ seed: 1 })
+  const { host, gossip } = peer
+  const other = await startPeer({ seed: 2, bootstrap: [peer.address] })
+  await meshed(peer, other)
+  const pubsub = host.libp2p.services.pubsub as GossipSub & Inside
+  for (let i = 0; i < MESSAGES_REMEMBERED_MAX + 5_000; i++) {
+    pubsub.seenCache.put(`message ${i}`)
+    pubsub.score.validateMessage(`message ${i}`)
+  }
+  for (let i = 0; i < PEERS_REMEMBERED_MAX + 500; i++) {
+    pubsub.score.addPeer(`peer ${i}`)
+    pubsub.score.removePeer(`peer ${i}`)
+    pubsub.doAddBackoff(`peer ${i}`, TOPICS.blocks, 1e12)
+  }
+  const bounds = {
+    seen: MESSAGES_REMEMBERED_MAX,
+    judged: MESSAGES_REMEMBERED_MAX,
+    scores: PEERS_REMEMBERED_MAX,
+    backoffs: PEERS_REMEMBERED_MAX,
+  }
+  await eventually(() => expect(rememberedOf(pubsub)).toEqual(bounds))
+  expect(gossip.metrics()).toMatchObject({ rememberedMessages: MESSAGES_REMEMBERED_MAX, rememberedPeers: PEERS_REMEMBERED_MAX })
+  expect(pubsub.seenCache.has(`message ${MESSAGES_REMEMBERED_MAX + 4_999}`)).toBe(true)
+  expect(pubsub.score.peerStats.has(other.host.peerId)).toBe(true) // it came first, and is there
 })

@@ -101,3 +101,13 @@ test('who opens streams without end is banned, whether or not anybody takes them
     expect(host.host.counts().bansBy).toEqual({ 'it opens streams without end': 1 })
   })
 })
+
+test('a peer that is gone is forgotten, one that is there is not', async () => {
+  const server = await startPeer({ seed: 1, limits: { forgetMs: 100 } })
+  const stays = await startPeer({ seed: 2, bootstrap: [server.address] })
+  const leaves = await startPeer({ seed: 3, bootstrap: [server.address] })
+  const known = async () => (await server.host.libp2p.peerStore.all()).map(({ id }) => id.toString()).sort()
+  await eventually(async () => expect(await known()).toEqual([stays.host.peerId, leaves.host.peerId].sort()))
+  await leaves.close()
+  await eventually(async () => expect(await known()).toEqual([stays.host.peerId]))
+})

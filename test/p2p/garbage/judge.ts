@@ -4,7 +4,7 @@ import type { GarbageResult } from './run.ts'
 
 /** Longest that the victim's event loop may stand still, in processor time of its thread. */
 const STALL_MAX_MS = 1_000
-/** Most memory of the victim, and how much more of it may be in use after the attack than before. */
+/** Most memory of the victim, and how much more of it may be kept after the attack than before, garbage aside. */
 const RSS_MAX_BYTES = 640 << 20
 const KEPT_MAX_BYTES = 96 << 20
 /** The victim reports twice a second. */
@@ -15,7 +15,7 @@ export type GarbageFacts = {
   readonly delayMaxMs: number
   readonly rssMaxBytes: number
   readonly keptBytes: number
-  /** Least that was in use in each minute. */
+  /** Least that was in use in each minute, with the garbage of that time. */
   readonly heapMib: readonly number[]
   readonly bans: number
   readonly bansBy: Readonly<Record<string, number>>
@@ -34,7 +34,8 @@ export function judgeGarbage(
 } {
   const faults: string[] = []
   const last = reports.at(-1)
-  const keptBytes = lowest(reports.slice(-4)) - lowest(reports.slice(0, 8))
+  const kept = reports.flatMap((report) => report.keptBytes ?? [])
+  const keptBytes = (kept.at(-1) ?? Number.POSITIVE_INFINITY) - (kept[0] ?? 0)
   const facts: GarbageFacts = {
     stallMaxMs: Math.max(...reports.map(({ stallMs }) => stallMs)),
     delayMaxMs: Math.max(...reports.map(({ delayMs }) => delayMs)),
@@ -49,7 +50,7 @@ export function judgeGarbage(
   }
   if (facts.stallMaxMs > STALL_MAX_MS) faults.push(`the event loop stood still for ${facts.stallMaxMs} ms`)
   if (facts.rssMaxBytes > RSS_MAX_BYTES) faults.push(`${facts.rssMaxBytes >> 20} MiB of memory`)
-  if (keptBytes > KEPT_MAX_BYTES) faults.push(`${keptBytes >> 20} MiB more memory is in use after the attack`)
+  if (keptBytes > KEPT_MAX_BYTES) faults.push(`${keptBytes >> 20} MiB more memory is kept after the attack`)
   if (honest.echoes < honest.votes) faults.push(`${honest.votes - honest.echoes} votes of an honest validator were lost`)
   if ((last?.metrics.gossip.accepted ?? 0) === 0) faults.push('no transaction of an honest peer was taken')
   for (const [name, { lives, cutOff }] of Object.entries(attacks)) {

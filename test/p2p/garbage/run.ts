@@ -60,10 +60,12 @@ export async function runGarbage(seconds: number, { only = '', rateShare = 1 }: 
     const ready = await Promise.race([exit, firstLine<VictimReady>(victim, (line) => reports.push(line as VictimReport))])
     honest = await startHonest(ready.address)
     await sleep(2 * REST_MS) // how it stands before
+    await keptBy(victim, reports)
     attackers = start(['attack', ready.address, String(seconds), String(rateShare), only])
     const attacks = await Promise.race([exit, firstLine<Record<string, AttackResult>>(attackers, () => {}, seconds * 1_000 + ATTACKS_MS)])
     honest.stop()
     await Promise.race([exit, sleep(REST_MS)])
+    await Promise.race([exit, keptBy(victim, reports)])
     return { reports, attacks, ...honest.counts() }
   } finally {
     await honest?.close()
@@ -76,7 +78,18 @@ export async function runGarbage(seconds: number, { only = '', rateShare = 1 }: 
 
 function start(args: readonly string[]): ChildProcess {
   // A heap that is bounded by less than what a leak would take, so that one ends the victim.
-  return spawn(process.execPath, ['--max-old-space-size=512', MAIN, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+  return spawn(process.execPath, ['--max-old-space-size=512', '--expose-gc', MAIN, ...args], { stdio: ['pipe', 'pipe', 'inherit'] })
+}
+
+/** Has the victim say what memory it keeps: one more report is there when it has. */
+async function keptBy(victim: ChildProcess, reports: readonly VictimReport[]): Promise<void> {
+  const count = () => reports.filter(({ keptBytes }) => keptBytes !== undefined).length
+  const before = count()
+  victim.stdin?.write('collect\n')
+  for (let waitedMs = 0; count() === before; waitedMs += 50) {
+    if (waitedMs > START_MS) throw new Error('the victim does not say what it keeps')
+    await sleep(50)
+  }
 }
 
 /** The first line of a child, as JSON; the others go elsewhere. */

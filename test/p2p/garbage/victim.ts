@@ -1,6 +1,6 @@
 /**
  * The node under attack: the whole network part in a process of its own, judging as a node does but without a chain. It says every half second how
- * long its event loop stood still, what memory it has, and what it counted.
+ * long its event loop stood still, what memory it has, and what it counted; and at each word from its parent, what memory it has without garbage.
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import process from 'node:process'
@@ -23,6 +23,8 @@ export type VictimReport = {
   readonly stallMs: number
   readonly rssBytes: number
   readonly heapBytes: number
+  /** What is in use right after all garbage was collected; in the reports that were asked for. */
+  readonly keptBytes?: number
   readonly metrics: NetworkMetrics
 }
 
@@ -30,15 +32,30 @@ export type VictimReady = { readonly address: string }
 
 /** Runs with this part of the usual rates until the parent's end of the pipe is closed. A line of JSON each: VictimReady, then VictimReport. */
 export async function runVictim(rateShare: number): Promise<void> {
-  process.stdin.resume().on('end', () => process.exit(0))
+  process.stdin.on('end', () => process.exit(0))
   const say = (line: VictimReady | VictimReport) => process.stdout.write(`${JSON.stringify(line)}\n`)
   const network = await openVictim(rateShare)
   const readDelays = measureLoop()
   say({ address: network.addresses[0] ?? '' })
-  setInterval(() => {
-    const { rss, heapUsed, external } = process.memoryUsage()
-    say({ ...readDelays(), rssBytes: rss, heapBytes: heapUsed + external, metrics: network.metrics() })
-  }, REPORT_MS)
+  const report = (): VictimReport => {
+    const { rss } = process.memoryUsage()
+    return { ...readDelays(), rssBytes: rss, heapBytes: usedBytes(), metrics: network.metrics() }
+  }
+  setInterval(() => say(report()), REPORT_MS)
+  process.stdin.on('data', () => say({ ...report(), keptBytes: collectedBytes() }))
+}
+
+/** What the heap has in use, garbage that V8 had no reason to look for included, and what hangs on it. */
+function usedBytes(): number {
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
+}
+
+function collectedBytes(): number {
+  if (!globalThis.gc) throw new Error('the victim is run with --expose-gc')
+  // What the first one finalizes, the second one takes.
+  for (let i = 0; i < 2; i++) globalThis.gc()
+  return usedBytes()
 }
 
 async function openVictim(rateShare: number): Promise<PeerNetwork> {
