@@ -6,7 +6,7 @@ import type { GarbageResult } from './run.ts'
 const STALL_MAX_MS = 1_000
 /** Most memory of the victim, and how much more of it may be kept after the attack than before, garbage aside. */
 const RSS_MAX_BYTES = 640 << 20
-const KEPT_MAX_BYTES = 96 << 20
+const KEPT_MAX_BYTES = 64 << 20
 /** The victim reports twice a second. */
 const REPORTS_PER_MINUTE = 120
 
