@@ -11,7 +11,7 @@ import { PREDEPLOYS } from '../genesis/predeploys.ts'
 import { type Block, EMPTY_OMMERS_HASH, EMPTY_REQUESTS_HASH, EMPTY_TRIE_ROOT, encodeTimestamp, type Header, hashHeader } from './block.ts'
 import { keccak256 } from './keccak.ts'
 import { putGenesisParams } from './ledger/governed.ts'
-import { addBalance, putCounters, putL1Info, putSupply } from './ledger/tables.ts'
+import { addBalance, putCounters, putEvmExits, putL1Info, putSupply } from './ledger/tables.ts'
 import { EMPTY } from './ledger/tree.ts'
 import { keyWords, putGenesisValidators, type Validator } from './ledger/validators.ts'
 import { createState, type StateReader, type StateRoots, type StateWrites } from './state.ts'
@@ -55,6 +55,7 @@ export function createGenesisBlock(genesis: Genesis): GenesisBlock {
     deposited += evmWei + ledgerWei
   }
   putSupply(ledger, { deposited, withdrawn: 0n, evmSupply })
+  putEvmExits(ledger, { perHourWei: genesis.params.evmExitWeiPerHour, usedWei: 0n, atSec: origin.timestampSec })
   if (genesis.params.epochBlocks > 0) putGenesisValidators(ledger, genesis.validators.map(toMember))
   const { roots, writes } = state.seal()
   const header = genesisHeader(genesis, roots)

@@ -32,7 +32,7 @@ import {
   type NativeType,
   type Rejection,
 } from './native/nativeType.ts'
-import { addPrepaid } from './native/transfer.ts'
+import { addPrepaid, enterEvm } from './native/transfer.ts'
 import type { EvmOperation } from './precompile.ts'
 import { type JudgeEvidence, keyOf, type Report, validatorConvictedEvent } from './report.ts'
 import type { NativeTx } from './tx.ts'
@@ -142,7 +142,8 @@ export function applyDepositToLedger(
     putSupply(ledger, { ...supply, deposited })
     return { kind: 'ledger', logs: [creditLedger(ledger, deposit)] }
   }
-  putSupply(ledger, { ...supply, deposited, evmSupply: supply.evmSupply + deposit.mintWei })
+  putSupply(ledger, { ...supply, deposited })
+  enterEvm(ledger, deposit.mintWei)
   return { kind: 'evm' }
 }
 

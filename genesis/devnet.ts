@@ -29,6 +29,8 @@ export const DEVNET_PARAMS: ChainParams = {
   slashWrongSumBps: 1_000,
   slashAttributionBps: 500,
   challengerBps: 5_000,
+  // All that a funded account has in the EVM, within an hour. A network for value chooses what it can bear to lose of that side in an hour.
+  evmExitWeiPerHour: 1_000_000n * OPEN_WEI,
   originLagBlocks: 1,
   epochBlocks: 0,
   forks: FIRST_FORK,

@@ -130,6 +130,7 @@ const PARAM_KINDS = {
   slashWrongSumBps: 'integer',
   slashAttributionBps: 'integer',
   challengerBps: 'integer',
+  evmExitWeiPerHour: 'big',
   originLagBlocks: 'integer',
   epochBlocks: 'integer',
 } as const satisfies Record<Exclude<keyof ChainParams, 'forks'>, 'integer' | 'big'>
@@ -144,6 +145,7 @@ function readParams(value: unknown, forks: ChainParams['forks']): ChainParams {
   ) as unknown as ChainParams
   if (read.chainId < 1) fail('params.chainId', 'a positive integer')
   if (read.epochSec < 1) fail('params.epochSec', 'at least 1')
+  if (read.evmExitWeiPerHour < 1n || read.evmExitWeiPerHour > AMOUNT_MAX_WEI) fail('params.evmExitWeiPerHour', 'from 1 wei to an amount')
   if (read.blockBytesMax > BLOCK_BYTES_LIMIT)
     fail('params.blockBytesMax', `at most ${BLOCK_BYTES_LIMIT}: a block must fit into one batch of 6 blobs`)
   const bad = checkGoverned(read)

@@ -124,6 +124,11 @@ export type ChainParams = {
   readonly slashAttributionBps: number
   /** Part of what a worker loses that goes to the challenger, in basis points; the rest goes to the treasury. */
   readonly challengerBps: number
+  /**
+   * Wei that may come out of the EVM into the ledger in an hour of L1's time, net of what goes in. Chosen for good: a vote is a call of the EVM, and this
+   * is to hold whatever the validators say of the EVM. Spec: docs/spec/ledger.md#evm-exits
+   */
+  readonly evmExitWeiPerHour: bigint
   /** L1 blocks that an L2 block's origin stays behind the L1 head, so that a shallow reorg does not reach us. */
   readonly originLagBlocks: number
   /** Blocks of an epoch of validators: block n belongs to epoch ⌊(n − 1) / epochBlocks⌋. 0: the genesis file's validators stay. */

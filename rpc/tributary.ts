@@ -38,13 +38,14 @@ const TABLES: ReadonlyMap<string, AnyTable> = new Map(
     tables.supplyTable,
     tables.countersTable,
     tables.l1Table,
+    tables.evmExitsTable,
     tables.paramsTable,
     tables.validatorsTable,
   ].map((table) => [table.name, table as unknown as AnyTable]),
 )
 
 /** Ids of the system's single records in their table. */
-const SYSTEM_ITEMS: Readonly<Record<string, number>> = { supply: 1, counters: 2, l1: 3, params: 1, validators: 1 }
+const SYSTEM_ITEMS: Readonly<Record<string, number>> = { supply: 1, counters: 2, l1: 3, evmExits: 4, params: 1, validators: 1 }
 
 function recordMethods(limits: RpcLimits): MethodTable {
   const block = params.block('block')

@@ -383,10 +383,8 @@ contract GroupExecution is IGroupExecution {
         uint256 mint = uint256(bytes32(opaque[0:32]));
         LedgerTables.Supply memory supply = LedgerTables.getSupply();
         supply.deposited += LedgerTables.narrow96(mint);
-        bool isToLedger = !isCreation && facts.to == LEDGER;
-        if (!isToLedger) supply.evmSupply += LedgerTables.narrow96(mint);
         LedgerTables.putSupply(supply);
-        if (!isToLedger) return;
+        if (isCreation || facts.to != LEDGER) return LedgerTables.enterEvm(mint);
         (address to, bool isPrepaid) = targetOf(facts.from, mint, opaque[OPAQUE_HEAD_BYTES:]);
         if (isPrepaid) LedgerTables.addPrepaid(to, mint);
         else LedgerTables.addBalance(to, mint);

@@ -42,6 +42,12 @@ library LedgerTables {
     uint256 internal constant WORKER_STAKE_MIN_WEI = 10;
     uint256 internal constant PROTOCOL_BPS = 11;
 
+    /// @dev Seconds in which an allowance that was used up is whole again. Source: execution/ledger/evmExits.ts
+    uint256 private constant EVM_EXIT_PERIOD_SEC = 3_600;
+
+    /// @dev Where the l1 record says the time of its L1 block.
+    uint256 private constant L1_TIMESTAMP_AT = 40;
+
     /// @dev The params record: changedAtBlock u64, then two lists of u128.
     uint256 private constant PARAM_LISTS_AT = 8;
     uint256 private constant PARAM_BYTES = 16;
@@ -67,6 +73,12 @@ library LedgerTables {
         uint32 workers;
         uint64 withdrawals;
         uint64 credits;
+    }
+
+    struct EvmExits {
+        uint128 perHourWei;
+        uint128 usedWei;
+        uint64 atSec;
     }
 
     /// @notice A governable parameter as it rules a block of this number.
@@ -171,8 +183,57 @@ library LedgerTables {
         LedgerRecords.put(SYSTEM, hex"02", record);
     }
 
-    /// @notice Takes value from whoever asks: the sender's balance, or for an operation out of `evmSupply`, to which the call brought it.
+    /// @notice The allowance for value that leaves the EVM; genesis writes the first record.
+    function getEvmExits() internal view returns (EvmExits memory exits) {
+        bytes memory record = LedgerRecords.get(SYSTEM, hex"04");
+        exits.perHourWei = uint128(record.uintOf(0, 16));
+        exits.usedWei = uint128(record.uintOf(16, 16));
+        exits.atSec = uint64(record.uintOf(32, 8));
+    }
+
+    function putEvmExits(EvmExits memory exits) internal {
+        LedgerRecords.put(SYSTEM, hex"04", abi.encodePacked(exits.perHourWei, exits.usedWei, exits.atSec));
+    }
+
+    /// @notice Takes an amount that leaves the EVM out of the allowance.
+    function takeEvmExit(uint256 amount) internal {
+        if (amount == 0) return;
+        EvmExits memory exits = getEvmExits();
+        refill(exits);
+        if (exits.usedWei + amount > exits.perHourWei) revert Failed("evmExitLimit");
+        exits.usedWei += uint128(amount);
+        putEvmExits(exits);
+    }
+
+    /// @notice What goes to the EVM: it counts there, and gives back of the allowance for the way out.
+    function enterEvm(uint256 amount) internal {
+        Supply memory supply = getSupply();
+        supply.evmSupply += narrow96(amount);
+        putSupply(supply);
+        EvmExits memory exits = getEvmExits();
+        if (exits.usedWei == 0 || amount == 0) return;
+        refill(exits);
+        exits.usedWei = exits.usedWei > amount ? exits.usedWei - uint128(amount) : 0;
+        putEvmExits(exits);
+    }
+
+    /// @dev What of the allowance is used by now, and when that is: by the clock of L1, as the ledger last heard of it.
+    function refill(EvmExits memory exits) private view {
+        uint64 nowSec = uint64(l1Record().uintOf(L1_TIMESTAMP_AT, 8));
+        uint256 elapsedSec = nowSec > exits.atSec ? nowSec - exits.atSec : 0;
+        uint256 refilled = exits.perHourWei * elapsedSec / EVM_EXIT_PERIOD_SEC;
+        exits.usedWei = exits.usedWei > refilled ? exits.usedWei - uint128(refilled) : 0;
+        exits.atSec = nowSec;
+    }
+
+    /// @notice Takes value from whoever asks: the sender's balance, or for an operation out of `evmSupply`, to which the call brought it, and out of the
+    /// allowance of what may leave the EVM.
     function takeValue(Step calldata step, uint256 amount) internal {
+        takeValue(step, amount, false);
+    }
+
+    /// @notice The same, by the bridge's allowance instead where it goes to L1.
+    function takeValue(Step calldata step, uint256 amount, bool isToL1) internal {
         if (!step.isOperation) {
             Account memory account = getAccount(step.sender);
             if (account.balance < amount) revert Failed("insufficientBalance");
@@ -184,6 +245,7 @@ library LedgerTables {
         Supply memory supply = getSupply();
         if (supply.evmSupply < amount) revert Failed("evmSupplyExceeded");
         if (amount == 0) return;
+        if (!isToL1) takeEvmExit(amount);
         supply.evmSupply -= uint128(amount);
         putSupply(supply);
     }

@@ -120,6 +120,8 @@ export const l1Table = table(
     'uint64 number, bytes32 hash, uint64 timestampSec, uint128 baseFee, uint128 blobBaseFee, bytes32 prevRandao, uint64 depositCursor',
   ),
 )
+/** What of the allowance for value that leaves the EVM is used: rules read and write it through execution/ledger/evmExits.ts. */
+export const evmExitsTable = table(0x00, 'evmExits', system, parseAbiParameters('uint128 perHourWei, uint128 usedWei, uint64 atSec'))
 export const accounts = table(
   0x01,
   'accounts',
@@ -192,7 +194,7 @@ export const withdrawals = table(
   0x0b,
   'withdrawals',
   parseAbiParameters('uint64 withdrawalIndex'),
-  parseAbiParameters('address from, address to, uint96 amount, uint64 blockNumber'),
+  parseAbiParameters('address from, address to, uint96 amount, uint64 blockNumber, uint8 fromEvm'),
 )
 export const paramsTable = table(0x0c, 'params', system, parseAbiParameters('uint64 changedAtBlock, uint128[] current, uint128[] previous'))
 export const retires = table(0x0d, 'retires', parseAbiParameters('uint32 datanetId, uint32 n'), parseAbiParameters('uint32 uploadIndex'))
@@ -239,6 +241,7 @@ export const TABLES = {
 const SUPPLY = { item: 1 }
 const COUNTERS = { item: 2 }
 const L1 = { item: 3 }
+const EVM_EXITS = { item: 4 }
 
 /** Where the l1 record stands, for proofs of it. */
 export const L1_RECORD = { table: l1Table.number, id: l1Table.encodeId(L1) }
@@ -246,6 +249,7 @@ export const L1_RECORD = { table: l1Table.number, id: l1Table.encodeId(L1) }
 export type Supply = NonNullable<ReturnType<typeof supplyTable.get>>
 export type Counters = NonNullable<ReturnType<typeof countersTable.get>>
 export type L1Info = NonNullable<ReturnType<typeof l1Table.get>>
+export type EvmExits = NonNullable<ReturnType<typeof evmExitsTable.get>>
 export type Account = NonNullable<ReturnType<typeof accounts.get>>
 
 /** Where all value is: deposited = withdrawn + evmSupply + everything in the ledger. */
@@ -275,6 +279,17 @@ export function getL1Info(ledger: LedgerReader): L1Info {
 
 export function putL1Info(ledger: Ledger, info: L1Info): void {
   l1Table.put(ledger, L1, info)
+}
+
+/** The allowance for value that leaves the EVM. Genesis writes the first record, whose `perHourWei` no rule changes. */
+export function getEvmExits(ledger: LedgerReader): EvmExits {
+  const exits = evmExitsTable.get(ledger, EVM_EXITS)
+  assert(exits, 'the ledger has no allowance for value that leaves the EVM')
+  return exits
+}
+
+export function putEvmExits(ledger: Ledger, exits: EvmExits): void {
+  evmExitsTable.put(ledger, EVM_EXITS, exits)
 }
 
 /** The account, or what an unused one looks like (index 0: none given out yet). */

@@ -7,6 +7,7 @@ import type { ChainParams } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { compileFields, encodeUtf8, type Fields, type FieldsOf, utf8Length } from '../fields.ts'
 import { hexBytes, toHex, writeHex } from '../hex.ts'
+import { takeEvmExit } from '../ledger/evmExits.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
 import { recoverAddress, type SignedDigest } from '../recover.ts'
@@ -128,9 +129,10 @@ export function failure(code: string, facts: Readonly<Record<string, unknown>> =
 
 /**
  * Takes value from whoever asks: the sender's ledger balance on the native lane, the value of the call (which must be exactly this) from the
- * EVM, out of `evmSupply`. A payable rule calls it once, with 0 if nothing is due.
+ * EVM, out of `evmSupply` and the allowance of what may leave it; to L1 it goes by the bridge's allowance instead. A payable rule calls it once, with 0
+ * if nothing is due.
  */
-export function takeValue(ledger: Ledger, context: NativeContext, amountWei: bigint): Rejection | undefined {
+export function takeValue(ledger: Ledger, context: NativeContext, amountWei: bigint, { toL1 = false } = {}): Rejection | undefined {
   if (context.callValueWei === undefined) {
     const account = getAccount(ledger, context.sender)
     if (account.balance < amountWei) return failure('insufficientBalance', { balance: account.balance, want: amountWei })
@@ -141,6 +143,8 @@ export function takeValue(ledger: Ledger, context: NativeContext, amountWei: big
   if (!isExact) return failure('wrongValue', { got: context.callValueWei, want: amountWei })
   const supply = getSupply(ledger)
   if (supply.evmSupply < amountWei) return failure('evmSupplyExceeded', { evmSupply: supply.evmSupply, want: amountWei })
+  const limited = toL1 ? undefined : takeEvmExit(ledger, amountWei)
+  if (limited) return failure('evmExitLimit', { ...limited, want: amountWei })
   if (amountWei > 0n) putSupply(ledger, { ...supply, evmSupply: supply.evmSupply - amountWei })
   return undefined
 }

@@ -4,6 +4,7 @@
  */
 import { type Hex, parseAbiItem, parseAbiParameters, zeroAddress } from 'viem'
 import { DOOR, TX_TYPE } from '../../genesis/params.ts'
+import { giveBackEvmExit } from '../ledger/evmExits.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { addBalance, getAccount, getCounters, getSupply, putAccount, putCounters, putSupply, withdrawals } from '../ledger/tables.ts'
 import { type Applied, defineNative, doorLog, failure, invalid, type NativeContext, takeValue } from './nativeType.ts'
@@ -36,16 +37,22 @@ export const transfer = defineNative({
     }
     if (kind === TRANSFER_KIND.unlockPrepaid) return unlockPrepaid(ledger, context)
     if (kind === TRANSFER_KIND.fromPrepaid) return takePrepaid(ledger, context, amount)
-    const refused = takeValue(ledger, context, amount)
+    const refused = takeValue(ledger, context, amount, { toL1: kind === TRANSFER_KIND.l1 })
     if (refused) return refused
     const logs = [doorLog(DOOR.ledger, transferredEvent, { from: context.sender, to, kind, amount })]
     if (kind === TRANSFER_KIND.ledger) addBalance(ledger, to, amount)
-    if (kind === TRANSFER_KIND.evm) putSupply(ledger, addTo(getSupply(ledger), 'evmSupply', amount))
+    if (kind === TRANSFER_KIND.evm) enterEvm(ledger, amount)
     if (kind === TRANSFER_KIND.prepaid) addPrepaid(ledger, to, amount)
     if (kind === TRANSFER_KIND.l1) logs.push(withdraw(ledger, context, { to, amount }))
     return { ok: true, logs }
   },
 })
+
+/** What goes to the EVM: it counts there, and gives back of the allowance for the way out. */
+export function enterEvm(ledger: Ledger, amountWei: bigint): void {
+  putSupply(ledger, addTo(getSupply(ledger), 'evmSupply', amountWei))
+  giveBackEvmExit(ledger, amountWei)
+}
 
 /** Adds to an account's prepaid balance, from which workers draw. */
 export function addPrepaid(ledger: Ledger, to: Hex, amountWei: bigint): void {
@@ -79,7 +86,10 @@ function withdraw(ledger: Ledger, context: NativeContext, { to, amount }: { to: 
   const counters = getCounters(ledger)
   const index = counters.withdrawals + 1n
   putCounters(ledger, { ...counters, withdrawals: index })
-  withdrawals.put(ledger, { withdrawalIndex: index }, { from: context.sender, to, amount, blockNumber: context.blockNumber })
+  const { sender, blockNumber, callValueWei } = context
+  // What the EVM attests to have is paid later on L1, and no more of it than an allowance (docs/spec/settlement.md#bridge).
+  const fromEvm = callValueWei === undefined ? 0 : 1
+  withdrawals.put(ledger, { withdrawalIndex: index }, { from: sender, to, amount, blockNumber, fromEvm })
   putSupply(ledger, addTo(getSupply(ledger), 'withdrawn', amount))
   return doorLog(DOOR.ledger, withdrawnEvent, { index, from: context.sender, to, amount })
 }

@@ -9,6 +9,7 @@ import {
   accounts,
   countersTable,
   earnings,
+  evmExitsTable,
   getAccount,
   getSupply,
   l1Table,
@@ -47,6 +48,7 @@ export const TEST_PARAMS: ChainParams = {
   slashWrongSumBps: 1_000,
   slashAttributionBps: 500,
   challengerBps: 5_000,
+  evmExitWeiPerHour: 10n ** 24n,
   originLagBlocks: 0,
   epochBlocks: 0,
   forks: FIRST_FORK,
@@ -136,8 +138,13 @@ function recordValueWei(table: number, id: Uint8Array, record: Uint8Array): bigi
   return 0n
 }
 
-const SYSTEM_ITEM = { supply: 1, counters: 2, l1: 3 }
-const SYSTEM_TABLES = { [SYSTEM_ITEM.supply]: supplyTable, [SYSTEM_ITEM.counters]: countersTable, [SYSTEM_ITEM.l1]: l1Table }
+const SYSTEM_ITEM = { supply: 1, counters: 2, l1: 3, evmExits: 4 }
+const SYSTEM_TABLES = {
+  [SYSTEM_ITEM.supply]: supplyTable,
+  [SYSTEM_ITEM.counters]: countersTable,
+  [SYSTEM_ITEM.l1]: l1Table,
+  [SYSTEM_ITEM.evmExits]: evmExitsTable,
+}
 
 /** Changes as a person reads them: `{ 'uploads 1/0': { … } }`; undefined: deleted. */
 export function readChanges(

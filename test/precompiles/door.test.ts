@@ -19,7 +19,7 @@ import {
 } from 'viem'
 import { expect, test } from 'vitest'
 import type { JournaledLedger } from '../../execution/ledger/ledger.ts'
-import { credits, datanets, getAccount, getSupply, models, reviews, uploads, workers } from '../../execution/ledger/tables.ts'
+import { credits, datanets, getAccount, getSupply, models, reviews, uploads, withdrawals, workers } from '../../execution/ledger/tables.ts'
 import {
   attestationVerifierAbi,
   creditsDoorAbi,
@@ -93,12 +93,15 @@ function codeOf(result: PrecompileResult): string | undefined {
   return hexToString(trim(args[0], { dir: 'right' }))
 }
 
-/** Changed records but for where the value came from: the supply, and the caller's account. */
+/** Changed records but for what says where the value came from: supply, allowance of the EVM, the caller's account, and the mark that ends a withdrawal. */
 function changesOf(ledger: JournaledLedger, sender: Hex): readonly string[] {
   return ledger
     .takeChanges()
-    .map(({ table, id, record }) => `${table} ${bytesToHex(id)} ${record && bytesToHex(record)}`)
-    .filter((line) => !line.startsWith('0 0x01 ') && !line.startsWith(`1 ${sender} `))
+    .map(
+      ({ table, id, record }) =>
+        `${table} ${bytesToHex(id)} ${record && bytesToHex(table === withdrawals.number ? record.subarray(0, -1) : record)}`,
+    )
+    .filter((line) => !line.startsWith('0 0x01 ') && !line.startsWith('0 0x04 ') && !line.startsWith(`1 ${sender} `))
     .sort()
 }
 

@@ -1,8 +1,8 @@
 /** The doors in the real EVM: who is seen to call, what each kind of call may do, where the value goes, and what a revert undoes. */
-import { bytesToHex, concatHex, encodeErrorResult, encodeFunctionData, type Hex, hexToBytes } from 'viem'
+import { bytesToHex, concatHex, encodeErrorResult, encodeFunctionData, type Hex, hexToBytes, zeroHash } from 'viem'
 import { expect, test } from 'vitest'
 import { VOID_ROOTS } from '../../execution/genesisBlock.ts'
-import { addBalance, getAccount, getSupply, putSupply } from '../../execution/ledger/tables.ts'
+import { addBalance, getAccount, getSupply, putEvmExits, putL1Info, putSupply } from '../../execution/ledger/tables.ts'
 import { FAILED_ERROR, ledgerDoorAbi } from '../../execution/native/doorAbi.ts'
 import { codeBytes32 } from '../../execution/native/nativeType.ts'
 import { createState, type State } from '../../execution/state.ts'
@@ -40,6 +40,16 @@ async function chainWith(code: Hex): Promise<Chain> {
   putAccount(state, CONTRACT, { nonce: 1n, balanceWei: 0n })
   state.putCode(CONTRACT, hexToBytes(code))
   putSupply(state.ledger, { deposited: 200n, withdrawn: 0n, evmSupply: 100n })
+  putEvmExits(state.ledger, { perHourWei: 100n, usedWei: 0n, atSec: 0n })
+  putL1Info(state.ledger, {
+    number: 1n,
+    hash: zeroHash,
+    timestampSec: 0n,
+    baseFee: 1n,
+    blobBaseFee: 1n,
+    prevRandao: zeroHash,
+    depositCursor: 0n,
+  })
   addBalance(state.ledger, FRIEND, 100n)
   const vm = await createVm({ state, params: PARAMS, precompiles: PRECOMPILES, blockHash: () => undefined })
   return {

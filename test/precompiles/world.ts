@@ -5,7 +5,7 @@
 import { type Hex, keccak256, toHex, zeroAddress, zeroHash } from 'viem'
 import { privateKeyToAccount } from 'viem/accounts'
 import type { JournaledLedger } from '../../execution/ledger/ledger.ts'
-import { addBalance, putL1Info, putSupply } from '../../execution/ledger/tables.ts'
+import { addBalance, putEvmExits, putL1Info, putSupply } from '../../execution/ledger/tables.ts'
 import { modelIdOf } from '../../execution/native/modelRegister.ts'
 import { NATIVE_TYPES } from '../../execution/native/native.ts'
 import type { FieldValues, Log, NativeType } from '../../execution/native/nativeType.ts'
@@ -177,6 +177,7 @@ export function worldAfter(count: number): JournaledLedger {
   const holders = [OWNER, CURATOR, UPLOADER, WORKER, CLIENT, HOT_KEY]
   putL1Info(ledger, L1_INFO)
   putSupply(ledger, { deposited: START_WEI * BigInt(holders.length + 1), withdrawn: 0n, evmSupply: START_WEI })
+  putEvmExits(ledger, { perHourWei: START_WEI, usedWei: 0n, atSec: L1_INFO.timestampSec })
   for (const holder of holders) addBalance(ledger, holder, START_WEI)
   for (const one of STEPS.slice(0, count)) applyNatively(ledger, one)
   ledger.takeChanges()

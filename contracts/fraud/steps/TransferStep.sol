@@ -38,15 +38,11 @@ contract TransferStep is IStepVerifier {
         if (step.isOperation && kind != TO_LEDGER && kind != TO_PREPAID && kind != TO_L1) revert Failed("nativeOnly");
         if (kind == UNLOCK_PREPAID) return unlockPrepaid(step);
         if (kind == FROM_PREPAID) return takePrepaid(step, amount);
-        LedgerTables.takeValue(step, amount);
+        LedgerTables.takeValue(step, amount, kind == TO_L1);
         if (kind == TO_LEDGER) LedgerTables.addBalance(to, amount);
         if (kind == TO_PREPAID) LedgerTables.addPrepaid(to, amount);
         if (kind == TO_L1) withdraw(step, to, amount);
-        if (kind == TO_EVM) {
-            LedgerTables.Supply memory supply = LedgerTables.getSupply();
-            supply.evmSupply += amount;
-            LedgerTables.putSupply(supply);
-        }
+        if (kind == TO_EVM) LedgerTables.enterEvm(amount);
     }
 
     function fieldsOf(bytes calldata body) private pure returns (uint256 kind, address to, uint96 amount) {
@@ -75,7 +71,7 @@ contract TransferStep is IStepVerifier {
         LedgerTables.Counters memory counters = LedgerTables.getCounters();
         uint64 index = ++counters.withdrawals;
         LedgerTables.putCounters(counters);
-        bytes memory record = abi.encodePacked(step.sender, to, amount, step.blockNumber);
+        bytes memory record = abi.encodePacked(step.sender, to, amount, step.blockNumber, step.isOperation);
         LedgerRecords.put(LedgerTables.WITHDRAWALS, abi.encodePacked(index), record);
         LedgerTables.Supply memory supply = LedgerTables.getSupply();
         supply.withdrawn += amount;

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { paramsAt, putGenesisParams } from '../../../execution/ledger/governed.ts'
 import { createLedger } from '../../../execution/ledger/ledger.ts'
 import type { LedgerSource } from '../../../execution/ledger/rootReader.ts'
-import { earnings, getAccount, l1Table, maturities, workers } from '../../../execution/ledger/tables.ts'
+import { earnings, getAccount, L1_RECORD, l1Table, maturities, putEvmExits, workers } from '../../../execution/ledger/tables.ts'
 import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../../execution/ledger/tree.ts'
 import { LICENCE } from '../../../execution/native/datanetCreate.ts'
 import { WHOLE_DATANET } from '../../../execution/native/datanetReview.ts'
@@ -276,11 +276,7 @@ const arbitraryAsked: fc.Arbitrary<Asked> = arbitraryBase.chain(({ name, sender,
 function createTwinWorld() {
   const world = createWorld()
   putGenesisParams(world, TEST_PARAMS)
-  l1Table.put(
-    world,
-    { item: 3 },
-    { number: 1n, hash: zeroHash, timestampSec: 1n, baseFee: 1n, blobBaseFee: 1n, prevRandao: zeroHash, depositCursor: 0n },
-  )
+  putEvmExits(world, { perHourWei: 7_000n, usedWei: 6_000n, atSec: NOW })
   const { index } = getAccount(world, ALICE)
   for (const epoch of [3, 5, 6]) {
     const amounts = Array.from({ length: 16 }, (_, i) => (i === index % 16 ? 77n : epoch === 5 ? 1n : 0n))
@@ -315,12 +311,15 @@ function createTwinWorld() {
 function runHere(world: ReturnType<typeof createTwinWorld>, { type, sender, isOperation, laterSec, laterBlocks, fields }: Asked) {
   const touched = new Map<string, RecordPlace>()
   const onTouch = (table: number, id: Uint8Array) => touched.set(`${table}:${bytesToHex(id)}`, { table, id: id.slice() })
-  for (const item of [1, 2, 3]) onTouch(0, Uint8Array.of(item))
+  for (const item of [1, 2, 3, 4]) onTouch(0, Uint8Array.of(item))
   onTouch(0x0c, Uint8Array.of(1))
   const ledger = createLedger((table, id) => {
     onTouch(table, id)
     return world.source.ledgerRecord(table, id)
   })
+  // What may leave the EVM goes by L1's clock.
+  const l1 = l1Table.decode(world.source.ledgerRecord(0, L1_RECORD.id) ?? new Uint8Array())
+  world.commit([{ ...L1_RECORD, record: l1Table.encode({ ...l1, timestampSec: NOW + BigInt(laterSec) }) }])
   const root = world.root()
   const blockNumber = BLOCK + BigInt(laterBlocks)
   const timeSec = NOW + BigInt(laterSec)

@@ -12,7 +12,7 @@ import { DOOR, TREASURY } from '../../../genesis/params.ts'
 import { ledgerValueWei, type MemoryLedger, TEST_PARAMS } from '../../fakes/ledger.ts'
 import { CHALLENGER, creditWindow, type Tampering, type Window } from '../disputes/window.ts'
 import { type Scene, testRuleTables } from './ruleTable.ts'
-import { CLIENT, contextOf, FUNDS, indexOf, mustRun, NOW, run, SECOND_CLIENT, STAKE, WORKER, word } from './world.ts'
+import { CLIENT, contextOf, FUNDS, indexOf, leaveEvmExit, mustRun, NOW, run, SECOND_CLIENT, STAKE, WORKER, word } from './world.ts'
 
 const LATE: Tampering = { receipt: (receipt) => ({ ...receipt, finishedAt: NOW + 61n }) }
 
@@ -88,6 +88,12 @@ testRuleTables(creditDispute, [
         invalid: false,
         lane: 'evm',
         ways: { 'an EVM that holds less': ({ ledger }) => putSupply(ledger, { ...getSupply(ledger), evmSupply: BOND - 1n }) },
+      },
+      {
+        code: 'evmExitLimit',
+        invalid: false,
+        lane: 'evm',
+        ways: { 'a wei less of the allowance is left': ({ ledger }) => leaveEvmExit(ledger, BOND - 1n) },
       },
       {
         code: 'unknownCredit',

@@ -33,7 +33,7 @@ export type RuleTable<F> = {
 }
 
 /** Rejections of `takeValue`. */
-const VALUE_CODES = ['insufficientBalance', 'wrongValue', 'evmSupplyExceeded']
+const VALUE_CODES = ['insufficientBalance', 'wrongValue', 'evmSupplyExceeded', 'evmExitLimit']
 
 /** Defines the tests of a type's tables. */
 export function testRuleTables<F extends FieldValues>(type: NativeType, tables: readonly RuleTable<F>[]): void {

@@ -6,7 +6,20 @@ import { TRANSFER_KIND, transfer, transferredEvent, withdrawnEvent } from '../..
 import { DOOR } from '../../../genesis/params.ts'
 import { ledgerValueWei, type MemoryLedger, readChanges, TEST_PARAMS } from '../../fakes/ledger.ts'
 import { type Lane, type Scene, testRuleTables } from './ruleTable.ts'
-import { BLOCK, CLIENT, contextOf, createFundedLedger, FUNDS, indexOf, logOf, mustRun, NOW, OWNER, STRANGER } from './world.ts'
+import {
+  BLOCK,
+  CLIENT,
+  contextOf,
+  createFundedLedger,
+  FUNDS,
+  indexOf,
+  leaveEvmExit,
+  logOf,
+  mustRun,
+  NOW,
+  OWNER,
+  STRANGER,
+} from './world.ts'
 
 const NEW = `0x${'ee'.repeat(20)}` as const
 
@@ -57,6 +70,12 @@ testRuleTables<TransferFields>(transfer, [
         lane: 'evm',
         ways: { 'a wei less in the EVM': (s) => putSupply(s.ledger, { ...getSupply(s.ledger), evmSupply: 4n }) },
       },
+      {
+        code: 'evmExitLimit',
+        invalid: false,
+        lane: 'evm',
+        ways: { 'a wei less of the allowance is left': ({ ledger }) => leaveEvmExit(ledger, 4n) },
+      },
     ],
   },
   {
@@ -100,7 +119,9 @@ const deposited = 10n * FUNDS + 2n * FUNDS
 const client = (ledger: MemoryLedger) => ({ index: indexOf(ledger, CLIENT), balance: FUNDS, prepaid: FUNDS, unlockAt: 0n, nonce: 0n })
 const supply = { deposited, withdrawn: 0n, evmSupply: FUNDS }
 const counters = { accounts: 9, datanets: 0, models: 0, workers: 0, withdrawals: 0n, credits: 0n }
-const withdrawal = { from: CLIENT, to: NEW, amount: 5n, blockNumber: BLOCK }
+const withdrawal = { from: CLIENT, to: NEW, amount: 5n, blockNumber: BLOCK, fromEvm: 0 }
+/** Of the allowance for value that leaves the EVM. */
+const used = (usedWei: bigint) => ({ perHourWei: TEST_PARAMS.evmExitWeiPerHour, usedWei, atSec: NOW })
 
 const CASES: readonly Case[] = [
   {
@@ -155,6 +176,7 @@ const CASES: readonly Case[] = [
     changes: (ledger) => ({
       [`accounts ${OWNER}`]: { index: indexOf(ledger, OWNER), balance: FUNDS + 5n, prepaid: 0n, unlockAt: 0n, nonce: 0n },
       supply: { ...supply, evmSupply: FUNDS - 5n },
+      evmExits: used(5n),
     }),
   },
   {
@@ -164,6 +186,7 @@ const CASES: readonly Case[] = [
     changes: (ledger) => ({
       [`accounts ${CLIENT}`]: { ...client(ledger), prepaid: 2n * FUNDS },
       supply: { ...supply, evmSupply: 0n },
+      evmExits: used(FUNDS),
     }),
   },
   {
@@ -172,7 +195,7 @@ const CASES: readonly Case[] = [
     callValueWei: 5n,
     changes: () => ({
       counters: { ...counters, withdrawals: 1n },
-      'withdrawals 1': withdrawal,
+      'withdrawals 1': { ...withdrawal, fromEvm: 1 },
       supply: { ...supply, withdrawn: 5n, evmSupply: FUNDS - 5n },
     }),
   },

@@ -20,6 +20,7 @@ import {
   FUNDS,
   HOT_KEY,
   indexOf,
+  leaveEvmExit,
   logOf,
   mustRun,
   NOW,
@@ -105,6 +106,12 @@ testRuleTables<WorkerFields>(workerRegister, [
         ways: {
           'a wei less in the EVM': (s) => putSupply(s.ledger, { ...getSupply(s.ledger), evmSupply: s.fields.stake - 1n }),
         },
+      },
+      {
+        code: 'evmExitLimit',
+        invalid: false,
+        lane: 'evm',
+        ways: { 'a wei less of the allowance is left': (s) => leaveEvmExit(s.ledger, s.fields.stake - 1n) },
       },
       {
         code: 'stakeTooLow',

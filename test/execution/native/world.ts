@@ -3,7 +3,7 @@ import secp256k1 from 'secp256k1'
 import { type AbiEvent, bytesToHex, encodeAbiParameters, encodeEventTopics, type Hex, hexToBytes, zeroAddress, zeroHash } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
 import { expect } from 'vitest'
-import { getAccount } from '../../../execution/ledger/tables.ts'
+import { getAccount, getEvmExits, putEvmExits, putL1Info } from '../../../execution/ledger/tables.ts'
 import { datanetCreate, JOIN_POLICY, LICENCE } from '../../../execution/native/datanetCreate.ts'
 import { datanetReview, VERDICT } from '../../../execution/native/datanetReview.ts'
 import { CONTRIBUTOR_ROLE, datanetUpload } from '../../../execution/native/datanetUpload.ts'
@@ -126,12 +126,28 @@ export function mustRun(type: NativeType, ledger: MemoryLedger, context: NativeC
   return applied.ok ? applied.logs : []
 }
 
+/** Uses all but this of the allowance for value that leaves the EVM. */
+export function leaveEvmExit(ledger: MemoryLedger, leftWei: bigint): void {
+  const exits = getEvmExits(ledger)
+  putEvmExits(ledger, { ...exits, usedWei: exits.perHourWei - leftWei })
+}
+
 /** Everybody with funds, and nothing else. */
 export function createFundedLedger(): MemoryLedger {
   const ledger = createMemoryLedger()
   for (const account of [OWNER, CURATOR, UPLOADER, MODELLER, WORKER, SECOND_OWNER, STRANGER]) deposit(ledger, account, { balance: FUNDS })
   for (const account of [CLIENT, SECOND_CLIENT]) deposit(ledger, account, { balance: FUNDS, prepaid: FUNDS })
   depositToEvm(ledger, FUNDS)
+  putL1Info(ledger, {
+    number: 1n,
+    hash: zeroHash,
+    timestampSec: NOW,
+    baseFee: 1n,
+    blobBaseFee: 1n,
+    prevRandao: zeroHash,
+    depositCursor: 0n,
+  })
+  putEvmExits(ledger, { perHourWei: TEST_PARAMS.evmExitWeiPerHour, usedWei: 0n, atSec: NOW })
   ledger.takeChanges()
   return ledger
 }
