@@ -176,6 +176,11 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
   }
 }
 
+/** A receipt as it stands in the receipts trie. Source: EIP-2718. */
+export function receiptBytes(receipt: Receipt): Uint8Array {
+  return encodeReceipt(receipt, new Uint8Array(BLOOM_BYTES)).slice()
+}
+
 /** The bloom of one receipt after another. */
 const receiptBloom = new Uint8Array(BLOOM_BYTES)
 

@@ -8,7 +8,9 @@ import type { Common } from '@ethereumjs/common'
 import { type EVM, EVMError } from '@ethereumjs/evm'
 import type { Account, Address } from '@ethereumjs/util'
 import { assert } from './assert.ts'
+import { toHex } from './hex.ts'
 import { keccak256 } from './keccak.ts'
+import type { FrameKind, Watcher } from './watcher.ts'
 
 /** Storage as the loop needs it: at once. Values are without leading zeros; keys have 32 bytes. */
 export type StorageAccess = {
@@ -24,6 +26,8 @@ export type StorageAccess = {
 
 type Stack = {
   readonly length: number
+  /** A copy, the bottom first. */
+  getStack(): bigint[]
   peek(count: number): bigint[]
   pop(): bigint
   popN(count: number): bigint[]
@@ -47,6 +51,7 @@ type RunState = {
   }
   readonly interpreter: { log(data: Uint8Array, topicCount: number, topics: Uint8Array[]): void }
   readonly env: {
+    readonly depth: number
     readonly address: Address
     readonly callData: Uint8Array
     readonly isStatic: boolean
@@ -55,14 +60,22 @@ type RunState = {
   }
 }
 
+type EvmLog = readonly [address: Uint8Array, topics: readonly Uint8Array[], data: Uint8Array]
+
 type Result = { readonly runState: RunState; readonly exceptionError: EVMError | undefined }
 
 /** An instance of the library's interpreter: one call frame. */
-type Frame = { readonly _evm: EVM; readonly _runState: RunState; run: Run }
+type Frame = { readonly _evm: EVM; readonly _runState: RunState; readonly _result: { readonly logs?: readonly EvmLog[] }; run: Run }
 type Run = (this: Frame, code: Uint8Array, options?: { readonly pc?: number }) => Promise<Result>
 
 type Operation = {
-  readonly opcodeInfo: { readonly code: number; readonly feeBigInt: bigint; readonly dynamicGas: boolean; readonly isInvalid: boolean }
+  readonly opcodeInfo: {
+    readonly code: number
+    readonly fullName: string
+    readonly feeBigInt: bigint
+    readonly dynamicGas: boolean
+    readonly isInvalid: boolean
+  }
   readonly opHandler: (state: RunState, common: Common) => Promise<void> | void
   readonly gasHandler: (state: RunState, gas: bigint, common: Common) => Promise<bigint> | bigint
 }
@@ -87,13 +100,16 @@ type Loop = (frame: Frame, code: Uint8Array) => Promise<Result>
 const loops = new WeakMap<EVM, Loop>()
 let patched: object | undefined
 
-/** Gives the EVM our loop over this storage. */
-export async function useOwnLoop(evm: EVM, storage: StorageAccess): Promise<void> {
+/** Who watches now, and the operation by which the frame that begins next is called. */
+export type Watching = { watcher: Watcher | undefined; calledBy: FrameKind }
+
+/** Gives the EVM our loop over this storage. Frames that begin while there is a watcher are watched. */
+export async function useOwnLoop(evm: EVM, storage: StorageAccess, watching: Watching): Promise<void> {
   const { common } = evm
   if (!common.isActivatedEIP(2929) || FOREIGN_EIPS.some((eip) => common.isActivatedEIP(eip))) return
   const internals = evm as unknown as Internals
   replaceOperations(internals, { common, storage })
-  loops.set(evm, createLoop(internals, common))
+  loops.set(evm, createLoop(internals, { common, storage }, watching))
   if (patched) return
   // The library exports no interpreter, but a result names the one that made it.
   const { runState } = await evm.runCode({ code: Uint8Array.of(0), gasLimit: 1n })
@@ -108,13 +124,14 @@ export async function useOwnLoop(evm: EVM, storage: StorageAccess): Promise<void
   patched = prototype
 }
 
-function createLoop({ _opcodeMap: operations }: Internals, common: Common): Loop {
+function createLoop({ _opcodeMap: operations }: Internals, { common, storage }: Parts, watching: Watching): Loop {
   const analyses = new WeakMap<Uint8Array, Uint8Array>()
   return async (frame, code) => {
     const state = frame._runState
     state.code = code
     state.validJumps = analyses.get(code) ?? findJumps(code)
     analyses.set(code, state.validJumps)
+    const watch = watching.watcher && createWatch(watching, watching.watcher, frame, storage)
     let exceptionError: EVMError | undefined
     try {
       while (state.programCounter < code.length) {
@@ -122,11 +139,13 @@ function createLoop({ _opcodeMap: operations }: Internals, common: Common): Loop
         assert(operation, 'there is an operation for each byte')
         const { opcodeInfo } = operation
         state.opCode = opcodeInfo.code
+        if (watch !== undefined) watch.begin(operation)
         let gas = opcodeInfo.feeBigInt
         if (opcodeInfo.dynamicGas) {
           const dynamic = operation.gasHandler(state, gas, common)
           gas = typeof dynamic === 'bigint' ? dynamic : await dynamic
         }
+        if (watch !== undefined) watch.priced(gas)
         if (opcodeInfo.isInvalid) trap('INVALID_OPCODE')
         state.gasLeft -= gas
         if (state.gasLeft < 0n) {
@@ -136,12 +155,93 @@ function createLoop({ _opcodeMap: operations }: Internals, common: Common): Loop
         state.programCounter++
         const done = operation.opHandler(state, common)
         if (done !== undefined) await done
+        if (watch !== undefined) watch.done()
       }
     } catch (error) {
       if (!(error instanceof EVMError)) throw error
-      if (error.error !== EVMError.errorMessages.STOP) exceptionError = error
+      if (error.error !== EVMError.errorMessages.STOP) {
+        exceptionError = error
+        if (watch !== undefined) watch.failed(error)
+      }
     }
     return { runState: state, exceptionError }
+  }
+}
+
+/** Operations that begin a frame. */
+const CALLS = new Map<number, FrameKind>([
+  [0xf0, 'CREATE'],
+  [0xf1, 'CALL'],
+  [0xf2, 'CALLCODE'],
+  [0xf4, 'DELEGATECALL'],
+  [0xf5, 'CREATE2'],
+  [0xfa, 'STATICCALL'],
+])
+const [INVALID, SELFDESTRUCT] = [0xfe, 0xff]
+const REVERT = EVMError.errorMessages.REVERT
+
+/** Tells a watcher of one frame's operations: each begins, has its price, and is done or failed. */
+function createWatch(watching: Watching, watcher: Watcher, frame: Frame, storage: StorageAccess) {
+  const { _runState: state, _result: result } = frame
+  const { address, depth, isStatic } = state.env
+  const addressHex = toHex(address.bytes)
+  let name = ''
+  let gasBefore = 0n
+  let wordsBefore = 0n
+  let isTold = false
+
+  function tell(gasCost: bigint): void {
+    isTold = true
+    watcher.step?.({
+      pc: state.programCounter,
+      opcode: state.opCode,
+      name,
+      gasLeft: gasBefore,
+      gasCost,
+      depth,
+      refund: state.gasRefund,
+      address: addressHex,
+      stack: () => state.stack.getStack(),
+      memory: () => state.memory.read(0, Number(wordsBefore) * 32),
+    })
+  }
+
+  /** A frame of its own in traces, though no code runs in it. */
+  function tellOfSelfdestruct(): void {
+    const [to = 0n] = state.stack.length > 0 ? state.stack.peek(1) : []
+    const valueWei = storage.account(address.bytes)?.balance ?? 0n
+    const beneficiary = toHex(toWord(to).subarray(12))
+    const begun = { from: addressHex, to: beneficiary, valueWei, gas: 0n, input: new Uint8Array(), depth: depth + 1 }
+    watcher.enter?.({ kind: 'SELFDESTRUCT', ...begun })
+    watcher.exit?.({ output: new Uint8Array(), gasUsed: 0n, error: undefined, logs: [] })
+  }
+
+  return {
+    begin({ opcodeInfo }: Operation): void {
+      name = opcodeInfo.fullName
+      gasBefore = state.gasLeft
+      wordsBefore = state.memoryWordCount
+      isTold = false
+    },
+    priced(gas: bigint): void {
+      tell(gas)
+      const kind = CALLS.get(state.opCode)
+      if (kind !== undefined) watching.calledBy = kind
+      if (state.opCode === SELFDESTRUCT && !isStatic && gas <= state.gasLeft) tellOfSelfdestruct()
+    },
+    done(): void {
+      if (state.opCode < 0xa0 || state.opCode > 0xa4) return
+      const log = result.logs?.at(-1)
+      if (log) watcher.log?.({ address: toHex(log[0]), topics: log[1].map((topic) => toHex(topic)), data: toHex(log[2]) })
+    },
+    failed({ error }: EVMError): void {
+      if (error === REVERT) return
+      if (!isTold) tell(0n)
+      const isUnknown = error === EVMError.errorMessages.INVALID_OPCODE
+      watcher.fault?.(
+        isUnknown ? `${error}: ${state.opCode === INVALID ? 'INVALID' : `opcode 0x${state.opCode.toString(16)} not defined`}` : error,
+      )
+    },
   }
 }
 

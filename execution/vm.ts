@@ -17,9 +17,9 @@ import {
   NobleBN254,
   type PrecompileInput,
 } from '@ethereumjs/evm'
-import { type Address, createAddressFromString } from '@ethereumjs/util'
+import { type Address, createAddressFromString, generateAddress, generateAddress2 } from '@ethereumjs/util'
 import { createVM, runTx } from '@ethereumjs/vm'
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { bytesToHex, type Hex, hexToBytes, numberToHex } from 'viem'
 import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
@@ -27,12 +27,13 @@ import { repricePrecompiles } from './ethereumPrices.ts'
 import { commonOf } from './ethereumRules.ts'
 import { dataPriceIn, rowByteGas, rowByteGasSoon } from './fee.ts'
 import { toHex } from './hex.ts'
-import { useOwnLoop } from './interpreter.ts'
+import { useOwnLoop, type Watching } from './interpreter.ts'
 import { paramsAt } from './ledger/governed.ts'
 import { invalid, type Log, type Rejection } from './native/nativeType.ts'
 import type { Precompile } from './precompile.ts'
 import type { State } from './state.ts'
 import type { EthereumTx } from './tx.ts'
+import type { FrameEnd, FrameStart, Watcher } from './watcher.ts'
 
 /** What a block tells the EVM. */
 export type BlockEnv = {
@@ -73,6 +74,10 @@ export type Vm = {
   executeDeposit(deposit: Deposit, env: BlockEnv): Promise<EvmOutcome>
   /** Runs a call for its answer; the caller throws the state away. */
   simulate(call: SimulatedCall, env: BlockEnv): Promise<EvmCallOutcome>
+  /** Addresses of all precompiles, which are warm always. */
+  precompiles(): readonly Hex[]
+  /** Runs work with a watcher told of everything that the EVM does in it. */
+  watched<T>(watcher: Watcher, work: () => Promise<T>): Promise<T>
 }
 
 export type SimulatedCall = {
@@ -85,6 +90,8 @@ export type SimulatedCall = {
   readonly gasPriceWei: bigint
   /** Rows of door calls cost what they may cost when the transaction is included: for estimates. */
   readonly withReserve?: boolean
+  /** Warm from the start (EIP-2930); its gas is intrinsic, and taken off already. */
+  readonly accessList?: readonly { readonly address: Hex; readonly storageKeys: readonly Hex[] }[]
 }
 
 export type VmOptions = {
@@ -157,7 +164,8 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       function: (input: PrecompileInput) => runPrecompile(precompile, input),
     })),
   })
-  await useOwnLoop(evm, state.storage)
+  const watching: Watching = { watcher: undefined, calledBy: 'CALL' }
+  await useOwnLoop(evm, state.storage, watching)
   keepPrecompilesWarm(evm)
   if (!ethereum) repricePrecompiles(evm)
   const vm = await createVM({ common, stateManager: state.manager, evm })
@@ -245,10 +253,14 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       }
     },
 
-    async simulate({ from, to, valueWei, data, gas, gasPriceWei, withReserve }, next) {
+    async simulate({ from, to, valueWei, data, gas, gasPriceWei, withReserve, accessList = [] }, next) {
       const block = cachedBlockOf(next)
       await evm.journal.cleanup()
       warmUp([from, next.miner, ...(to ? [to] : [])], evm)
+      for (const { address, storageKeys } of accessList) {
+        evm.journal.addAlwaysWarmAddress(address.slice(2))
+        for (const key of storageKeys) evm.journal.addAlwaysWarmSlot(address.slice(2), key.slice(2))
+      }
       state.manager.originalStorageCache.clear()
       rowsAre = withReserve ? 'estimated' : 'priced'
       const running = evm.runCall({
@@ -271,6 +283,80 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
         exception: exceptionError?.error,
       }
     },
+
+    precompiles: () => [...evm.precompiles.keys()].map((address) => `0x${address}` as const),
+
+    async watched(given, work) {
+      // The library takes whatever is thrown in a transaction for the transaction's fault.
+      let failure: { readonly error: unknown } | undefined
+      const watcher = guarded(given, (error) => {
+        failure ??= { error }
+      })
+      const before = (message: Message) => watcher.enter?.(toFrameStart(message, watching.calledBy, state))
+      const after = (result: EVMResult) => watcher.exit?.(toFrameEnd(result))
+      evm.events.on('beforeMessage', before)
+      evm.events.on('afterMessage', after)
+      watching.watcher = watcher
+      try {
+        const done = await work()
+        if (failure !== undefined) throw failure.error
+        return done
+      } finally {
+        watching.watcher = undefined
+        evm.events.off('beforeMessage', before)
+        evm.events.off('afterMessage', after)
+      }
+    },
+  }
+}
+
+/** The watcher, with whoever wants to know told of what it throws. */
+function guarded(watcher: Watcher, onError: (error: unknown) => void): Watcher {
+  const guard =
+    <T>(tell: (told: T) => void) =>
+    (told: T) => {
+      try {
+        tell(told)
+      } catch (error) {
+        onError(error)
+        throw error
+      }
+    }
+  const { enter, exit, step, fault, log } = watcher
+  return {
+    ...(enter && { enter: guard(enter) }),
+    ...(exit && { exit: guard(exit) }),
+    ...(step && { step: guard(step) }),
+    ...(fault && { fault: guard(fault) }),
+    ...(log && { log: guard(log) }),
+  }
+}
+
+function toFrameStart(message: Message, calledBy: FrameStart['kind'], state: State): FrameStart {
+  const { depth, caller, to, value, gasLimit, data } = message
+  // Data may be a view of the caller's memory.
+  const frame = { from: hexOf(caller), valueWei: value, gas: gasLimit, input: data.slice(), depth }
+  if (to === undefined) return { ...frame, kind: depth === 0 ? 'CREATE' : calledBy, to: createdBy(message, state) }
+  if (depth === 0) return { ...frame, kind: 'CALL', to: hexOf(to) }
+  // A frame that runs another account's code in its own account's name says that account.
+  const kind = calledBy
+  return { ...frame, kind, from: kind === 'DELEGATECALL' ? hexOf(to) : frame.from, to: hexOf(message.codeAddress) }
+}
+
+/** Where a creation that begins now puts its contract: its nonce is taken already. */
+function createdBy({ caller, salt, data }: Message, state: State): Hex {
+  if (salt) return toHex(generateAddress2(caller.bytes, salt, data))
+  const nonce = state.account(hexOf(caller)).nonce - 1n
+  return toHex(generateAddress(caller.bytes, nonce === 0n ? new Uint8Array() : hexToBytes(numberToHex(nonce))))
+}
+
+function toFrameEnd({ execResult }: EVMResult): FrameEnd {
+  const { returnValue, executionGasUsed, exceptionError, logs } = execResult
+  return {
+    output: returnValue,
+    gasUsed: executionGasUsed,
+    error: exceptionError?.error,
+    logs: (logs ?? []).map(fromEvmLog),
   }
 }
 

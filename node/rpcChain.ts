@@ -1,5 +1,6 @@
 /** The port of rpc/, answered from the store, the pool and the followers of this node. */
 import { type Hex, hexToBytes } from 'viem'
+import { assert } from '../execution/assert.ts'
 import { type Block, blockBytes } from '../execution/block.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
@@ -77,6 +78,12 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
       return place && blocks.transaction(place.blockNumber, place.index)
     },
     stateAt: (number) => simulator.at(number),
+    async trace(number, tracerOf, last) {
+      const at = blocks.read(number)
+      assert(at && number > 0n, 'a block that is traced was found before')
+      const upTo = last === undefined ? at.transactions : at.transactions.slice(0, last + 1)
+      await simulator.trace(at.block.header, upTo, tracerOf)
+    },
     async submit(raw) {
       const result = await chain.submit(raw)
       if (!result.ok) return result

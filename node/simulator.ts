@@ -2,33 +2,46 @@
  * Answers about the state of a committed block: accounts, proofs, calls, gas. Everything is read through the block's own roots, so that blocks that
  * follow meanwhile do not show through. Calls run one at a time on a state that is thrown away afterwards.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createMerkleProof, MerklePatriciaTrie } from '@ethereumjs/mpt'
 import { Account, createAccountFromRLP, type DB, ValueEncoding } from '@ethereumjs/util'
 import { bytesToHex, type Hex, hexToBytes, pad } from 'viem'
+import { judgeEvidence } from '../consensus/evidence.ts'
+import { startBlock } from '../execution/applyBlock.ts'
 import { assert } from '../execution/assert.ts'
 import type { Header } from '../execution/block.ts'
 import { VOID_ROOTS } from '../execution/genesisBlock.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { proveRecord } from '../execution/ledger/rootReader.ts'
 import { createState, readerAtRoots, type State, type StateReader } from '../execution/state.ts'
-import { createVm, type EvmCallOutcome, intrinsicGas, type Vm } from '../execution/vm.ts'
+import type { Tx } from '../execution/tx.ts'
+import { createVm } from '../execution/vm.ts'
 import type { ChainParams } from '../genesis/params.ts'
 import { createPrecompiles } from '../precompiles/precompiles.ts'
-import { type CallRequest, type CallResult, type StateAt, type StateOverrides, StateUnavailable } from '../rpc/chain.ts'
+import { type CallOptions, type StateAt, type StateOverrides, StateUnavailable, type Tracer } from '../rpc/chain.ts'
 import { createQueue } from './chainState.ts'
 import { OPENSSL_CURVES } from './opensslCurves.ts'
+import { call, capGas, estimate, listAccesses } from './simulatedCall.ts'
 import type { Store } from './store.ts'
+import { traceTx } from './tracing.ts'
 
-/** Gas of a call that names none. */
-const CALL_GAS_DEFAULT = 50_000_000n
-/** An estimate is at most this much above the smallest gas that works: 1/64. */
-const ESTIMATE_SLACK = 64n
-const ZERO_ADDRESS: Hex = `0x${'00'.repeat(20)}`
+export type Simulator = {
+  at(number: bigint): StateAt
+  /** Executes a block's first transactions again, those with a tracer under it. Throws what tracers throw. */
+  trace(header: Header, transactions: readonly Tx[], tracerOf: (index: number) => Tracer | undefined): Promise<void>
+}
 
-export type Simulator = { at(number: bigint): StateAt }
+/** What is asked of a store. */
+export type SimulatedStore = Pick<Store, 'reader' | 'roots' | 'block'>
 
 /** A simulator over the committed blocks of a store. */
-export async function createSimulator({ store, params }: { readonly store: Store; readonly params: ChainParams }): Promise<Simulator> {
+export async function createSimulator({
+  store,
+  params,
+}: {
+  readonly store: SimulatedStore
+  readonly params: ChainParams
+}): Promise<Simulator> {
   const alone = createQueue()
   let current: StateReader = store.reader
   const switching: StateReader = {
@@ -83,107 +96,54 @@ export async function createSimulator({ store, params }: { readonly store: Store
         storage: async (address, slot) =>
           pad(bytesToHex(readerOf().slot(hexToBytes(address), keccak256(hexToBytes(slot))) ?? new Uint8Array()), { size: 32 }),
         proof: (address, slots) => prove(store, number, address, slots),
-        call: (request, overrides) =>
-          onState(number, async (header) => {
-            override(state, overrides)
-            return call({ state, vm, header }, request, capGas(request.gas, header))
+        call: (request, options = {}) =>
+          onState(number, async (committed) => {
+            const header = withOverrides(committed, options.block)
+            override(state, options.state)
+            return call({ state, vm, header }, request, { gas: capGas(request.gas, header), tracer: options.tracer })
           }),
-        estimateGas: (request, overrides) => onState(number, (header) => estimate({ state, vm, header }, request, overrides)),
+        accessList: (request, overrides) =>
+          onState(number, (header) => {
+            override(state, overrides)
+            return listAccesses({ state, vm, header }, request)
+          }),
+        estimateGas: (request, overrides) =>
+          onState(number, (header) => {
+            override(state, overrides)
+            return estimate({ state, vm, header }, request)
+          }),
         ledgerRecord: (table, id) => readerOf().ledgerRecord(table, id),
         ledgerProof: (table, id) => proveRecord(hexToBytes(store.roots(number).ledgerRoot), store.reader, { table, id }),
         ledgerRoot: () => store.roots(number).ledgerRoot,
       }
     },
+    trace: (header, transactions, tracerOf) =>
+      onState(header.number - 1n, async () => {
+        const run = startBlock({ state, vm, params, judgeEvidence }, header)
+        let logsBefore = 0
+        for (const [index, tx] of transactions.entries()) {
+          const tracer = tracerOf(index)
+          const apply = () => run.apply(tx)
+          const applied = tracer ? await traceTx({ state, vm, header }, { tx, tracer, logsBefore, apply }) : await apply()
+          assert(applied.ok, 'a transaction of a block is refused in its place')
+          logsBefore += applied.logs.length
+          await nextTurn()
+        }
+      }),
   }
 }
 
-type Bench = { readonly state: State; readonly vm: Vm; readonly header: Header }
-
-async function call({ state, vm, header }: Bench, request: CallRequest, gas: bigint, withReserve = false): Promise<CallResult> {
-  const from = request.from ?? ZERO_ADDRESS
-  const data = hexToBytes(request.data ?? '0x')
-  const intrinsic = intrinsicGas(data, request.to === undefined)
-  const needed = leastGas(request)
-  if (gas < needed) return { ok: false, code: 'gasTooLow', reason: `intrinsic gas too low: have ${gas}, want ${needed}` }
-  const value = request.value ?? 0n
-  const price = request.maxFeePerGas ?? request.gasPrice ?? 0n
-  if (price > 0n && price < header.baseFeePerGas)
-    return { ok: false, code: 'feeTooLow', reason: `max fee per gas ${price} below base fee ${header.baseFeePerGas}` }
-  const { balance } = state.account(from)
-  if (balance < value + (request.gas === undefined ? 0n : gas * price)) {
-    return { ok: false, code: 'insufficientFunds', reason: `insufficient funds for gas * price + value: have ${balance}` }
+function withOverrides(header: Header, changes: CallOptions['block'] = {}): Header {
+  const { number, time, gasLimit, feeRecipient, prevRandao, baseFeePerGas } = changes
+  return {
+    ...header,
+    number: number ?? header.number,
+    timestamp: time ?? header.timestamp,
+    gasLimit: gasLimit ?? header.gasLimit,
+    miner: feeRecipient ?? header.miner,
+    mixHash: prevRandao ?? header.mixHash,
+    baseFeePerGas: baseFeePerGas ?? header.baseFeePerGas,
   }
-  state.checkpoint()
-  const simulated = { from, to: request.to, valueWei: value, data, gas: gas - intrinsic, gasPriceWei: price, withReserve }
-  const env = { ...header, gasLimit: header.gasLimit }
-  const outcome: EvmCallOutcome = await vm.simulate(simulated, env).finally(() => state.revert())
-  const gasUsed = larger(outcome.gasUsed + intrinsic, floorGas(data))
-  if (outcome.exception === undefined) return { ok: true, output: outcome.output, gasUsed, logs: outcome.logs }
-  const code = outcome.exception === 'revert' ? 'reverted' : 'halted'
-  return { ok: false, code, output: outcome.output, reason: outcome.exception, gasUsed }
-}
-
-/**
- * Binary search for the gas limit with which the call will succeed, at the prices of L1's bytes of some blocks later too: a call may need more than it
- * uses, because frames keep a 64th back (EIP-150).
- */
-async function estimate(
-  bench: Bench,
-  request: CallRequest,
-  overrides: StateOverrides | undefined,
-): Promise<{ ok: true; gas: bigint } | Exclude<CallResult, { ok: true }>> {
-  override(bench.state, overrides)
-  const asked = capGas(request.gas, bench.header)
-  const cap = affordable(bench, request, asked)
-  if (cap < asked && cap < leastGas(request))
-    return { ok: false, code: 'insufficientFunds', reason: `insufficient funds for gas * price + value: enough for ${cap} gas` }
-  const free = { ...request, gas: undefined }
-  const succeeds = async (gas: bigint) => (await call(bench, free, gas, true)).ok
-  const first = await call(bench, free, cap, true)
-  if (!first.ok) return first
-  let low = first.gasUsed - 1n // does not suffice
-  let high = cap
-  for (const guess of [first.gasUsed, first.gasUsed + first.gasUsed / 63n + 2_400n]) {
-    if (guess >= high) continue
-    if (await succeeds(guess)) {
-      high = guess
-      break
-    }
-    low = guess
-  }
-  while (high - low > 1n + high / ESTIMATE_SLACK) {
-    const middle = (low + high) / 2n
-    if (await succeeds(middle)) high = middle
-    else low = middle
-  }
-  return { ok: true, gas: high }
-}
-
-/** The most gas that the sender can pay for at the price that it names. */
-function affordable({ state }: Bench, request: CallRequest, cap: bigint): bigint {
-  const price = request.maxFeePerGas ?? request.gasPrice ?? 0n
-  if (price === 0n) return cap
-  const left = state.account(request.from ?? ZERO_ADDRESS).balance - (request.value ?? 0n)
-  const most = left > 0n ? left / price : 0n
-  return most < cap ? most : cap
-}
-
-function capGas(asked: bigint | undefined, header: Header): bigint {
-  const cap = header.gasLimit < CALL_GAS_DEFAULT ? header.gasLimit : CALL_GAS_DEFAULT
-  return asked === undefined || asked > cap ? cap : asked
-}
-
-/** Gas below which a transaction that makes this call enters no block. */
-function leastGas({ data = '0x', to }: CallRequest): bigint {
-  const bytes = hexToBytes(data)
-  return larger(intrinsicGas(bytes, to === undefined), floorGas(bytes))
-}
-
-/** Least gas of a transaction with this data. Source: EIP-7623, 10 a token, a nonzero byte being 4 tokens. */
-function floorGas(data: Uint8Array): bigint {
-  let tokens = 0n
-  for (const byte of data) tokens += byte === 0 ? 1n : 4n
-  return 21_000n + 10n * tokens
 }
 
 function override(state: State, overrides: StateOverrides | undefined): void {
@@ -201,7 +161,7 @@ function override(state: State, overrides: StateOverrides | undefined): void {
   }
 }
 
-async function prove(store: Store, number: bigint, address: Hex, slots: readonly Hex[]): ReturnType<StateAt['proof']> {
+async function prove(store: SimulatedStore, number: bigint, address: Hex, slots: readonly Hex[]): ReturnType<StateAt['proof']> {
   const stored = store.block(number)
   if (!stored) throw new StateUnavailable(`no state of block ${number}`)
   const openTrie = (root: Uint8Array) =>
@@ -222,7 +182,7 @@ async function prove(store: Store, number: bigint, address: Hex, slots: readonly
 }
 
 /** Our trie nodes as the library's database: it asks by unprefixed hex of the hash. */
-function trieDb(store: Store): DB<string, Uint8Array> {
+function trieDb(store: SimulatedStore): DB<string, Uint8Array> {
   const readOnly = async () => assert(false, 'proofs do not write')
   return {
     get: async (key) => store.reader.trieNode(hexToBytes(`0x${key}`)),
@@ -232,8 +192,4 @@ function trieDb(store: Store): DB<string, Uint8Array> {
     shallowCopy: () => trieDb(store),
     open: async () => {},
   }
-}
-
-function larger(a: bigint, b: bigint): bigint {
-  return a > b ? a : b
 }

@@ -7,8 +7,10 @@ import type { Block, Header, Receipt } from '../execution/block.ts'
 import type { LedgerProof } from '../execution/ledger/proof.ts'
 import type { Log, Rejection } from '../execution/native/nativeType.ts'
 import type { Tx } from '../execution/tx.ts'
+import type { Watcher } from '../execution/watcher.ts'
 import type { GenesisL1 } from '../genesis/genesis.ts'
 import type { ChainParams } from '../genesis/params.ts'
+import type { Json } from './quantity.ts'
 
 /** Heads: latest is BFT-final, safe is in a canonical L1 block, finalized is in a final one. */
 export type Heads = { readonly latest: bigint; readonly safe: bigint; readonly finalized: bigint }
@@ -44,7 +46,7 @@ export type CallRequest = {
   readonly maxPriorityFeePerGas?: bigint | undefined
   readonly value?: bigint | undefined
   readonly data?: Hex | undefined
-  readonly accessList?: readonly { readonly address: Hex; readonly storageKeys: readonly Hex[] }[] | undefined
+  readonly accessList?: AccessList | undefined
 }
 
 /** Accounts as they shall look for one call, by address. Source: execution-apis, eth_call state overrides. */
@@ -63,12 +65,73 @@ export type StateOverrides = Readonly<
   >
 >
 
+/** Source: EIP-2930. */
+export type AccessList = readonly { readonly address: Hex; readonly storageKeys: readonly Hex[] }[]
+
+/** What a call gave with its accesses listed. */
+export type AccessListed = CallResult & { readonly accessList: AccessList }
+
 export type CallResult =
   | { readonly ok: true; readonly output: Hex; readonly gasUsed: bigint; readonly logs: readonly Log[] }
   /** The call reverted, or halted: `output` is revert data, `reason` the EVM's word for a halt. */
   | { readonly ok: false; readonly code: 'reverted' | 'halted'; readonly output: Hex; readonly reason: string; readonly gasUsed: bigint }
   /** It could not be run at all. */
   | { readonly ok: false; readonly code: 'insufficientFunds' | 'gasTooLow' | 'feeTooLow'; readonly reason: string }
+
+/** A transaction or call under a tracer; of a native transaction, a deposit or a report, the call of a door that it is shown as. */
+export type TracedCall = {
+  readonly from: Hex
+  readonly to: Hex | undefined
+  readonly valueWei: bigint
+  readonly gas: bigint
+  readonly input: Uint8Array
+}
+
+/** What became of it. */
+export type TracedReceipt = Pick<Receipt, 'succeeded' | 'gasUsed' | 'logs' | 'failureCode'>
+
+/** EVM state as it is at the moment. */
+export type LiveState = {
+  account(address: Hex): { readonly balance: bigint; readonly nonce: bigint; readonly code: Uint8Array }
+  /** 32 bytes. */
+  slot(address: Hex, slot: Hex): Hex
+}
+
+/** Where a tracer begins. */
+export type TracedBeginning = {
+  readonly call: TracedCall
+  /** Accounts that it changes whatever it does, besides its sender and recipient. */
+  readonly touched: readonly Hex[]
+  /** Logs of the block's transactions before it. */
+  readonly logsBefore: number
+  readonly state: LiveState
+}
+
+/** Watches one transaction or call. What it throws ends the trace. */
+export type Tracer = Watcher & {
+  /** Before anything of it has happened. */
+  begin?(at: TracedBeginning): void
+  finish?(at: { readonly call: TracedCall; readonly receipt: TracedReceipt; readonly state: LiveState }): void
+  /** What it made of what it saw; asked once, at the end. */
+  result(): Json
+}
+
+/** Members of a block as they shall look to one call. */
+export type BlockOverrides = {
+  readonly number?: bigint | undefined
+  readonly time?: bigint | undefined
+  readonly gasLimit?: bigint | undefined
+  readonly feeRecipient?: Hex | undefined
+  readonly prevRandao?: Hex | undefined
+  readonly baseFeePerGas?: bigint | undefined
+}
+
+/** How a call is to be run, beyond what it is. */
+export type CallOptions = {
+  readonly state?: StateOverrides | undefined
+  readonly block?: BlockOverrides | undefined
+  readonly tracer?: Tracer | undefined
+}
 
 /** State at one block. Throws `StateUnavailable` if the node no longer has it. */
 export type StateAt = {
@@ -84,7 +147,9 @@ export type StateAt = {
     readonly accountProof: readonly Hex[]
     readonly storageProof: readonly { readonly key: Hex; readonly value: Hex; readonly proof: readonly Hex[] }[]
   }>
-  call(request: CallRequest, overrides?: StateOverrides): Promise<CallResult>
+  call(request: CallRequest, options?: CallOptions): Promise<CallResult>
+  /** Accounts and slots that the call touches, without those that are warm anyway, and the gas that it takes with them as its access list (EIP-2930). */
+  accessList(request: CallRequest, overrides?: StateOverrides): Promise<AccessListed>
   /** Smallest gas limit with which the call succeeds, or why it never does. */
   estimateGas(
     request: CallRequest,
@@ -125,6 +190,11 @@ export type Chain = {
   /** A transaction of a committed block, without the rest of the block. */
   transaction(hash: Hex): PlacedTransaction | undefined
   stateAt(number: bigint): StateAt
+  /**
+   * Executes a block's transactions again on its parent's state, up to the one of index `last`, those with a tracer under it. Throws `StateUnavailable`,
+   * and what tracers throw.
+   */
+  trace(number: bigint, tracerOf: (index: number) => Tracer | undefined, last?: number): Promise<void>
   /** Takes a transaction into the pool. */
   submit(raw: Uint8Array): Promise<{ readonly ok: true; readonly hash: Hex } | Rejection>
   /** A transaction that waits in the pool. */

@@ -3,6 +3,7 @@
  * another thread than the server that hands them to it. Spec: docs/spec/rpc.md
  */
 import type { Chain } from './chain.ts'
+import { debugMethods } from './debug.ts'
 import { type Asked, createDispatcher } from './dispatch.ts'
 import { ethMethods } from './eth.ts'
 import { createFilters } from './filters.ts'
@@ -67,7 +68,14 @@ export function createDesk({ chain, log, now = Date.now, ...options }: DeskOptio
 }
 
 function methodsOf(limits: RpcLimits): MethodTable {
-  const methods: MethodTable = { ...ethMethods(limits), ...netMethods, ...web3Methods, ...txpoolMethods, ...tributaryMethods(limits) }
+  const methods: MethodTable = {
+    ...ethMethods(limits),
+    ...netMethods,
+    ...web3Methods,
+    ...txpoolMethods,
+    ...debugMethods(limits),
+    ...tributaryMethods(limits),
+  }
   const discover = method('What this node can be asked.', [], () => openRpcDocument(methods))
   return { ...methods, 'rpc.discover': discover }
 }

@@ -16,6 +16,7 @@ import * as params from './params.ts'
 import { BadValue, type Json, quantity } from './quantity.ts'
 import { notFound, RPC_ERROR, RpcError } from './rpcError.ts'
 import { syncingToJson, type Topic } from './subscriptions.ts'
+import { errorWords } from './tracers/evmError.ts'
 
 /** Every `eth_` method, under these limits. */
 export function ethMethods(limits: RpcLimits): MethodTable {
@@ -149,10 +150,10 @@ function callMethods(limits: RpcLimits): MethodTable {
   const overrides = params.stateOverrides(limits.overrides)
   return {
     eth_call: method(
-      'What a call would answer. State overrides as in geth.',
-      [params.call, block, overrides, params.unserved('blockOverrides')],
-      async ({ chain }, request, ref, changed) => {
-        const result = await stateAt(chain, ref).call(request, changed)
+      'What a call would answer. State and block overrides as in geth.',
+      [params.call, block, overrides, params.blockOverrides],
+      async ({ chain }, request, ref, state, changed) => {
+        const result = await stateAt(chain, ref).call(request, { state, block: changed })
         if (!result.ok) throw callError(result)
         return result.output
       },
@@ -164,6 +165,16 @@ function callMethods(limits: RpcLimits): MethodTable {
         const result = await stateAt(chain, ref).estimateGas(request, changed)
         if (!result.ok) throw callError(result)
         return quantity(result.gas)
+      },
+    ),
+    eth_createAccessList: method(
+      'Accounts and slots that a call touches, and its gas with them as access list.',
+      [params.call, block, overrides],
+      async ({ chain }, request, ref, changed) => {
+        const result = await stateAt(chain, ref).accessList(request, changed)
+        if (!result.ok && result.code !== 'reverted' && result.code !== 'halted') throw callError(result)
+        const { accessList, gasUsed } = result
+        return { accessList, gasUsed: quantity(gasUsed), ...(!result.ok && { error: errorWords(result.reason) }) }
       },
     ),
   }

@@ -5,7 +5,7 @@
  */
 import type { Hex } from 'viem'
 import { fromHex, parseHex } from '../execution/hex.ts'
-import type { CallRequest, StateOverrides } from './chain.ts'
+import type { BlockOverrides, CallRequest, StateOverrides } from './chain.ts'
 import { BadValue, hexFromJson, type Json } from './quantity.ts'
 
 /** One parameter of a method. */
@@ -132,19 +132,6 @@ export function anything(name: string): Param<unknown> {
   return { name, required: true, schema: {}, decode: (json) => json }
 }
 
-/** A parameter of the standard that this server does not serve: it must be empty, so that no answer is silently another question's. */
-export function unserved(name: string): Param<undefined> {
-  return {
-    name,
-    required: false,
-    schema: { type: 'object', maxProperties: 0 },
-    decode(json, path) {
-      if (typeof json !== 'object' || json === null || Object.keys(json).length > 0) throw new BadValue(path, 'not served here')
-      return undefined
-    },
-  }
-}
-
 /** A block by number, tag, hash, `{ blockNumber }` or `{ blockHash }`. Left out: the latest. */
 export function block(name: string): Param<BlockRef | undefined> {
   return {
@@ -224,6 +211,35 @@ export function stateOverrides(max: number): Param<StateOverrides | undefined> {
       return Object.fromEntries(
         entries.map(([key, value]) => [hexFromJson(key, 20, `${path} key`), overrideFromJson(value, `${path}.${key}`)]),
       )
+    },
+  }
+}
+
+/** Members of a block to change for a call. What has no meaning on this chain (withdrawals, blobs) must be left out. */
+export const blockOverrides: Param<BlockOverrides> = {
+  name: 'blockOverrides',
+  required: false,
+  schema: { type: 'object' },
+  decode: blockOverridesFromJson,
+}
+
+/** Options of a traced call: overrides taken out of them, and the rest, which says the tracer. */
+export function tracedCallOptions(max: number): Param<{
+  readonly state: StateOverrides | undefined
+  readonly block: BlockOverrides | undefined
+  readonly rest: Readonly<Record<string, unknown>>
+}> {
+  return {
+    name: 'options',
+    required: false,
+    schema: { type: 'object' },
+    decode(json, path) {
+      const { stateOverrides: state, blockOverrides: block, ...rest } = objectFromJson(json, path)
+      return {
+        state: given(state, (it) => stateOverrides(max).decode(it, `${path}.stateOverrides`)),
+        block: given(block, (it) => blockOverridesFromJson(it, `${path}.blockOverrides`)),
+        rest,
+      }
     },
   }
 }
@@ -311,6 +327,22 @@ function overrideFromJson(json: unknown, path: string): StateOverrides[Hex] {
     code: given(code, (it) => hexFromJson(it, undefined, `${path}.code`)),
     state: given(state, (it) => slotsFromJson(it, `${path}.state`)),
     stateDiff: given(stateDiff, (it) => slotsFromJson(it, `${path}.stateDiff`)),
+  }
+}
+
+/** `coinbase` and `random` are the names of older clients. */
+function blockOverridesFromJson(json: unknown, path: string): BlockOverrides {
+  const { number, time, gasLimit, feeRecipient, coinbase, prevRandao, random, baseFeePerGas, baseFee, ...rest } = objectFromJson(json, path)
+  const unserved = Object.entries(rest).find(([, value]) => isThere(value) && !(Array.isArray(value) && value.length === 0))
+  if (unserved) throw new BadValue(`${path}.${unserved[0]}`, 'not served here')
+  const uint = (one: unknown, name: string, bits: number) => given(one, (it) => uintFromJson(it, bits, `${path}.${name}`))
+  return {
+    number: uint(number, 'number', 64),
+    time: uint(time, 'time', 64),
+    gasLimit: uint(gasLimit, 'gasLimit', 64),
+    feeRecipient: given(feeRecipient ?? coinbase, (it) => hexFromJson(it, 20, `${path}.feeRecipient`)),
+    prevRandao: given(prevRandao ?? random, (it) => hexFromJson(it, 32, `${path}.prevRandao`)),
+    baseFeePerGas: uint(baseFeePerGas ?? baseFee, 'baseFeePerGas', 256),
   }
 }
 

@@ -14,6 +14,10 @@ export type AnvilOptions = {
   readonly noMining?: boolean
   /** The newest that anvil 1.7 runs, unless a test wants an older one. */
   readonly hardfork?: string
+  /** Another than anvil's own. */
+  readonly chainId?: number
+  /** Keeps what `debug_` methods tell of operations. */
+  readonly stepsTracing?: boolean
 }
 
 /** Chain id of an anvil that is told nothing else. */
@@ -31,6 +35,8 @@ export const ANVIL_ACCOUNTS: readonly [PrivateKeyAccount, PrivateKeyAccount, Pri
 export async function startAnvil(options: AnvilOptions = {}): Promise<Anvil> {
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', options.hardfork ?? 'bpo2', '--gas-limit', '60000000']
   if (options.blockTimeSec !== undefined) args.push('--block-time', String(options.blockTimeSec))
+  if (options.chainId !== undefined) args.push('--chain-id', String(options.chainId))
+  if (options.stepsTracing) args.push('--steps-tracing')
   if (options.noMining) args.push('--no-mining')
   // The binary itself and not the package's launcher, so that the child's handle is anvil's.
   const require = createRequire(createRequire(import.meta.url).resolve('@foundry-rs/anvil/package.json'))

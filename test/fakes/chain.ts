@@ -8,6 +8,7 @@ import { bytesToHex, encodeErrorResult, type Hex, hexToBytes, keccak256, pad, pa
 import { privateKeyToAccount } from 'viem/accounts'
 import { encodeBlock, hashHeader } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
+import { VOID_ROOTS } from '../../execution/genesisBlock.ts'
 import { proveRecord } from '../../execution/ledger/rootReader.ts'
 import { accounts } from '../../execution/ledger/tables.ts'
 import { datanetCreate } from '../../execution/native/datanetCreate.ts'
@@ -16,6 +17,7 @@ import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
 import { readerAtRoots, type StateRoots } from '../../execution/state.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { DOOR, OPEN_WEI } from '../../genesis/params.ts'
+import { createSimulator, type SimulatedStore } from '../../node/simulator.ts'
 import {
   type CallRequest,
   type CallResult,
@@ -110,8 +112,18 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
   function stateAt(number: bigint): StateAt {
     const at = roots[Number(number)]
     if (!at || number < prunedBelow) throw new StateUnavailable(`state of block ${number} is not kept`)
-    return createStateAt(test, at, { lastCall, gate: gate.promise })
+    const { accessList, call } = simulator.at(number)
+    return { ...createStateAt(test, at, { lastCall, gate: gate.promise, call }), accessList }
   }
+
+  const simulator = await createSimulator({
+    store: {
+      reader: test.store.reader,
+      roots: (number) => roots[Number(number)] ?? VOID_ROOTS,
+      block: (number) => blocks[Number(number)] as ReturnType<SimulatedStore['block']>,
+    },
+    params,
+  })
 
   const heads = () => ({ latest: BigInt(blocks.length - 1), safe: 2n, finalized: 1n })
   const { origin: _, ...l1 } = test.genesis.l1
@@ -135,6 +147,11 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
       return { blockHash: at.hash, header: at.block.header, index, tx, receipt, logsBefore }
     },
     stateAt,
+    async trace(number, tracerOf, last) {
+      const at = blocks[Number(number)]
+      if (!at || number <= prunedBelow) throw new StateUnavailable(`state of block ${number - 1n} is not kept`)
+      await simulator.trace(at.block.header, at.transactions.slice(0, (last ?? at.transactions.length) + 1), tracerOf)
+    },
     async submit(raw) {
       const refused = refusal
       refusal = undefined
@@ -275,9 +292,9 @@ function loggerInitCode(): Hex {
   return `0x60${(runtime.length / 2).toString(16)}80600b6000396000f3${runtime}`
 }
 
-type Script = { readonly lastCall: FakeChain['lastCall']; readonly gate: Promise<void> }
+type Script = { readonly lastCall: FakeChain['lastCall']; readonly gate: Promise<void>; readonly call: StateAt['call'] }
 
-function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate }: Script): StateAt {
+function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate, call }: Script): Omit<StateAt, 'accessList'> {
   const reader = readerAtRoots(test.store.reader, at)
   const accountAt = (address: Hex) => {
     const bytes = reader.account(hexToBytes(address))
@@ -303,7 +320,9 @@ function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate }: Scri
       accountProof: ['0xc0'],
       storageProof: slots.map((key, i) => ({ key, value: pad(toHex(i), { size: 32 }), proof: ['0xc1'] })),
     }),
-    async call(request, overrides) {
+    async call(request, options) {
+      if (options?.tracer) return call(request, options)
+      const overrides = options?.state
       Object.assign(lastCall, { request, overrides })
       if (request.to === CALLEE.waits) await gate
       return scriptedCall(request, overrides)
