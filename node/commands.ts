@@ -1,5 +1,6 @@
 /**
- * The commands: words and environment → config → run; signals → stop. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a comparison found a difference.
+ * The commands: words and environment → config → run; signals → stop. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a comparison
+ * found a difference, 4 too early.
  * What the commands print for machines is documented in docs/cli.md and stays as it is.
  */
 import { readFileSync } from 'node:fs'
@@ -84,21 +85,18 @@ async function run(command: CommandName, args: readonly string[], environment: E
         ({ close, ...facts }) => ({ ready: { ready: true, ...facts }, close }),
       )
     }
-    case 'verify': {
-      const { config } = parseConfig('verify', args, environment)
-      const { runVerify } = await import('./verify.ts')
-      return runVerify(config, print)
-    }
-    case 'demo': {
-      const { config } = parseConfig('demo', args, environment)
-      const { runDemo } = await import('./demo.ts')
-      return runDemo(config, print)
-    }
-    case 'deposit': {
-      const { config } = parseConfig('deposit', args, environment)
-      const { runDeposit } = await import('./depositCommand.ts')
-      return runDeposit(config, print)
-    }
+    case 'verify':
+      return (await import('./verify.ts')).runVerify(parseConfig('verify', args, environment).config, print)
+    case 'demo':
+      return (await import('./demo.ts')).runDemo(parseConfig('demo', args, environment).config, print)
+    case 'deposit':
+      return (await import('./depositCommand.ts')).runDeposit(parseConfig('deposit', args, environment).config, print)
+    case 'withdraw':
+      return (await import('./withdrawCommand.ts')).runWithdraw(parseConfig('withdraw', args, environment).config, print)
+    case 'prove':
+      return (await import('./proveCommand.ts')).runProve(parseConfig('prove', args, environment).config, print)
+    case 'status':
+      return (await import('./statusCommand.ts')).runStatus(parseConfig('status', args, environment).config, print)
     case 'bench': {
       const { config, rest } = parseConfig('bench', args, environment)
       const { runBench } = await import('./bench.ts')

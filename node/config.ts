@@ -69,6 +69,14 @@ const POSTING = {
   },
 } as const satisfies Options
 
+const ROLLUP = {
+  rpc: { kind: 'string', default: 'http://127.0.0.1:8545', help: 'JSON-RPC of a node of the network' },
+} as const satisfies Options
+
+const ROLLUP_L1 = {
+  l1: { kind: 'string', help: 'URL of the L1 node; default: what the node tells' },
+} as const satisfies Options
+
 const KEYSTORE = {
   'password-file': {
     kind: 'string',
@@ -180,12 +188,47 @@ export const COMMANDS = {
   deposit: {
     summary: 'bring OPEN from L1 to a ledger balance, a prepaid one, or the EVM side, and wait until it is there',
     options: {
-      rpc: { kind: 'string', default: 'http://127.0.0.1:8545', help: 'JSON-RPC of a node of the network' },
-      l1: { kind: 'string', help: 'URL of the L1 node; default: what the node tells' },
+      ...ROLLUP,
+      ...ROLLUP_L1,
       'key-file': { kind: 'string', help: 'file with the key of the L1 account that pays (required)' },
       amount: { kind: 'string', help: 'how much, in OPEN, as 12.5 (required)' },
       to: { kind: 'string', help: 'who gets it; default: the same account' },
       as: { kind: 'string', default: 'ledger', help: 'what it becomes: ledger, prepaid or evm' },
+      ...COMMON,
+    },
+  },
+  withdraw: {
+    summary: 'take OPEN out of the rollup, of a ledger balance or the EVM side; tributary prove has L1 pay it',
+    options: {
+      ...ROLLUP,
+      'key-file': { kind: 'string', help: 'file with the key of the account that withdraws (required)' },
+      amount: { kind: 'string', help: 'how much, in OPEN, as 12.5 (required)' },
+      to: { kind: 'string', help: 'who is paid on L1; default: the same account' },
+      from: { kind: 'string', default: 'ledger', help: 'where it is taken: ledger or evm' },
+      ...COMMON,
+    },
+  },
+  prove: {
+    summary: 'have L1 pay a withdrawal by its proof against a mature checkpoint, or say when it will be mature',
+    options: {
+      ...ROLLUP,
+      ...ROLLUP_L1,
+      'key-file': { kind: 'string', help: 'file with the key of the L1 account that pays the gas (required)' },
+      withdrawal: { kind: 'integer', help: 'number of the withdrawal; or' },
+      tx: { kind: 'string', help: 'hash of the transaction on the rollup that withdrew' },
+      checkpoint: { kind: 'integer', help: 'number of the checkpoint to prove it by; default: the first that has it' },
+      wait: { kind: 'integer', default: 0, help: 'seconds to wait for what is not mature yet' },
+      ...COMMON,
+    },
+  },
+  status: {
+    summary: 'where the network stands on L1, or how far a transaction, a deposit or a withdrawal has come',
+    options: {
+      ...ROLLUP,
+      ...ROLLUP_L1,
+      tx: { kind: 'string', help: 'hash of a transaction on the rollup' },
+      deposit: { kind: 'integer', help: "number of a deposit in the portal's queue, from 0" },
+      withdrawal: { kind: 'integer', help: 'number of a withdrawal, from 1' },
       ...COMMON,
     },
   },

@@ -22,20 +22,20 @@ import {
   zeroHash,
 } from 'viem'
 import { parseAccount } from 'viem/accounts'
-import { getChainId, signTypedData } from 'viem/actions'
+import { getChainId, signTypedData, writeContract } from 'viem/actions'
 import type { FieldsOf } from '../execution/fields.ts'
 import type { LedgerProof } from '../execution/ledger/proof.ts'
 import * as tables from '../execution/ledger/tables.ts'
 import { VERDICT } from '../execution/native/datanetReview.ts'
 import { CONTRIBUTOR_ROLE } from '../execution/native/datanetUpload.ts'
-import type { creditsDoorAbi, datanetsDoorAbi, modelsDoorAbi } from '../execution/native/doorAbi.ts'
+import { type creditsDoorAbi, type datanetsDoorAbi, ledgerDoorAbi, type modelsDoorAbi } from '../execution/native/doorAbi.ts'
 import type { FieldValues } from '../execution/native/nativeType.ts'
 import { TRANSFER_KIND } from '../execution/native/transfer.ts'
 import { WORKER_ACTION } from '../execution/native/workerRegister.ts'
 import { type InferenceReceipt, type InferenceRequest, RECEIPT_MEMBERS, REQUEST_MEMBERS } from '../execution/receipt.ts'
 import { DOMAIN_NAME, DOMAIN_VERSION } from '../execution/typedData.ts'
 import { readForks } from '../genesis/forks.ts'
-import { BPS, type ChainParams, MULTICALL3, VERIFIER } from '../genesis/params.ts'
+import { BPS, type ChainParams, DOOR, MULTICALL3, VERIFIER } from '../genesis/params.ts'
 import { failureText } from './failureText.ts'
 import type { L1Contracts } from './l1Actions.ts'
 import { fieldsFromJson, fieldsToJson, quantity } from './quantity.ts'
@@ -320,6 +320,27 @@ function writeActions(client: Client, node: Client) {
       readonly to?: Address | undefined
       readonly amount?: bigint | undefined
     } & SendOptions): Promise<Hex> => send('Transfer', { kind: TRANSFER_KIND[kind], to, amount }, options),
+    /**
+     * Takes value out to L1, of the ledger balance (default) or of the EVM side; `to` is the sender unless said otherwise. What follows on L1 is in
+     * rpc/settlementActions.ts.
+     */
+    withdraw: ({
+      amount,
+      to,
+      from = 'ledger',
+      ...options
+    }: {
+      readonly amount: bigint
+      readonly to?: Address | undefined
+      readonly from?: 'ledger' | 'evm' | undefined
+    } & SendOptions): Promise<Hex> => {
+      const account = accountOf(client, options)
+      const native = { kind: TRANSFER_KIND.l1, to: to ?? account.address, amount }
+      if (from === 'ledger') return send('Transfer', native, options)
+      const call = { address: DOOR.ledger, abi: ledgerDoorAbi, functionName: 'transfer', value: amount } as const
+      const nonce = options.nonce === undefined ? {} : { nonce: Number(options.nonce) }
+      return writeContract(client, { ...call, ...nonce, args: [native.kind, native.to, amount], account, chain: client.chain })
+    },
     /** `curator` is the sender, anyone may upload, and uploads need no bond, unless said otherwise. */
     createDatanet: ({
       name,

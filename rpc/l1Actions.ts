@@ -32,6 +32,7 @@ export type L1Contracts = {
   readonly checkpointManager: Address
   readonly validatorRegistry: Address
   readonly fraudVerifier: Address
+  readonly bridge: Address
 }
 
 /** Functions of the portal that anybody may call. docs/spec/block.md#l1-origin-and-deposits */
