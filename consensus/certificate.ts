@@ -157,13 +157,13 @@ export function signersOf(bitmap: Uint8Array): number[] {
 /** The commit that these precommits of one block make; they are verified and from different validators. */
 export function buildCommit(set: ValidatorSet, precommits: readonly Vote[], aggregate: Aggregate): Commit {
   const { height, round, blockHash } = sameStatement(precommits)
-  return { kind: 'commit', height, round, blockHash, ...sum(set, precommits, aggregate) }
+  return { kind: 'commit', height, round, blockHash, ...buildSigners(set, precommits, aggregate) }
 }
 
 /** The polka that these prevotes of one block and valid round make; they are verified and from different validators. */
 export function buildPolka(set: ValidatorSet, prevotes: readonly Vote[], aggregate: Aggregate): Polka {
   const { height, round, blockHash, validRound } = sameStatement(prevotes)
-  return { kind: 'polka', height, round, blockHash, validRound, ...sum(set, prevotes, aggregate) }
+  return { kind: 'polka', height, round, blockHash, validRound, ...buildSigners(set, prevotes, aggregate) }
 }
 
 /**
@@ -194,6 +194,15 @@ export function buildRoundCert(set: ValidatorSet, votes: readonly Vote[], proof:
   }
   const shown = roundProof(set, cert)
   return shown === proof || shown === 'precommitQuorum' ? cert : undefined
+}
+
+/** Signatures of one digest in one, with a bit for each of who gave them: verified, and of different validators. */
+export function buildSigners(
+  set: ValidatorSet,
+  signed: readonly Pick<Vote, 'validator' | 'signature'>[],
+  aggregate: Aggregate,
+): { readonly bitmap: Uint8Array; readonly signature: Uint8Array } {
+  return { bitmap: bitmapOf(set, signed), signature: aggregate(signed.map(({ signature }) => signature)) }
 }
 
 // ---- wire form ----------------------------------------------------------------------------------------------------------------------
@@ -313,7 +322,8 @@ function verifySigners(
   return verifyAggregate(signerKeys(set, signers.bitmap), digest, signers.signature) ? { ok: true } : { ok: false, code: 'badSignature' }
 }
 
-function checkQuorum(set: ValidatorSet, bitmap: Uint8Array): CertificateVerdict {
+/** Whether those whose bits are set are a quorum: bitmap and weight, without cryptography. */
+export function checkQuorum(set: ValidatorSet, bitmap: Uint8Array): CertificateVerdict {
   const shape = checkBitmap(set, bitmap)
   if (!shape.ok) return shape
   const weight = weightOfSigners(set, signersOf(bitmap))
@@ -336,7 +346,8 @@ function weightOfSigners(set: ValidatorSet, signers: Iterable<number>): bigint {
   return weight
 }
 
-function signerKeys(set: ValidatorSet, bitmap: Uint8Array): BlsPublicKey[] {
+/** Keys of those whose bits are set; the bitmap is checked. */
+export function signerKeys(set: ValidatorSet, bitmap: Uint8Array): BlsPublicKey[] {
   return signersOf(bitmap).map((signer) => {
     const key = set.keys[signer]
     assert(key, 'signer is out of the set')
@@ -344,11 +355,7 @@ function signerKeys(set: ValidatorSet, bitmap: Uint8Array): BlsPublicKey[] {
   })
 }
 
-function sum(set: ValidatorSet, votes: readonly Vote[], aggregate: Aggregate): { bitmap: Uint8Array; signature: Uint8Array } {
-  return { bitmap: bitmapOf(set, votes), signature: aggregate(votes.map((vote) => vote.signature)) }
-}
-
-function bitmapOf(set: ValidatorSet, votes: readonly Vote[]): Uint8Array {
+function bitmapOf(set: ValidatorSet, votes: readonly Pick<Vote, 'validator'>[]): Uint8Array {
   const bitmap = new Uint8Array(Math.ceil(set.validators.length / 8))
   for (const { validator } of votes) {
     const [at, bit] = [validator >> 3, 1 << (validator & 7)]

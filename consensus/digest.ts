@@ -3,7 +3,8 @@
  *
  * keccak256(tag u8 ‖ chainId u64 ‖ epoch u32 ‖ height u64 ‖ round u32 ‖ validRound + 1 u32 ‖ blockHash 32)
  * A proof of possession signs keccak256(4 ‖ chainId u64 ‖ owner 20 ‖ public key 48), the hello of a direct stream
- * keccak256(5 ‖ genesis hash 32 ‖ peer id as UTF-8). Spec: docs/spec/consensus.md#digests
+ * keccak256(5 ‖ genesis hash 32 ‖ peer id as UTF-8), a checkpoint keccak256(6 ‖ L1's chainId u64 ‖ checkpoint manager 20 ‖ checkpoint hash 32).
+ * Spec: docs/spec/consensus.md#digests
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
@@ -11,8 +12,8 @@ import { fromHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { concatBytes, fixedBytes, uintBytes } from './wire.ts'
 
-/** First byte of every digest, and type byte of the messages that carry the signature. */
-export const TAG = { proposal: 1, prevote: 2, precommit: 3, possession: 4, hello: 5 } as const
+/** First byte of what every digest is of, and of votes and proposals the type byte of the messages that carry the signature. */
+export const TAG = { proposal: 1, prevote: 2, precommit: 3, possession: 4, hello: 5, checkpoint: 6 } as const
 
 /** The block hash that stands for "no block in this round". */
 export const NIL: Hex = `0x${'00'.repeat(32)}`
@@ -57,4 +58,13 @@ export function possessionDigest(chainId: number, owner: Hex, publicKey: Hex): U
 /** The digest by which a validator shows which peer it is: good for one chain and one peer id, in the text that libp2p shows. */
 export function helloDigest(genesisHash: Hex, peerId: string): Uint8Array {
   return keccak256(concatBytes([uintBytes(TAG.hello, 1), fixedBytes(genesisHash, 32), new TextEncoder().encode(peerId)]))
+}
+
+/** The checkpoint manager that a checkpoint's signature is good for. */
+export type CheckpointDomain = { readonly l1ChainId: number; readonly manager: Hex }
+
+/** The digest by which a validator says that it derived the checkpoint with this hash from L1. */
+export function checkpointDigest({ l1ChainId, manager }: CheckpointDomain, checkpointHash: Hex): Uint8Array {
+  const parts = [uintBytes(TAG.checkpoint, 1), uintBytes(l1ChainId, 8), fixedBytes(manager, 20), fixedBytes(checkpointHash, 32)]
+  return keccak256(concatBytes(parts))
 }

@@ -12,6 +12,7 @@ library BlsCertificate {
     uint8 internal constant PREVOTE = 2;
     uint8 internal constant PRECOMMIT = 3;
     uint8 internal constant POSSESSION = 4;
+    uint8 internal constant CHECKPOINT = 6;
 
     /// @notice Bytes of a signature: x.c0 ‖ x.c1 ‖ y.c0 ‖ y.c1.
     uint256 internal constant SIGNATURE_BYTES = 256;
@@ -58,6 +59,11 @@ library BlsCertificate {
     function possessionDigest(uint64 chainId, address owner, bytes32[3] memory key) internal pure returns (bytes32) {
         (bytes32 head, bytes16 tail) = compress(key);
         return keccak256(abi.encodePacked(POSSESSION, chainId, owner, head, tail));
+    }
+
+    /// @notice The digest by which a validator says that it derived the checkpoint with this hash from L1.
+    function checkpointDigest(uint64 l1ChainId, address manager, bytes32 checkpointHash) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(CHECKPOINT, l1ChainId, manager, checkpointHash));
     }
 
     /// @notice A key x ‖ y (48 bytes each) in its 48 compressed bytes: x with the flags "compressed" and, if y is the larger of its two, "larger".

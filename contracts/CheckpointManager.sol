@@ -6,9 +6,10 @@ import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol
 import {BlockHeader} from "@openzeppelin/contracts/utils/BlockHeader.sol";
 import {Memory} from "@openzeppelin/contracts/utils/Memory.sol";
 import {BatchHeader, BatchInbox} from "./BatchInbox.sol";
+import {BlsCertificate} from "./BlsCertificate.sol";
 import {LedgerProof} from "./LedgerProof.sol";
 import {Portal} from "./Portal.sol";
-import {Commit, ValidatorRegistry} from "./ValidatorRegistry.sol";
+import {Certificate, ValidatorRegistry} from "./ValidatorRegistry.sol";
 
 /// @notice The rollup's state after a posted batch. Spec: docs/spec/settlement.md#checkpoints
 struct Checkpoint {
@@ -23,7 +24,7 @@ struct Checkpoint {
     uint64 depositCursor;
 }
 
-/// @notice What a checkpoint is read from: nothing of it is anybody's word but the block itself.
+/// @notice What a checkpoint is read from: nothing of it is its submitter's word.
 struct Claim {
     /// Of the batch's last block, as it is hashed.
     bytes header;
@@ -37,8 +38,9 @@ struct Claim {
 }
 
 /// @title What the rollup's state is, once nobody could show that it is not.
-/// @notice A checkpoint is a block that a quorum of the validators made final and that a posted batch ends with. Anyone may submit it. It matures when its
-/// window ends; until then a proof of fraud makes it fall, with those after it, and its submitter loses a bond. Nobody owns the manager.
+/// @notice A checkpoint is a block that a posted batch ends with, signed by a quorum of the validators that derived it from L1. Anyone may submit it. It
+/// matures when its window ends; until then a proof of fraud makes it fall, with those after it: its submitter loses a bond, and who signed it its stake.
+/// Nobody owns the manager.
 /// Spec: docs/spec/settlement.md
 contract CheckpointManager {
     using SafeERC20 for IERC20;
@@ -71,7 +73,8 @@ contract CheckpointManager {
         uint64 submittedAtSec;
         uint64 lastBlock;
         uint64 depositCursor;
-        uint64 batchIndex;
+        /// Bit i: the validator at place i of the set of the block's epoch signed it. None: it was taken without a certificate.
+        uint128 signers;
     }
 
     /// @notice OPEN of who submits checkpoints, behind all of them at once.
@@ -147,7 +150,6 @@ contract CheckpointManager {
     error HeaderMismatch(bytes32 lastBlockHash);
     error WrongNumber(uint64 lastBlock);
     error BadL1Record();
-    error CommitMismatch();
     error NotLater(uint64 lastBlock);
     error DepositsTakenBack(uint64 depositCursor);
     error DepositsNotQueued(uint64 depositCount);
@@ -200,38 +202,42 @@ contract CheckpointManager {
         TOKEN.safeTransfer(to, bond.amount);
     }
 
-    /// @notice Submits the state after a posted batch, later than every checkpoint that stands. Anyone with a bond may; who does vouches for the batch.
-    /// @param commit by a quorum of the block's epoch, whose set the registry knows
-    function submit(Claim calldata claim, Commit calldata commit) external returns (uint64 id) {
+    /// @notice Submits the state after a posted batch, later than every checkpoint that stands. Anyone with a bond may; who does vouches for the batch, and so
+    /// does who signed.
+    /// @param certificate over `signedDigest` of the checkpoint, by a quorum of the block's epoch, whose set the registry knows
+    function submit(Claim calldata claim, Certificate calldata certificate) external returns (uint64 id) {
         Checkpoint memory checkpoint = _read(claim);
-        if (commit.height != checkpoint.lastBlock || commit.blockHash != checkpoint.blockHash) revert CommitMismatch();
-        REGISTRY.checkCommit(commit);
-        return _keep(checkpoint, true);
+        bytes32 hash = keccak256(abi.encode(checkpoint));
+        return _keep(checkpoint, hash, REGISTRY.checkCheckpoint(checkpoint.lastBlock, signedDigest(hash), certificate));
     }
 
     /// @notice Submits the state after a posted batch without a certificate, once there was no checkpoint for `LIVENESS_TIMEOUT_SEC`.
     function submitUncertified(Claim calldata claim) external returns (uint64 id) {
         uint256 fromSec = uint256(_lastAtSec()) + LIVENESS_TIMEOUT_SEC;
         if (block.timestamp < fromSec) revert NotYet(fromSec);
-        return _keep(_read(claim), false);
+        Checkpoint memory checkpoint = _read(claim);
+        return _keep(checkpoint, keccak256(abi.encode(checkpoint)), 0);
     }
 
     // ---- falls -------------------------------------------------------------------------------------------------------------------------------------
 
     /// @notice Makes a checkpoint fall whose window is open, with all later ones: the fraud verifier was shown that it is wrong. Its submitter loses its
-    /// bond, unless an earlier fall took it.
-    /// @param challenger who showed it; gets a part of the bond
+    /// bond, unless an earlier fall took it, and the registry is told who signed it, for `slashSigners`. Those who signed the later ones are not: whether
+    /// these are wrong was not shown, and can be, from the last one on.
+    /// @param challenger who showed it; gets a part of the bond, and of the stakes
     function invalidate(uint64 id, address challenger) external {
         if (msg.sender != FRAUD_VERIFIER) revert NotFraudVerifier();
         Status status = statusOf(id);
         if (status != Status.Submitted) revert NotOpen(status);
 
         checkpointCount = id;
-        address submitter = _ring[id % RING_SIZE].submitter;
+        Entry storage entry = _ring[id % RING_SIZE];
+        address submitter = entry.submitter;
         uint96 amount = _bonds[submitter].amount;
         uint96 reward = uint96((uint256(amount) * REWARD_BPS) / 10_000);
         delete _bonds[submitter];
         emit CheckpointFell(id, submitter, challenger, lastBlock(), reward);
+        if (entry.signers != 0) REGISTRY.convict(entry.lastBlock, entry.signers, challenger);
         if (reward != 0) TOKEN.safeTransfer(challenger, reward);
         if (amount != reward) TOKEN.safeTransfer(NOBODY, amount - reward);
     }
@@ -303,6 +309,11 @@ contract CheckpointManager {
         if (!isClosed && block.timestamp < _matureAtSec(id)) revert NotMature(_matureAtSec(id));
     }
 
+    /// @notice What validators sign of the checkpoint with this hash: good for this manager on this chain alone.
+    function signedDigest(bytes32 checkpointHash) public view returns (bytes32) {
+        return BlsCertificate.checkpointDigest(uint64(block.chainid), address(this), checkpointHash);
+    }
+
     /// @notice What stands behind a submitter's checkpoints.
     function bondOf(address submitter) external view returns (Bond memory) {
         return _bonds[submitter];
@@ -336,7 +347,7 @@ contract CheckpointManager {
     }
 
     /// @dev Puts a checkpoint behind the last one that stands.
-    function _keep(Checkpoint memory checkpoint, bool isCertified) private returns (uint64 id) {
+    function _keep(Checkpoint memory checkpoint, bytes32 hash, uint128 signers) private returns (uint64 id) {
         if (isClosed) revert Closed();
         if (checkpoint.lastBlock <= lastBlock()) revert NotLater(lastBlock());
         _checkDeposits(checkpoint.depositCursor);
@@ -351,14 +362,14 @@ contract CheckpointManager {
             highestCount = id + 1;
         }
         _ring[id % RING_SIZE] = Entry({
-            checkpointHash: keccak256(abi.encode(checkpoint)),
+            checkpointHash: hash,
             submitter: msg.sender,
             submittedAtSec: uint64(block.timestamp),
             lastBlock: checkpoint.lastBlock,
             depositCursor: checkpoint.depositCursor,
-            batchIndex: checkpoint.batchIndex
+            signers: signers
         });
-        emit CheckpointSubmitted(id, checkpoint.lastBlock, msg.sender, checkpoint, isCertified);
+        emit CheckpointSubmitted(id, checkpoint.lastBlock, msg.sender, checkpoint, signers != 0);
     }
 
     /// @dev Deposits are taken in order, none is taken back, and none is left behind for longer than it may be.

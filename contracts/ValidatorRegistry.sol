@@ -17,6 +17,13 @@ struct Commit {
     bytes signature;
 }
 
+/// @notice A quorum's signature over a digest, by a set that is known from elsewhere.
+struct Certificate {
+    /// As in a commit.
+    bytes bitmap;
+    bytes signature;
+}
+
 /// @notice What a validator signed at some height. Spec: docs/spec/consensus.md#digests
 struct Statement {
     /// 1 proposal, 2 prevote, 3 precommit.
@@ -77,6 +84,8 @@ contract ValidatorRegistry {
 
     uint8 private constant DOUBLE_VOTE = 1;
     uint8 private constant AMNESIA = 2;
+    /// @dev Not evidence of its own: the fraud verifier was shown that the checkpoint is wrong.
+    uint8 private constant WRONG_CHECKPOINT = 3;
 
     enum Status {
         Unknown,
@@ -103,9 +112,21 @@ contract ValidatorRegistry {
         uint64 openedAtSec;
     }
 
+    /// @notice Validators who signed a checkpoint that was shown to be wrong, and have not paid for it yet.
+    struct Conviction {
+        /// By their place in the set of the block's epoch.
+        uint128 signers;
+        /// The checkpoint's last block.
+        uint64 height;
+        /// Who showed it, and gets the reward.
+        address challenger;
+    }
+
     struct Config {
         IERC20 token;
         Portal portal;
+        /// Says who signed a checkpoint that fell.
+        address checkpointManager;
         /// Of the rollup.
         uint64 chainId;
         /// Blocks of an epoch; 0: the first set stays.
@@ -121,6 +142,7 @@ contract ValidatorRegistry {
 
     IERC20 public immutable TOKEN;
     Portal public immutable PORTAL;
+    address public immutable CHECKPOINT_MANAGER;
     uint64 public immutable CHAIN_ID;
     uint64 public immutable EPOCH_BLOCKS;
     uint96 public immutable STAKE_MIN;
@@ -136,9 +158,14 @@ contract ValidatorRegistry {
     /// @notice Validators that are registered and not leaving.
     uint16 public activeCount;
 
+    /// @notice Convictions that there ever were, and those of which signers are left: while there are any, no stake is paid out.
+    uint32 public convictionCount;
+    uint32 public openConvictions;
+
     mapping(uint32 epoch => Set) private _sets;
     mapping(address validator => Validator) private _validators;
     mapping(bytes32 keyHash => bool) private _keyUsed;
+    mapping(uint32 id => Conviction) private _convictions;
 
     /// @notice A set is known: `setHash` is keccak256(epoch ‖ entries).
     event EpochOpened(uint32 indexed epoch, bytes32 setHash, uint256 validators, uint96 totalWeight);
@@ -151,6 +178,9 @@ contract ValidatorRegistry {
 
     /// @notice A validator broke the rules at this height.
     event ValidatorSlashed(address indexed validator, address indexed reporter, uint64 height, uint8 kind, uint96 stake, uint96 reward);
+
+    /// @notice A checkpoint fell, and these validators of its last block's epoch signed it. `slashSigners` takes their stakes.
+    event SignersConvicted(uint32 indexed id, uint64 height, uint128 signers, address indexed challenger);
 
     error UnbondingTooShort(uint256 least);
     error NotOwner();
@@ -184,6 +214,10 @@ contract ValidatorRegistry {
     error NoOffence();
     error EvidenceTooOld(uint256 untilSec);
     error NothingAtStake();
+    error SignersTooOld(uint256 untilSec);
+    error NotCheckpointManager();
+    error NobodyLeft(uint32 id);
+    error ConvictionsOpen(uint32 count);
 
     constructor(address owner, Config memory config) {
         uint256 least = uint256(config.evidenceAgeSec) + config.challengeWindowSec;
@@ -192,6 +226,7 @@ contract ValidatorRegistry {
         OWNER = owner;
         TOKEN = config.token;
         PORTAL = config.portal;
+        CHECKPOINT_MANAGER = config.checkpointManager;
         CHAIN_ID = config.chainId;
         EPOCH_BLOCKS = config.epochBlocks;
         STAKE_MIN = config.stakeMin;
@@ -271,10 +306,21 @@ contract ValidatorRegistry {
         if (commit.round > ROUND_MAX) revert RoundOutOfRange();
         if (commit.blockHash == 0) revert NilBlock();
         uint32 epoch = epochOf(commit.height);
-        uint256[4] memory key = _quorumKey(_setAt(epoch), commit.bitmap);
         bytes32 digest =
             BlsCertificate.statementDigest(BlsCertificate.PRECOMMIT, CHAIN_ID, epoch, commit.height, commit.round, 0, commit.blockHash);
-        if (!BlsCertificate.isSignedBy(key, digest, commit.signature)) revert BadSignature();
+        _checkQuorum(_setAt(epoch), digest, commit.bitmap, commit.signature);
+    }
+
+    /// @notice Reverts unless a quorum of the validators of the block's epoch signed the digest, which is a checkpoint's of that block, and unless those who
+    /// did have their stakes here until its window ends: the epoch may be over for `EVIDENCE_AGE_SEC`. Answers who signed: bit i is the place i of the set.
+    function checkCheckpoint(uint64 height, bytes32 digest, Certificate calldata certificate) external view returns (uint128 signers) {
+        uint32 epoch = epochOf(height);
+        Set storage set = _setAt(epoch);
+        if (epoch != newestEpoch) {
+            uint256 untilSec = uint256(_sets[epoch + 1].openedAtSec) + EVIDENCE_AGE_SEC;
+            if (block.timestamp > untilSec) revert SignersTooOld(untilSec);
+        }
+        return _checkQuorum(set, digest, certificate.bitmap, certificate.signature);
     }
 
     // ---- validators --------------------------------------------------------------------------------------------------------------------------------
@@ -329,6 +375,7 @@ contract ValidatorRegistry {
     /// @notice Takes the stake of who left, `UNBONDING_SEC` after a set without it was opened.
     /// @param epoch of a set that was opened after the sender asked to leave, and does not have it
     function withdraw(address to, uint32 epoch) external {
+        if (openConvictions != 0) revert ConvictionsOpen(openConvictions);
         Validator storage validator = _validators[msg.sender];
         if (validator.status != Status.Leaving) revert WrongStatus(validator.status);
         Set storage set = _setAt(epoch);
@@ -359,23 +406,46 @@ contract ValidatorRegistry {
             uint256 untilSec = uint256(_sets[epoch + 1].openedAtSec) + EVIDENCE_AGE_SEC;
             if (block.timestamp > untilSec) revert EvidenceTooOld(untilSec);
         }
-        Validator storage validator = _validators[offender];
-        Status status = validator.status;
-        bool isBonded = status == Status.Active || status == Status.Leaving;
-        // Who left with this key and came back with another one is not who signed.
-        if (!isBonded || _hashKey(validator.key) != _hashKey(key)) revert NothingAtStake();
+        (bool isTaken, uint256 stake, uint256 reward) = _takeStake(offender, key, msg.sender, evidence.height, evidence.kind);
+        if (!isTaken) revert NothingAtStake();
+        _payOut(msg.sender, stake, reward);
+    }
 
-        uint96 stake = validator.stake;
-        uint96 reward = uint96((uint256(stake) * REWARD_BPS) / 10_000);
-        validator.status = Status.Slashed;
-        validator.stake = 0;
-        emit ValidatorSlashed(offender, msg.sender, evidence.height, evidence.kind, stake, reward);
-        if (status == Status.Active) {
-            activeCount--;
-            _tell(offender);
+    /// @notice Notes who signed a checkpoint that was shown to be wrong, for the checkpoint manager alone.
+    function convict(uint64 height, uint128 signers, address challenger) external {
+        if (msg.sender != CHECKPOINT_MANAGER) revert NotCheckpointManager();
+        uint32 id = convictionCount++;
+        openConvictions++;
+        _convictions[id] = Conviction(signers, height, challenger);
+        emit SignersConvicted(id, height, signers, challenger);
+    }
+
+    /// @notice Takes the stakes of those who signed a checkpoint that fell, of the next `count` of them: as many at a time as the gas of a transaction and what
+    /// the portal takes in an L1 block allow. Anyone may call; the reward is the challenger's. Who has lost its stake already is passed over.
+    function slashSigners(uint32 id, uint256 count) external {
+        Conviction storage conviction = _convictions[id];
+        (uint256 left, uint64 height, address challenger) = (conviction.signers, conviction.height, conviction.challenger);
+        if (left == 0) revert NobodyLeft(id);
+        bytes memory entries = _entriesOf(_setAt(epochOf(height)).entries);
+        uint256 stakes;
+        uint256 rewards;
+        for (uint256 place = 0; left >> place != 0 && count != 0; place++) {
+            if ((left >> place) & 1 == 0) continue;
+            left ^= 1 << place;
+            count--;
+            (address who,, bytes32[3] memory key) = _memberAt(entries, place);
+            (, uint256 stake, uint256 reward) = _takeStake(who, key, challenger, height, WRONG_CHECKPOINT);
+            stakes += stake;
+            rewards += reward;
         }
-        if (reward != 0) TOKEN.safeTransfer(msg.sender, reward);
-        if (stake != reward) TOKEN.safeTransfer(NOBODY, stake - reward);
+        conviction.signers = uint128(left);
+        if (left == 0) openConvictions--;
+        _payOut(challenger, stakes, rewards);
+    }
+
+    /// @notice Who of a conviction has not paid yet.
+    function convictionAt(uint32 id) external view returns (Conviction memory) {
+        return _convictions[id];
     }
 
     /// @notice Reverts unless the evidence shows that a validator of the height's set broke the rules. Answers which one, and its key.
@@ -424,6 +494,34 @@ contract ValidatorRegistry {
     }
 
     // ---- helpers -----------------------------------------------------------------------------------------------------------------------------------
+
+    /// @dev Takes a validator's whole stake, if it has this key and was not slashed before: who left with it and came back with another is not who signed.
+    function _takeStake(address offender, bytes32[3] memory key, address reporter, uint64 height, uint8 kind)
+        private
+        returns (bool isTaken, uint256 stake, uint256 reward)
+    {
+        Validator storage validator = _validators[offender];
+        Status status = validator.status;
+        bool isBonded = status == Status.Active || status == Status.Leaving;
+        if (!isBonded || _hashKey(validator.key) != _hashKey(key)) return (false, 0, 0);
+
+        stake = validator.stake;
+        reward = (stake * REWARD_BPS) / 10_000;
+        validator.status = Status.Slashed;
+        validator.stake = 0;
+        emit ValidatorSlashed(offender, reporter, height, kind, uint96(stake), uint96(reward));
+        if (status == Status.Active) {
+            activeCount--;
+            _tell(offender);
+        }
+        return (true, stake, reward);
+    }
+
+    /// @dev What was taken goes to who is rewarded, and to nobody.
+    function _payOut(address reporter, uint256 stake, uint256 reward) private {
+        if (reward != 0) TOKEN.safeTransfer(reporter, reward);
+        if (stake != reward) TOKEN.safeTransfer(NOBODY, stake - reward);
+    }
 
     function _active(address sender) private view returns (Validator storage validator) {
         validator = _validators[sender];
@@ -479,17 +577,29 @@ contract ValidatorRegistry {
         emit EpochOpened(epoch, keccak256(abi.encodePacked(epoch, copy)), count, uint96(total));
     }
 
-    /// @dev The sum of the keys of those whose bits are set, who are a quorum: the sum of all, less those that are absent.
-    function _quorumKey(Set storage set, bytes calldata bitmap) private view returns (uint256[4] memory key) {
+    /// @dev Reverts unless those whose bits are set are a quorum and signed the digest.
+    function _checkQuorum(Set storage set, bytes32 digest, bytes calldata bitmap, bytes calldata signature)
+        private
+        view
+        returns (uint128 signers)
+    {
+        uint256[4] memory key;
+        (key, signers) = _quorumKey(set, bitmap);
+        if (!BlsCertificate.isSignedBy(key, digest, signature)) revert BadSignature();
+    }
+
+    /// @dev The sum of the keys of those whose bits are set, who are a quorum: the sum of all, less those that are absent; and who they are.
+    function _quorumKey(Set storage set, bytes calldata bitmap) private view returns (uint256[4] memory key, uint128 signers) {
         address data = set.entries;
         uint256 count = _countOf(data);
         uint256 totalWeight = set.totalWeight;
         uint256 absent = _absentIn(bitmap, count);
+        signers = uint128(absent ^ ((1 << count) - 1));
         bytes memory code = _read(data, SUM_AT, ENTRIES_AT - SUM_AT);
         assembly ("memory-safe") {
             mcopy(key, add(code, 32), 128)
         }
-        if (absent == 0) return key;
+        if (absent == 0) return (key, signers);
         bytes memory entries = _read(data, ENTRIES_AT, count * ENTRY_BYTES);
         uint256 weight = totalWeight;
         for (uint256 i = 0; i < count; i++) {

@@ -148,6 +148,7 @@ function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpo
   const registryConfig = {
     token: openToken,
     portal,
+    checkpointManager,
     chainId: BigInt(registry.chainId),
     epochBlocks: BigInt(registry.epochBlocks),
     stakeMin: registry.stakeMinWei,

@@ -1,19 +1,19 @@
 /**
- * Submits checkpoints: the state after the last batch on L1 that was judged valid here, with the certificate of its last block. Any node with an account
- * and a bond may; whose turn it is keeps several from paying for the same. Spec: docs/spec/settlement.md#who-submits
+ * Submits checkpoints: the latest one that a quorum of the validators signed (node/cosigner.ts). Any node with an account and a bond may; whose turn it is
+ * keeps several from paying for the same. Spec: docs/spec/settlement.md#who-submits
  */
 import { type Hex, hexToBytes } from 'viem'
 import { uncompressedSignature } from '../consensus/bls.ts'
-import { decodeMessage } from '../consensus/message.ts'
 import { indexOfKey } from '../consensus/validatorSet.ts'
+import { assert } from '../execution/assert.ts'
 import { encodeHeader } from '../execution/block.ts'
 import { proveRecord } from '../execution/ledger/rootReader.ts'
 import { L1_RECORD } from '../execution/ledger/tables.ts'
 import { type CheckpointClaim, encodeSubmit, submitDelayMs } from '../settlement/checkpoint.ts'
-import type { L1Batch } from '../settlement/l1Logs.ts'
-import { type L1Commit, toL1Commit } from '../settlement/registry.ts'
+import { type L1Certificate, toL1Certificate } from '../settlement/registry.ts'
 import type { TxManager, TxOutcome } from '../settlement/txManager.ts'
 import type { ChainState } from './chainState.ts'
+import type { Certified, Cosigner } from './cosigner.ts'
 import type { EpochSets } from './epochs.ts'
 import type { L1Follower } from './l1Follower.ts'
 import type { SafeChain } from './safeChain.ts'
@@ -24,8 +24,9 @@ const REFUSED_PAUSE_MS = 5_000
 export type CheckpointerOptions = {
   readonly chain: Pick<ChainState, 'store' | 'genesis'>
   readonly follower: Pick<L1Follower, 'status'>
-  /** Who submits vouches with its bond for the batch: only what was judged is submitted. */
   readonly safeChain: Pick<SafeChain, 'status'>
+  /** Who submits vouches with its bond for the batch: what is signed by a quorum was judged here as well. */
+  readonly cosigner: Pick<Cosigner, 'certified'>
   readonly sets: Pick<EpochSets, 'setAt'>
   /** The submitting account on L1. */
   readonly account: Hex
@@ -44,7 +45,7 @@ export type Checkpointer = {
 
 /** Knows of no earlier waiting: it begins anew with the process. */
 export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
-  const { chain, follower, safeChain, sets, account, publicKey, nowMs } = options
+  const { chain, follower, safeChain, cosigner, sets, account, publicKey, nowMs } = options
   /** Since when the batches after this block are on L1 without a checkpoint, as far as this node saw. */
   let waiting = { after: -1n, sinceMs: 0 }
   let pausedUntilMs = 0
@@ -63,11 +64,12 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
       if (!lastBatch || lastBatch.header.lastBlock <= checkpointed) return
       if ((head?.timestampSec ?? 0n) < checkpointedAtSec + options.intervalSec) return
       if (waiting.after !== checkpointed) waiting = { after: checkpointed, sinceMs: nowMs() }
-      const { lastBlock } = lastBatch.header
+      const certified = cosigner.certified()
+      if (!certified || certified.checkpoint.lastBlock <= checkpointed) return
+      const { lastBlock } = certified.checkpoint
       if (!isDue(lastBlock, lastSubmitter)) return
-      const shown = showCheckpoint(chain, lastBatch)
-      if (!shown) return
-      const data = encodeSubmit(shown.claim, shown.commit)
+      const { claim, certificate } = showCheckpoint(chain, certified)
+      const data = encodeSubmit(claim, certificate)
       const outcome = await sender.send({ to: chain.genesis.l1.checkpointManager, data })
       if (!outcome.ok && outcome.code !== 'pending') pausedUntilMs = nowMs() + REFUSED_PAUSE_MS
       options.report(outcome, { lastBlock })
@@ -75,16 +77,14 @@ export function createCheckpointer(options: CheckpointerOptions): Checkpointer {
   }
 }
 
-/** What shows the checkpoint of a batch to L1; undefined where the batch's last block is not ours. */
+/** What shows a checkpoint to L1. */
 function showCheckpoint(
   { store }: CheckpointerOptions['chain'],
-  batch: L1Batch,
-): { readonly claim: CheckpointClaim; readonly commit: L1Commit } | undefined {
-  const { lastBlock, lastBlockHash } = batch.header
-  const [stored, message] = [store.block(lastBlock), store.commit(lastBlock)]
-  const decoded = message && decodeMessage(message)
-  if (stored?.hash !== lastBlockHash || !decoded?.ok || decoded.value.kind !== 'commit') return undefined
-  const commit = toL1Commit(decoded.value, uncompressedSignature)
+  { batch, certificate }: Certified,
+): { readonly claim: CheckpointClaim; readonly certificate: L1Certificate } {
+  const stored = store.block(batch.header.lastBlock)
+  const signed = toL1Certificate(certificate, uncompressedSignature)
+  assert(stored && signed, 'what a quorum signed here is of a block that is here')
   const l1Record = proveRecord(hexToBytes(stored.ledgerRoot), store.reader, L1_RECORD)
-  return commit && { claim: { header: encodeHeader(stored.block.header), batch, l1Record }, commit }
+  return { claim: { header: encodeHeader(stored.block.header), batch, l1Record }, certificate: signed }
 }

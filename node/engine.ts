@@ -20,16 +20,18 @@ import { type Backlog, createBacklog } from './backlog.ts'
 import { createBatchThread } from './batchThread.ts'
 import { openBlobArchive } from './blobArchive.ts'
 import type { ChainState } from './chainState.ts'
+import { openCheckpointSigner } from './checkpointSigner.ts'
 import { UsageError } from './config.ts'
 import { type ConsensusChain, createConsensusChain } from './consensusChain.ts'
 import { type ConsensusThread, createConsensusThread } from './consensusThread.ts'
+import { type Cosigner, type CosignerCounts, type CosignerNet, type CosignerOptions, createCosigner } from './cosigner.ts'
 import { type EpochSets, onOtherValidators } from './epochs.ts'
 import { type EvidenceStore, openEvidenceStore } from './evidenceStore.ts'
 import { createFollower, type Follower } from './follower.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import type { NodeOptions } from './node.ts'
-import type { ChildDirectPorts, ChildMetrics } from './p2pChild.ts'
+import type { ChildDirect, ChildDirectPorts, ChildMetrics } from './p2pChild.ts'
 import { createPeers, type Peers } from './peers.ts'
 import { createPoster } from './poster.ts'
 import { createReporter, keepReported } from './reporter.ts'
@@ -48,6 +50,8 @@ export type Engine = {
   networkMetrics(): ChildMetrics | undefined
   network(): NetworkView
   l1Status(): L1Status
+  /** Signatures of checkpoints. */
+  checkpointCounts(): CosignerCounts
 }
 
 export type EngineParts = {
@@ -79,6 +83,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   closers.push(() => follower.stop())
   const batchThread = createBatchThread(join(dataDir, 'chain'), genesis.params)
   closers.push(() => batchThread.close())
+  let cosigner: Cosigner | undefined
   const safeChain = createSafeChain({
     chain,
     genesisAccumulator: bytesToHex(keccak256(stringToBytes(encodeGenesis(genesis)))),
@@ -87,7 +92,10 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
     batchThread,
     sets,
     log: log.child('safe'),
-    onChange: () => parts.onL1(status()),
+    onChange() {
+      cosigner?.update()
+      parts.onL1(status())
+    },
     onFatal,
   })
   closers.push(() => safeChain.stop())
@@ -97,7 +105,12 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   })
   chain.reportFrom(createReporter({ store: evidence, params: genesis.params, log: log.child('evidence') }))
   const backlog = createBacklog({ chain, safe: () => safeChain.head().lastBlock, log: log.child('backlog') })
-  const mover = await openMover(options, { ...parts, follower, backlog, evidence })
+  let mover: Mover | undefined
+  const net = directNet(() => mover?.direct())
+  const signatures = await openCosigner(options, { chain, sets, safeChain, follower, net })
+  closers.push(signatures.stop)
+  cosigner = signatures
+  mover = await openMover(options, { ...parts, follower, backlog, evidence, cosigner })
   if (options.posting) {
     const { checkpointSec, ...posting } = options.posting
     // What others found stands in their blocks, and they may have no way to L1.
@@ -108,6 +121,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
       batchThread,
       follower: { ...follower, status },
       safeChain,
+      cosigner,
       archive,
       log: log.child('poster'),
       poster: options.poster,
@@ -121,7 +135,8 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
     })
     closers.push(() => poster.stop())
   }
-  return { ...mover, l1Status: status }
+  const { addresses, start, wake, network, networkMetrics } = mover
+  return { addresses, start, wake, network, networkMetrics, l1Status: status, checkpointCounts: signatures.counts }
 }
 
 /** Fraud proofs begin at the ledger root that was published with the genesis file: it has to be the one that this file makes. */
@@ -142,9 +157,39 @@ async function checkpointInterval(l1: L1, askedSec: number | undefined): Promise
   throw new UsageError(`--checkpoint-sec is ${chosen.leastSec} or more, not ${askedSec}: ${why}`)
 }
 
-type MoverParts = Omit<EngineParts, 'onL1'> & { readonly follower: L1Follower; readonly backlog: Backlog; readonly evidence: EvidenceStore }
+/** Direct streams as the signatures of checkpoints take them. */
+function directNet(direct: () => ChildDirect | undefined): CosignerNet {
+  return {
+    send: (signature, peer) => direct()?.sendCheckpoint(signature, peer),
+    keyOf: (peer) =>
+      direct()
+        ?.validators()
+        .find(({ peerId }) => peerId === peer)?.publicKey,
+    blame: (peer, why) => direct()?.blame(peer, why),
+  }
+}
 
-async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<Engine, 'l1Status'>> {
+async function openCosigner(
+  { genesis, key, dataDir, log, onFatal }: NodeOptions,
+  parts: Pick<CosignerOptions, 'chain' | 'sets' | 'safeChain' | 'follower' | 'net'>,
+): Promise<Cosigner> {
+  const domain = { l1ChainId: genesis.l1.chainId, manager: genesis.l1.checkpointManager }
+  const place = { chainId: genesis.params.chainId, domain, directory: join(dataDir, 'consensus'), log: log.child('signer') }
+  const signer = key && (await openCheckpointSigner(key.parts(), place))
+  return createCosigner({ ...parts, domain, signer, log: log.child('checkpoints'), onFatal })
+}
+
+type MoverParts = Omit<EngineParts, 'onL1'> & {
+  readonly follower: L1Follower
+  readonly backlog: Backlog
+  readonly evidence: EvidenceStore
+  readonly cosigner: Cosigner
+}
+
+/** What moves the head, with its direct streams, if there are any. */
+type Mover = Omit<Engine, 'l1Status' | 'checkpointCounts'> & { direct(): ChildDirect | undefined }
+
+async function openMover(options: NodeOptions, parts: MoverParts): Promise<Mover> {
   const { chain, sets, follower, closers } = parts
   const { key, dataDir, log, onFatal } = options
   /** Whether others have or may get a vote. */
@@ -168,7 +213,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<
     sets,
     isValidator: key !== undefined,
     isOwn: (header) => isProposerOf(sets, key?.publicKey, header),
-    direct: key && consensus && isShared() ? directPorts(key, { chain, sets, ...consensus }) : undefined,
+    direct: key && consensus && isShared() ? directPorts(key, { ...parts, ...consensus }) : undefined,
     log: log.child('p2p'),
     onTransactions: () => consensus?.thread.wake(),
     isBehind: () => observer.highest() > chain.head().header.number + 1n,
@@ -183,6 +228,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Omit<
   onOtherValidators(chain, sets, () => peers.direct?.recheck())
   return {
     addresses: peers.addresses,
+    direct: () => peers.direct,
     async start() {
       await consensus?.thread.start()
       if (!consensus || isShared()) observer.start()
@@ -207,7 +253,7 @@ type Consensus = { readonly thread: ConsensusThread; readonly asked: ConsensusCh
 /** What this validator says and hears on direct streams. */
 function directPorts(
   { publicKey }: Pick<SigningKey, 'publicKey'>,
-  { chain, sets, thread, asked }: Pick<MoverParts, 'chain' | 'sets'> & Consensus,
+  { chain, sets, cosigner, thread, asked }: Pick<MoverParts, 'chain' | 'sets' | 'cosigner'> & Consensus,
 ): ChildDirectPorts {
   const { genesisHash, store } = chain
   return {
@@ -223,6 +269,8 @@ function directPorts(
         return verifySignature(known, helloDigest(genesisHash, from), hello.subarray(48)) ? shown : 'wrong'
       },
       onBlock: asked.takeBlock,
+      onCheckpoint: cosigner.take,
+      onValidator: cosigner.greet,
       readBlock: store.bytesOf,
     }),
   }

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { CosignerCounts } from './cosigner.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import type { ChildMetrics } from './p2pChild.ts'
 
@@ -16,6 +17,7 @@ export type MetricsSource = {
   headTimestampMs(): number
   pooled(): number
   settled(): Readonly<Record<'batches' | 'postedBytes' | 'checkpoints', number>>
+  signatures(): CosignerCounts
   loopDelays(): Readonly<Record<string, LoopDelay>>
   network(): ChildMetrics | undefined
 }
@@ -110,9 +112,19 @@ function samplesOf(source: MetricsSource): Sample[] {
     { name: 'l1_batches_total', kind: 'counter', help: 'Batches on L1', value: batches },
     { name: 'l1_posted_bytes_total', kind: 'counter', help: 'Bytes of batches on L1', value: postedBytes },
     { name: 'l1_checkpoints_total', kind: 'counter', help: 'Checkpoints on L1', value: checkpoints },
+    ...signatureSamples(source.signatures()),
     ...Object.entries(source.loopDelays()).flatMap(([thread, delay]) => delaysOf(thread, delay)),
     ...networkSamples(source.network()),
   ]
+}
+
+function signatureSamples({ missing, ...counts }: CosignerCounts): Sample[] {
+  const help = 'Signatures of checkpoints: given here, heard of others, bad ones of these, and quorums seen'
+  const totals = Object.entries(counts).map(([what, value]): Sample => {
+    return { name: 'checkpoint_signatures_total', kind: 'counter', help, value, labels: { what } }
+  })
+  const open = 'Validators whose signature of the latest checkpoint has not come'
+  return [...totals, { name: 'checkpoint_signatures_missing', kind: 'gauge', help: open, value: missing }]
 }
 
 function delaysOf(thread: string, { meanMs, p99Ms, maxMs }: LoopDelay): Sample[] {

@@ -178,6 +178,7 @@ async function openMetrics(
       headTimestampMs: () => timestampMs(chain.head().header),
       pooled: chain.pool.size,
       settled: status,
+      signatures: engine.checkpointCounts,
       loopDelays: delays.snapshot,
       network: engine.networkMetrics,
     },

@@ -191,6 +191,7 @@ type Ask = (name: string, argument: unknown) => Promise<unknown>
 function directOver(tell: Tell, ask: Ask, state: () => State): ChildDirect {
   return {
     broadcastBlock: (block) => void tell('broadcastBlock', block),
+    sendCheckpoint: (signature, peer) => void tell('sendCheckpoint', { signature, peer }),
     fetchBlock: async (hash, first) => (await ask('fetchBlock', { hash, first })) as Uint8Array | undefined,
     validators: () => state().validators,
     recheck: () => void tell('recheck'),
@@ -224,6 +225,8 @@ function handlersOf(ports: ChildPorts, { directOf, onState, log }: HandlerParts)
     onPeer: () => ports.onPeer(),
     checkHello: ({ peer, hello }: { readonly peer: string; readonly hello: Uint8Array }) => known().checkHello(peer, hello),
     onBlock: ({ block, from }: { readonly block: Uint8Array; readonly from: string }) => known().onBlock(block, from),
+    onCheckpoint: ({ signature, from }: { readonly signature: Uint8Array; readonly from: string }) =>
+      known().onCheckpoint?.(signature, from),
     readBytes: (hash: Hex) => known().readBlock(hash),
     onValidator: ({ peer, publicKey }: { readonly peer: string; readonly publicKey: Hex }) => known().onValidator?.(peer, publicKey),
     state: onState,

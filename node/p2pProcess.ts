@@ -42,6 +42,8 @@ const pipe = createPipe({
     sendTransaction: (raw: Uint8Array) => network?.sendTransaction(raw),
     sendBlock: (certified: CertifiedBlock) => network?.sendBlock(certified),
     broadcastBlock: (block: Uint8Array) => network?.direct?.broadcastBlock(block),
+    sendCheckpoint: ({ signature, peer }: { readonly signature: Uint8Array; readonly peer?: string }) =>
+      network?.direct?.sendCheckpoint(signature, peer),
     recheck: () => network?.direct?.recheck(),
   },
   onClose: () => process.exit(0),
@@ -107,6 +109,7 @@ async function directOptions(peerId: string): Promise<DirectOptions> {
     checkHello: async (peer, hello) => (await pipe.call('checkHello', { peer, hello })) as HelloVerdict,
     onMessage: (message, from) => void messages?.tell('onMessage', { message, from }),
     onBlock: (block, from) => void pipe.tell('onBlock', { block, from }),
+    onCheckpoint: (signature, from) => void pipe.tell('onCheckpoint', { signature, from }),
     readBlock: async (hash) => (await pipe.call('readBytes', hash)) as Uint8Array | undefined,
     ...(hasBlockCheck && { isBlock: async (hash, block) => (await pipe.call('isBlock', { hash, block })) === true }),
     onValidator(peer, publicKey) {

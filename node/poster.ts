@@ -23,6 +23,7 @@ import { type BatchThread, BatchThreadError } from './batchThread.ts'
 import type { BlockRange } from './batchWork.ts'
 import type { ChainState } from './chainState.ts'
 import { createCheckpointer } from './checkpointer.ts'
+import type { Cosigner } from './cosigner.ts'
 import type { EpochSets } from './epochs.ts'
 import type { EvidenceStore } from './evidenceStore.ts'
 import type { L1Follower } from './l1Follower.ts'
@@ -52,6 +53,7 @@ export type PosterOptions = {
   readonly batchThread: BatchThread
   readonly follower: L1Follower
   readonly safeChain: SafeChain
+  readonly cosigner: Pick<Cosigner, 'certified'>
   /** Keeps the blobs that are posted. */
   readonly archive: BlobArchive
   readonly log: Log
@@ -100,6 +102,7 @@ export function createPoster(options: PosterOptions): Poster {
       chain,
       follower,
       safeChain,
+      cosigner: options.cosigner,
       sets,
       account: options.submitter.address,
       publicKey: options.publicKey,

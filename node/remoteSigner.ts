@@ -7,12 +7,21 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Hex, hexToBytes, isHex } from 'viem'
 import { type BlsPublicKey, parsePublicKey, verifySignature } from '../consensus/bls.ts'
-import { helloDigest, statementDigest } from '../consensus/digest.ts'
+import { checkpointDigest, helloDigest, statementDigest } from '../consensus/digest.ts'
 import type { UnsignedMessage } from '../consensus/message.ts'
 import { assert } from '../execution/assert.ts'
+import { checkpointHash } from '../settlement/checkpoint.ts'
+import type { CheckpointSigner, CheckpointSignerOptions } from './checkpointSigner.ts'
 import type { Log } from './log.ts'
 import { type KeyParts, SignerError, type SigningDomain, type SigningKey, type ValidatorSigner } from './signer.ts'
-import { encodeHelloQuestion, encodeSignQuestion, parseMembers, SIGNER_BODY_BYTES_MAX, type SignerAddress } from './signerWire.ts'
+import {
+  encodeCheckpointQuestion,
+  encodeHelloQuestion,
+  encodeSignQuestion,
+  parseMembers,
+  SIGNER_BODY_BYTES_MAX,
+  type SignerAddress,
+} from './signerWire.ts'
 
 /** One attempt. A signature and a wait for the disk take a few milliseconds. */
 const ATTEMPT_MS = 1_000
@@ -21,6 +30,7 @@ const PAUSE_MAX_MS = 500
 /** Questions that wait for the one before. A round has three. */
 const WAITING_MAX = 16
 const HELLO_MS = 10_000
+const CHECKPOINT_MS = 10_000
 
 export type RemoteSignerOptions = {
   readonly address: SignerAddress
@@ -44,23 +54,52 @@ export async function openRemoteKey(options: RemoteSignerOptions): Promise<Signi
   return { publicKey, parts: () => ({ kind: 'remote', publicKey, address, token }) }
 }
 
-/** A signer that asks another process, which held this key when it was asked last. */
-export function createRemoteSigner(
-  { publicKey, address, token }: Extract<KeyParts, { readonly kind: 'remote' }>,
-  { domain, log }: { readonly domain: SigningDomain; readonly log: Log },
-): ValidatorSigner {
+type RemoteKeyParts = Extract<KeyParts, { readonly kind: 'remote' }>
+
+/** Asks for signatures of the key, and checks each. */
+function createAsker({ publicKey, address, token }: RemoteKeyParts, log: Log) {
   const http = createHttp({ address, token })
   const ask = createRetries(http.ask, log)
-  const row = createRow()
   const key = keyOf(publicKey)
-
-  async function askSignature(question: Question, digest: Uint8Array, limits: Limits): Promise<Uint8Array> {
-    const { signature } = await ask(question, limits)
-    const bytes = isHex(signature) && signature.length === 194 ? hexToBytes(signature) : undefined
-    if (!bytes || !verifySignature(key, digest, bytes))
-      throw new SignerError('badAnswer', 'the signer answered with no signature of its key')
-    return bytes
+  return {
+    async askSignature(question: Question, digest: Uint8Array, limits: Limits): Promise<Uint8Array> {
+      const { signature } = await ask(question, limits)
+      const bytes = isHex(signature) && signature.length === 194 ? hexToBytes(signature) : undefined
+      if (!bytes || !verifySignature(key, digest, bytes))
+        throw new SignerError('badAnswer', 'the signer answered with no signature of its key')
+      return bytes
+    },
+    close: http.close,
   }
+}
+
+/** A signer of checkpoints that asks another process: beside its votes, and not before them. */
+export function createRemoteCheckpointSigner(parts: RemoteKeyParts, { chainId, domain, log }: CheckpointSignerOptions): CheckpointSigner {
+  const { askSignature, close } = createAsker(parts, log)
+  const row = createRow()
+  return {
+    publicKey: parts.publicKey,
+    sign(checkpoint) {
+      const body = encodeCheckpointQuestion({ checkpoint, domain, chainId })
+      const deadlineMs = Date.now() + CHECKPOINT_MS
+      const digest = checkpointDigest(domain, checkpointHash(checkpoint))
+      return row.runAlone((stop) => askSignature({ method: 'POST', path: '/checkpoint', body }, digest, { deadlineMs, stop }))
+    },
+    async close() {
+      row.close()
+      close()
+    },
+  }
+}
+
+/** A signer that asks another process, which held this key when it was asked last. */
+export function createRemoteSigner(
+  parts: RemoteKeyParts,
+  { domain, log }: { readonly domain: SigningDomain; readonly log: Log },
+): ValidatorSigner {
+  const { publicKey } = parts
+  const { askSignature, close } = createAsker(parts, log)
+  const row = createRow()
 
   return {
     publicKey,
@@ -79,7 +118,7 @@ export function createRemoteSigner(
     },
     async close() {
       row.close()
-      http.close()
+      close()
     },
   }
 }

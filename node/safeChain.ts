@@ -28,6 +28,8 @@ export type SafeChain = {
   head(): DerivationHead
   /** The last valid batch of canonical L1 blocks, and of those in finalized ones. */
   status(): { readonly lastBatch: L1Batch | undefined; readonly lastFinalBatch: L1Batch | undefined }
+  /** Valid batches that L1 has not made final, and the last one of those that it has: of each L1 block the last, in order, where all of its batches are judged. */
+  lastOfBlocks(): readonly L1Batch[]
   /** Batches that the inbox held when L1 was last read; undefined while one of them is not judged. */
   judgedCount(): bigint | undefined
   /** A batch of our own is on its way: its payload was made of our blocks. On disk when this resolves. */
@@ -59,6 +61,7 @@ type Walked = {
   readonly last: L1Batch | undefined
   readonly lastFinal: L1Batch | undefined
   readonly open: L1Batch | undefined
+  readonly valid: readonly L1Batch[]
 }
 
 /** Nothing is asked until L1 was read. Throws StoreError if what was kept is damaged. */
@@ -83,16 +86,18 @@ export function createSafeChain(options: SafeChainOptions): SafeChain {
     let { head } = base
     let last = base.batch
     let lastFinal = base.batch
+    const valid = base.batch ? [base.batch] : []
     for (const batch of batches) {
       if (!isNext(head, batch)) continue
       const verdict = verdicts.get(batch.accumulator)
-      if (!verdict) return { head, last, lastFinal, open: batch }
+      if (!verdict) return { head, last, lastFinal, open: batch, valid }
       if (!verdict.ok) continue
       head = nextHead(batch)
       last = batch
+      valid.push(batch)
       if (batch.l1Block.number <= finalized) lastFinal = batch
     }
-    return { head, last, lastFinal, open: undefined }
+    return { head, last, lastFinal, open: undefined, valid }
   }
 
   /** Undefined: the blocks are not here yet, or L1 moves. */
@@ -167,6 +172,11 @@ export function createSafeChain(options: SafeChainOptions): SafeChain {
   return {
     head: () => walked.head,
     status: () => ({ lastBatch: walked.last, lastFinalBatch: walked.lastFinal }),
+    lastOfBlocks: () =>
+      walked.valid.filter(({ l1Block }, i) => {
+        const next = walked.valid[i + 1] ?? walked.open
+        return next === undefined || next.l1Block.number > l1Block.number
+      }),
     judgedCount: () => (walked.open ? undefined : (batches.at(-1)?.index ?? base.count - 1n) + 1n),
     async posting(dataHash) {
       own.push(dataHash)

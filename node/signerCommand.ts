@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Hex } from 'viem'
 import { guardAbove } from '../consensus/signerGuard.ts'
+import { type CheckpointGuardFile, openCheckpointGuardFile } from './checkpointGuardFile.ts'
 import { type ConfigOf, UsageError } from './config.ts'
 import { KeyError } from './keys.ts'
 import { chainIdOption } from './keysCommand.ts'
@@ -40,11 +41,13 @@ export async function startSigner({ config, log, onFatal }: SignerOptions): Prom
   const guardDir = join(dataDir, 'signer')
   const isNew = !existsSync(join(guardDir, 'guard'))
   const guardFile = await openSignerGuardFile(guardDir, above === undefined ? undefined : guardAbove(above, chainId))
+  let checkpointGuard: CheckpointGuardFile | undefined
   try {
+    checkpointGuard = openCheckpointGuardFile(guardDir)
     if (isNew && above === undefined)
       log.warn('this key has no guard yet: if it has signed elsewhere, start with --above-height', { guardDir })
     const token = loadToken(tokenFile, { create: config['token-file'] === undefined })
-    const server = await startSignerServer({ key, chainId, token, address, guardFile, log, nowMs: Date.now, onFatal })
+    const server = await startSignerServer({ key, chainId, token, address, guardFile, checkpointGuard, log, nowMs: Date.now, onFatal })
     log.info('signer ready', { url: server.url, publicKey: key.publicKey, chainId })
     return {
       url: server.url,
@@ -53,10 +56,12 @@ export async function startSigner({ config, log, onFatal }: SignerOptions): Prom
       chainId,
       async close() {
         await server.close()
+        checkpointGuard?.close()
         await guardFile.close()
       },
     }
   } catch (error) {
+    checkpointGuard?.close()
     await guardFile.close()
     throw error
   }

@@ -8,12 +8,20 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { type AddressInfo, createConnection } from 'node:net'
 import { bytesToHex } from 'viem'
 import { sign } from '../consensus/bls.ts'
-import { helloDigest } from '../consensus/digest.ts'
+import { checkpointDigest, helloDigest } from '../consensus/digest.ts'
 import { checkSignFor } from '../consensus/signerGuard.ts'
+import { checkpointHash } from '../settlement/checkpoint.ts'
+import type { CheckpointGuardFile } from './checkpointGuardFile.ts'
 import { KeyError, type ValidatorKey } from './keys.ts'
 import { errorFacts, type Log } from './log.ts'
 import type { SignerGuardFile } from './signerGuardFile.ts'
-import { decodeHelloQuestion, decodeSignQuestion, SIGNER_BODY_BYTES_MAX, type SignerAddress } from './signerWire.ts'
+import {
+  decodeCheckpointQuestion,
+  decodeHelloQuestion,
+  decodeSignQuestion,
+  SIGNER_BODY_BYTES_MAX,
+  type SignerAddress,
+} from './signerWire.ts'
 
 const CONNECTIONS_MAX = 64
 /** Questions that are read or answered at one time. */
@@ -31,6 +39,7 @@ export type SignerServerOptions = {
   /** Port 0: any free one. */
   readonly address: SignerAddress
   readonly guardFile: SignerGuardFile
+  readonly checkpointGuard: CheckpointGuardFile
   readonly log: Log
   nowMs(): number
   /** The guard cannot be written: the process must end, and nothing is signed any more. */
@@ -109,7 +118,7 @@ export async function startSignerServer(options: SignerServerOptions): Promise<S
 type Tally = { count(name: string): void; warn(code: string, facts: Readonly<Record<string, unknown>>): void }
 
 /** Answers a question whose body is read: at once, so that no other comes between its check and its guard. */
-function createAnswers({ key, chainId, guardFile, onFatal, log }: SignerServerOptions, { count, warn }: Tally) {
+function createAnswers({ key, chainId, guardFile, checkpointGuard, onFatal, log }: SignerServerOptions, { count, warn }: Tally) {
   let broken = false
 
   function answerSign(body: string): Answer {
@@ -126,13 +135,33 @@ function createAnswers({ key, chainId, guardFile, onFatal, log }: SignerServerOp
     try {
       guardFile.write(verdict.guard)
     } catch (error) {
-      broken = true // what is on disk is not known
-      log.error('the guard cannot be written', errorFacts(error))
-      onFatal(error)
-      return refused(500, 'guardFailed', {})
+      return failed(error)
     }
     count(`signed_total{kind="${kind}"}`)
     return { status: 200, body: { signature: bytesToHex(sign(key.secret, verdict.digest)) } }
+  }
+
+  function answerCheckpoint(body: string): Answer {
+    const question = decodeCheckpointQuestion(body)
+    if (!question) return refused(400, 'badQuestion', {})
+    const { checkpoint, domain } = question
+    if (question.chainId !== chainId) return refused(409, 'otherChain', { chainId: question.chainId })
+    try {
+      const verdict = checkpointGuard.check(checkpoint)
+      if (!verdict.ok) return refused(409, verdict.code, { lastBlock: Number(checkpoint.lastBlock) })
+    } catch (error) {
+      return failed(error)
+    }
+    count('signed_total{kind="checkpoint"}')
+    return { status: 200, body: { signature: bytesToHex(sign(key.secret, checkpointDigest(domain, checkpointHash(checkpoint)))) } }
+  }
+
+  /** The disk does not take a guard: what is on it is not known. */
+  function failed(error: unknown): Answer {
+    broken = true
+    log.error('the guard cannot be written', errorFacts(error))
+    onFatal(error)
+    return refused(500, 'guardFailed', {})
   }
 
   function answerHello(body: string): Answer {
@@ -155,6 +184,8 @@ function createAnswers({ key, chainId, guardFile, onFatal, log }: SignerServerOp
         return { status: 200, body: { publicKey: key.publicKey, chainId } }
       case 'POST /sign':
         return answerSign(body)
+      case 'POST /checkpoint':
+        return answerCheckpoint(body)
       case 'POST /hello':
         return answerHello(body)
       default:

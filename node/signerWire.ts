@@ -5,8 +5,9 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { Hex } from 'viem'
-import { type Domain, NIL, type Statement } from '../consensus/digest.ts'
+import { type CheckpointDomain, type Domain, NIL, type Statement } from '../consensus/digest.ts'
 import { ROUND_MAX } from '../consensus/wire.ts'
+import type { Checkpoint } from '../settlement/checkpoint.ts'
 import { UsageError } from './config.ts'
 import { KeyError, readSecret, writeSecret } from './keys.ts'
 
@@ -15,6 +16,9 @@ export const SIGNER_BODY_BYTES_MAX = 1_024
 
 const TOKEN_PATTERN = /^[\x21-\x7e]{32,256}$/
 const PEER_ID_PATTERN = /^[1-9A-HJ-NP-Za-km-z]{1,128}$/
+
+/** What checkpoint is to be signed, for which manager, and of which rollup. */
+export type CheckpointQuestion = { readonly checkpoint: Checkpoint; readonly domain: CheckpointDomain; readonly chainId: number }
 
 /** Where a signer is met. */
 export type SignerAddress =
@@ -90,6 +94,26 @@ export function decodeHelloQuestion(body: string): HelloQuestion | undefined {
   return isHash(genesisHash) && typeof peerId === 'string' && PEER_ID_PATTERN.test(peerId) ? { genesisHash, peerId } : undefined
 }
 
+/** The body of a question for a checkpoint's signature. */
+export function encodeCheckpointQuestion({ checkpoint, domain, chainId }: CheckpointQuestion): string {
+  const { lastBlock, batchIndex, depositCursor, ...hashes } = checkpoint
+  const numbers = { lastBlock: Number(lastBlock), batchIndex: Number(batchIndex), depositCursor: Number(depositCursor) }
+  return JSON.stringify({ chainId, ...domain, ...hashes, ...numbers })
+}
+
+/** The question that a body is, or undefined: then nobody is asked to sign it. */
+export function decodeCheckpointQuestion(body: string): CheckpointQuestion | undefined {
+  const members = parseMembers(body)
+  if (!members) return undefined
+  const { chainId, l1ChainId, manager, lastBlock, blockHash, evmRoot, ledgerRoot, batchIndex, batchAccumulator, depositCursor } = members
+  const max = Number.MAX_SAFE_INTEGER
+  if (!isInteger(chainId, 1, max) || !isInteger(l1ChainId, 1, max) || !isAddressText(manager)) return undefined
+  if (!isInteger(lastBlock, 1, max) || !isInteger(batchIndex, 0, max) || !isInteger(depositCursor, 0, max)) return undefined
+  if (!isHash(blockHash) || !isHash(evmRoot) || !isHash(ledgerRoot) || !isHash(batchAccumulator)) return undefined
+  const numbers = { lastBlock: BigInt(lastBlock), batchIndex: BigInt(batchIndex), depositCursor: BigInt(depositCursor) }
+  return { checkpoint: { blockHash, evmRoot, ledgerRoot, batchAccumulator, ...numbers }, domain: { l1ChainId, manager }, chainId }
+}
+
 /** The members of a JSON object, or undefined. */
 export function parseMembers(body: string): Readonly<Record<string, unknown>> | undefined {
   let parsed: unknown
@@ -103,6 +127,10 @@ export function parseMembers(body: string): Readonly<Record<string, unknown>> | 
 
 function isHash(value: unknown): value is Hex {
   return typeof value === 'string' && /^0x[0-9a-f]{64}$/.test(value)
+}
+
+function isAddressText(value: unknown): value is Hex {
+  return typeof value === 'string' && /^0x[0-9a-f]{40}$/.test(value)
 }
 
 function isInteger(value: unknown, min: number, max: number): value is number {

@@ -24,6 +24,8 @@ export type DirectOptions = {
   onMessage(message: Uint8Array, from: string): void
   /** A block that a proposer pushed, 1 byte to 32 MiB that nobody judged yet. */
   onBlock(block: Uint8Array, from: string): void
+  /** A validator's signature of a checkpoint, 136 bytes that nobody judged yet. */
+  onCheckpoint?(signature: Uint8Array, from: string): void
   /** The bytes of a proposed or final block by its hash. */
   readBlock(hash: Hex): Uint8Array | undefined | Promise<Uint8Array | undefined>
   /** Whether these bytes are the block of this hash. Without it only the header is compared. */
@@ -39,6 +41,8 @@ export type Direct = {
   broadcast(message: Uint8Array): void
   sendTo(peerId: string, message: Uint8Array): void
   broadcastBlock(block: Uint8Array): void
+  /** Signatures of checkpoints, each to every connected validator, or to one. */
+  sendCheckpoint(signature: Uint8Array, peerId?: string): void
   /** Asks connected validators, the one named first, then others, each after the last said no or kept silent for a while. Undefined: nobody had it in time. */
   fetchBlock(hash: Hex, first?: string): Promise<Uint8Array | undefined>
   validators(): readonly ValidatorPeer[]
@@ -107,7 +111,10 @@ const HELD_BYTES_MAX = 128 << 20
 
 type Kind = 'votes' | 'blocks'
 /** What may come on which stream after the hello. */
-const MAY_COME: Readonly<Record<Kind, readonly FrameKind[]>> = { votes: ['message', 'ask', 'none'], blocks: ['block', 'answer'] }
+const MAY_COME: Readonly<Record<Kind, readonly FrameKind[]>> = {
+  votes: ['message', 'ask', 'none', 'checkpoint'],
+  blocks: ['block', 'answer'],
+}
 
 type Ear = { readonly stream: Stream; held(): number }
 type Peer = {
@@ -215,6 +222,9 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     } else if (kind === 'block') {
       counts.blocksIn++
       options.onBlock(body, peerId)
+    } else if (kind === 'checkpoint') {
+      counts.checkpointsIn++
+      options.onCheckpoint?.(body, peerId)
     } else if (kind === 'ask') serve(peer, body).catch(onError)
     else if (kind === 'none') fetches.none(bytesToHex(body), peerId)
     else if (kind === 'answer') {
@@ -351,6 +361,10 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
     },
     sendTo(peerId, message) {
       counts.messagesOut += send('votes', encodeFrameOf('message', message), [peers.get(peerId)])
+    },
+    sendCheckpoint(signature, peerId) {
+      const to = peerId === undefined ? peers.values() : [peers.get(peerId)]
+      counts.checkpointsOut += send('votes', encodeFrameOf('checkpoint', signature), to)
     },
     broadcastBlock(block) {
       counts.blocksOut += send('blocks', encodeFrameOf('block', block), peers.values())

@@ -4,6 +4,8 @@
 export type DirectCounts = {
   messagesIn: number
   messagesOut: number
+  checkpointsIn: number
+  checkpointsOut: number
   blocksIn: number
   blocksOut: number
   bytesIn: number
@@ -21,6 +23,8 @@ export function noCounts(): DirectCounts {
   return {
     messagesIn: 0,
     messagesOut: 0,
+    checkpointsIn: 0,
+    checkpointsOut: 0,
     blocksIn: 0,
     blocksOut: 0,
     bytesIn: 0,

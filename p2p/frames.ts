@@ -6,7 +6,7 @@ import { bytesToHex, concatBytes, type Hex, numberToBytes } from 'viem'
 import { keccak256 } from '../execution/keccak.ts'
 import { BLOCK_BYTES_MAX } from './wire.ts'
 
-export const FRAME = { hello: 1, message: 2, block: 3, ask: 4, answer: 5, none: 6 } as const
+export const FRAME = { hello: 1, message: 2, block: 3, ask: 4, answer: 5, none: 6, checkpoint: 7 } as const
 
 export type FrameKind = keyof typeof FRAME
 
@@ -15,6 +15,9 @@ export const HELLO_BYTES = 48 + 96
 
 /** Most bytes of a message of consensus. */
 export const MESSAGE_BYTES_MAX = 1_024
+
+/** Bytes of a checkpoint's signature: block, hash, signature. */
+export const CHECKPOINT_BYTES = 8 + 32 + 96
 
 const HASH_BYTES = 32
 const HEAD_BYTES = 5
@@ -28,6 +31,7 @@ const BODY_BYTES: Readonly<Record<FrameKind, readonly [number, number]>> = {
   ask: [HASH_BYTES, HASH_BYTES],
   answer: [HASH_BYTES + 1, HASH_BYTES + BLOCK_BYTES_MAX],
   none: [HASH_BYTES, HASH_BYTES],
+  checkpoint: [CHECKPOINT_BYTES, CHECKPOINT_BYTES],
 }
 
 /** Bytes that are set aside for a body before any of it came. */

@@ -7,7 +7,7 @@ import { keccak256 } from '../execution/keccak.ts'
 import type { LedgerProof } from '../execution/ledger/proof.ts'
 import { checkpointManagerAbi } from './abi.ts'
 import type { BatchHeader } from './inbox.ts'
-import type { L1Commit } from './registry.ts'
+import type { L1Certificate } from './registry.ts'
 
 export type Checkpoint = {
   readonly lastBlock: bigint
@@ -21,7 +21,7 @@ export type Checkpoint = {
   readonly depositCursor: bigint
 }
 
-/** What shows a checkpoint to L1, beside the certificate of its block. */
+/** What shows a checkpoint to L1, beside its signatures. */
 export type CheckpointClaim = {
   /** Of the batch's last block, as it is hashed. */
   readonly header: Uint8Array
@@ -74,14 +74,14 @@ const checkpointParameters = parseAbiParameters([
   'struct Checkpoint { uint64 lastBlock; bytes32 blockHash; bytes32 evmRoot; bytes32 ledgerRoot; uint64 batchIndex; bytes32 batchAccumulator; uint64 depositCursor; }',
 ])
 
-/** What the checkpoint manager stores of a checkpoint. */
+/** What the checkpoint manager stores of a checkpoint, and what is signed of it. */
 export function checkpointHash(checkpoint: Checkpoint): Hex {
   return bytesToHex(keccak256(hexToBytes(encodeAbiParameters(checkpointParameters, [checkpoint]))))
 }
 
-/** Call data that submits a checkpoint with the certificate of its block. */
-export function encodeSubmit(claim: CheckpointClaim, commit: L1Commit): Hex {
-  return encodeFunctionData({ abi: checkpointManagerAbi, functionName: 'submit', args: [toL1Claim(claim), commit] })
+/** Call data that submits a checkpoint with its signatures. */
+export function encodeSubmit(claim: CheckpointClaim, certificate: L1Certificate): Hex {
+  return encodeFunctionData({ abi: checkpointManagerAbi, functionName: 'submit', args: [toL1Claim(claim), certificate] })
 }
 
 /** Call data that submits a checkpoint without a certificate. */

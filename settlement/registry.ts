@@ -45,6 +45,12 @@ export type L1Commit = {
   readonly signature: Hex
 }
 
+/** A quorum's signature over something that both sides know, as consensus/certificate.ts has it. */
+export type QuorumSignature = { readonly bitmap: Uint8Array; readonly signature: Uint8Array }
+
+/** The contract's `Certificate`. */
+export type L1Certificate = { readonly bitmap: Hex; readonly signature: Hex }
+
 /** The contract's `Evidence`. */
 export type L1Evidence = {
   readonly kind: number
@@ -73,6 +79,12 @@ export function toL1Commit(commit: BlockCommit, uncompress: Uncompress): L1Commi
   const signature = toL1Signature(commit.signature, uncompress)
   const { height, round, blockHash, bitmap } = commit
   return signature && { height: BigInt(height), round, blockHash, bitmap: bytesToHex(bitmap), signature }
+}
+
+/** The quorum's signature as the contract takes it, or undefined if it is no point. */
+export function toL1Certificate({ bitmap, signature }: QuorumSignature, uncompress: Uncompress): L1Certificate | undefined {
+  const point = toL1Signature(signature, uncompress)
+  return point && { bitmap: bytesToHex(bitmap), signature: point }
 }
 
 /** The evidence as the contract takes it, or undefined if one of its signatures is no point. */
@@ -111,6 +123,11 @@ export function encodeRotate(commit: L1Commit, header: Uint8Array, entries: Uint
 /** Call data that brings evidence to L1. */
 export function encodeSlash(evidence: L1Evidence): Hex {
   return encodeFunctionData({ abi: validatorRegistryAbi, functionName: 'slash', args: [evidence] })
+}
+
+/** Call data that takes the stakes of the next `count` validators of those who signed a checkpoint that fell. `id`: of `SignersConvicted`. */
+export function encodeSlashSigners(id: number, count: number): Hex {
+  return encodeFunctionData({ abi: validatorRegistryAbi, functionName: 'slashSigners', args: [id, BigInt(count)] })
 }
 
 function toL1Statement(

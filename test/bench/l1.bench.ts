@@ -11,7 +11,7 @@ import { encodeSet } from '../../consensus/validatorSet.ts'
 import { accounts, withdrawals } from '../../execution/ledger/tables.ts'
 import { bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
 import { setOf } from '../consensus/fixtures.ts'
-import { bond, commitOf, createSettledChain, pass, submit } from '../contracts/settledChain.ts'
+import { bond, certificateOf, createSettledChain, domainOf, pass, submit } from '../contracts/settledChain.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, STAGE_CHECKPOINTS, stageClient } from '../fakes/l1Stage.ts'
 import { testAccounts } from '../fakes/testChain.ts'
@@ -48,9 +48,8 @@ async function measureCheckpoints(on: Anvil, size: number): Promise<Figure[]> {
   const quorum = Array.from({ length: Math.floor((size * 2) / 3) + 1 }, (_, i) => i)
   const gasOf = async (signers: readonly number[] | undefined) => {
     const settled = await rollup.settle()
-    const { header, hash } = settled
-    const commit = signers ? commitOf(set, header.number, hash, [...signers]) : settled.commit
-    const { gasUsed } = await mined(l1.submitter, await submit(l1, { ...settled, commit }))
+    const certificate = signers ? certificateOf(set, domainOf(l1), settled.checkpoint, [...signers]) : settled.certificate
+    const { gasUsed } = await mined(l1.submitter, await submit(l1, { ...settled, certificate }))
     return { batch: Number(settled.gas), checkpoint: Number(gasUsed) }
   }
   await gasOf(undefined)

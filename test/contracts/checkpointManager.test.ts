@@ -8,11 +8,23 @@ import { type BatchHeader, encodePostBatch } from '../../settlement/inbox.ts'
 import { setOf } from '../consensus/fixtures.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, refusal, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
-import { bond, commitOf, createSettledChain, openSettled, pass, type Settled, type SettledChain, submit } from './settledChain.ts'
+import {
+  bond,
+  certificateOf,
+  commitOf,
+  createSettledChain,
+  domainOf,
+  openSettled,
+  pass,
+  type Settled,
+  type SettledChain,
+  submit,
+} from './settledChain.ts'
 
 const STATUS = { none: 0, submitted: 1, mature: 2, fallen: 3 } as const
 const CHALLENGER: Hex = '0x00000000000000000000000000000000000c4a11'
 const NOBODY: Hex = '0x000000000000000000000000000000000000dead'
+const SET = setOf([1, 1, 1, 1])
 const { bondWei, livenessTimeoutSec, exitTimeoutSec, depositDueSec } = STAGE_CHECKPOINTS
 
 let anvil: Anvil
@@ -115,20 +127,47 @@ const WRONG: readonly Wrong[] = [
     change: (good) => claimWith(good, { l1Record: { ...good.claim.l1Record, siblings: good.claim.l1Record.siblings.slice(1) } }),
     error: () => ['BadL1Record'],
   },
+  ...(
+    [
+      ['another block', { blockHash: zeroHash }],
+      ['another ledger root', { ledgerRoot: zeroHash }],
+      ['the same block in another batch', { batchAccumulator: zeroHash }],
+      ['another cursor', { depositCursor: 1n }],
+    ] as const
+  ).map(([it, changes]) => ({
+    it: `signatures of ${it}`,
+    change: ({ checkpoint }: Settled) => ({ certificate: certificateOf(SET, domainOf(l1), { ...checkpoint, ...changes }) }),
+    error: () => ['BadSignature'],
+  })),
   {
-    it: 'a certificate of another block',
-    change: () => ({ commit: commitOf(setOf([1, 1, 1, 1]), 1n, toHex(1, { size: 32 })) }),
-    error: () => ['CommitMismatch'],
+    it: 'signatures for another manager',
+    change: ({ checkpoint }) => ({ certificate: certificateOf(SET, { ...domainOf(l1), manager: CHALLENGER }, checkpoint) }),
+    error: () => ['BadSignature'],
   },
   {
-    it: 'a certificate of another height',
-    change: ({ hash }) => ({ commit: commitOf(setOf([1, 1, 1, 1]), 2n, hash) }),
-    error: () => ['CommitMismatch'],
+    it: 'signatures for another L1',
+    change: ({ checkpoint }) => ({ certificate: certificateOf(SET, { ...domainOf(l1), l1ChainId: 1 }, checkpoint) }),
+    error: () => ['BadSignature'],
   },
   {
-    it: 'a certificate of too few',
-    change: ({ hash }) => ({ commit: commitOf(setOf([1, 1, 1, 1]), 1n, hash, [0, 1]) }),
+    it: 'the certificate of its block, which is no word on rows',
+    change: ({ hash }) => ({ certificate: commitOf(SET, 1n, hash) }),
+    error: () => ['BadSignature'],
+  },
+  {
+    it: 'a signature of a key outside the set',
+    change: ({ checkpoint }) => ({ certificate: certificateOf(SET, domainOf(l1), checkpoint, [0, 1, 2], [0, 1, 7]) }),
+    error: () => ['BadSignature'],
+  },
+  {
+    it: 'signatures of too few',
+    change: ({ checkpoint }) => ({ certificate: certificateOf(SET, domainOf(l1), checkpoint, [0, 1]) }),
     error: () => ['WeightTooLow', 2n, 4n],
+  },
+  {
+    it: 'a bitmap of another set',
+    change: ({ certificate }) => ({ certificate: { ...certificate, bitmap: '0x1f' } }),
+    error: () => ['BitBeyondSet', 4n],
   },
 ]
 

@@ -1,8 +1,8 @@
 /** A rollup of real blocks whose batches stand on an anvil, with the certificates and proofs that checkpoints and the bridge are shown. */
 import { bytesToHex, type Hex, hexToBytes } from 'viem'
-import { aggregateSignatures, sign, uncompressedSignature } from '../../consensus/bls.ts'
-import { buildCommit } from '../../consensus/certificate.ts'
-import { type Statement, statementDigest } from '../../consensus/digest.ts'
+import { aggregateSignatures, type BlsSecretKey, publicKeyOf, sign, uncompressedSignature } from '../../consensus/bls.ts'
+import { buildCommit, buildSigners } from '../../consensus/certificate.ts'
+import { type CheckpointDomain, checkpointDigest, type Statement, statementDigest } from '../../consensus/digest.ts'
 import type { Vote } from '../../consensus/message.ts'
 import type { ValidatorSet } from '../../consensus/validatorSet.ts'
 import { encodeHeader, type Header, hashHeader } from '../../execution/block.ts'
@@ -13,10 +13,11 @@ import { getL1Info, L1_RECORD, l1Table } from '../../execution/ledger/tables.ts'
 import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import type { Tx } from '../../execution/tx.ts'
+import { VALIDATORS_MAX } from '../../genesis/params.ts'
 import { batchInboxAbi, checkpointManagerAbi, openTokenAbi } from '../../settlement/abi.ts'
-import { type Checkpoint, type CheckpointClaim, toL1Claim } from '../../settlement/checkpoint.ts'
+import { type Checkpoint, type CheckpointClaim, checkpointHash, toL1Claim } from '../../settlement/checkpoint.ts'
 import { batchAccumulator, callDataHash, encodePostBatch } from '../../settlement/inbox.ts'
-import { type L1Commit, toL1Commit } from '../../settlement/registry.ts'
+import { type L1Certificate, type L1Commit, toL1Certificate, toL1Commit } from '../../settlement/registry.ts'
 import { CHAIN_ID, secretKey, setOf } from '../consensus/fixtures.ts'
 import type { Anvil } from '../fakes/anvil.ts'
 import { deployStage, type L1Stage, mined, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
@@ -28,7 +29,8 @@ export type Settled = {
   readonly header: Header
   readonly hash: Hex
   readonly claim: CheckpointClaim
-  readonly commit: L1Commit
+  /** Of the checkpoint, by all validators. */
+  readonly certificate: L1Certificate
   readonly checkpoint: Checkpoint
   /** Of the batch's transaction. */
   readonly gas: bigint
@@ -54,14 +56,19 @@ export async function openSettled(anvil: Anvil): Promise<{ readonly l1: L1Stage;
   return { l1, rollup: await createSettledChain(l1) }
 }
 
-/** Begins with a genesis of test accounts; `weights` are those of the registry's set. */
-export async function createSettledChain(l1: L1Stage, weights: readonly number[] = [1, 1, 1, 1]): Promise<SettledChain> {
-  const chain = await createTestChain()
-  const set = setOf(weights)
+/** Begins with a genesis of test accounts; `weights` are those of the registry's set, unless `setAt` says whose each block is. */
+export async function createSettledChain(
+  l1: L1Stage,
+  weights: readonly number[] = [1, 1, 1, 1],
+  given: { readonly chain?: TestChain; setAt?(height: bigint): ValidatorSet } = {},
+): Promise<SettledChain> {
+  const chain = given.chain ?? (await createTestChain())
+  const only = setOf(weights)
   let nonce = 0n
 
   async function post(header: Header, prove: Settled['prove']): Promise<Settled> {
     const hash = hashHeader(header)
+    const set = given.setAt?.(header.number) ?? only
     const blocks = { firstBlock: header.number, lastBlock: header.number, lastBlockHash: hash }
     const batchHeader = await l1.nextHeader({ ...blocks, payloadBytes: 1 })
     const inbox = { address: l1.deployment.inbox, abi: batchInboxAbi } as const
@@ -81,7 +88,8 @@ export async function createSettledChain(l1: L1Stage, weights: readonly number[]
       depositCursor: BigInt(`0x${l1Record.record?.slice(-16)}`),
     }
     const claim = { header: encodeHeader(header), batch, l1Record }
-    return { header, hash, claim, commit, checkpoint, gas: gasUsed, prove }
+    const certificate = certificateOf(set, domainOf(l1), checkpoint)
+    return { header, hash, claim, certificate, checkpoint, gas: gasUsed, prove }
   }
 
   return {
@@ -117,11 +125,41 @@ export function commitOf(set: ValidatorSet, height: bigint, blockHash: Hex, sign
   const statement: Statement = { kind: 'precommit', height: Number(height), round: 0, validRound: -1, blockHash }
   const digest = statementDigest({ chainId: CHAIN_ID, epoch: set.epoch }, statement)
   const votes = signers.map(
-    (validator): Vote => ({ ...statement, kind: 'precommit', validator, signature: sign(secretKey(validator), digest) }),
+    (validator): Vote => ({ ...statement, kind: 'precommit', validator, signature: sign(keyAt(set, validator), digest) }),
   )
   const commit = toL1Commit({ ...buildCommit(set, votes, aggregateSignatures), blockHash }, uncompressedSignature)
   if (!commit) throw new Error('the signature is no point')
   return commit
+}
+
+/** The secret key of who has a place in a set of validators of test/consensus/fixtures.ts, in whatever order. */
+function keyAt({ validators }: ValidatorSet, place: number): BlsSecretKey {
+  for (let index = 0; index < 2 * VALIDATORS_MAX; index++)
+    if (publicKeyOf(secretKey(index)) === validators[place]?.publicKey) return secretKey(index)
+  throw new Error('the tests have no key of this validator')
+}
+
+/** What checkpoints' signatures are good for on a stage. */
+export function domainOf({ deployment, user }: L1Stage): CheckpointDomain {
+  return { l1ChainId: user.chain.id, manager: deployment.checkpointManager }
+}
+
+/** All of the set signed the checkpoint, or these of it; `keys`: by another one's key. */
+export function certificateOf(
+  set: ValidatorSet,
+  domain: CheckpointDomain,
+  checkpoint: Checkpoint,
+  signers = set.validators.map((_, i) => i),
+  keys: readonly number[] = signers,
+): L1Certificate {
+  const digest = checkpointDigest(domain, checkpointHash(checkpoint))
+  const signed = signers.map((validator, i) => {
+    const other = keys[i]
+    return { validator, signature: sign(other === undefined || other === validator ? keyAt(set, validator) : secretKey(other), digest) }
+  })
+  const certificate = toL1Certificate(buildSigners(set, signed, aggregateSignatures), uncompressedSignature)
+  if (!certificate) throw new Error('the signature is no point')
+  return certificate
 }
 
 /** Puts the stage's bond behind the client, paid by the holder of all OPEN. */
@@ -142,10 +180,10 @@ export async function bond(l1: L1Stage, submitter: StageClient): Promise<void> {
 /** Submits the checkpoint. */
 export async function submit(
   l1: L1Stage,
-  { claim, commit }: Pick<Settled, 'claim' | 'commit'>,
+  { claim, certificate }: Pick<Settled, 'claim' | 'certificate'>,
   from: StageClient = l1.submitter,
 ): Promise<Hex> {
-  const args = [toL1Claim(claim), commit] as const
+  const args = [toL1Claim(claim), certificate] as const
   const manager = { address: l1.deployment.checkpointManager, abi: checkpointManagerAbi } as const
   const call = { ...manager, functionName: 'submit', args, account: from.account } as const
   await from.simulateContract(call)

@@ -161,7 +161,7 @@ test('the owner opens the first set, once', async () => {
 
 test('a set is not empty, its validators weigh something, and its bytes are whole', async () => {
   const config = {
-    ...{ token: zeroAddress, portal: zeroAddress, chainId: 1n, epochBlocks: 0n, stakeMin: OPEN_WEI },
+    ...{ token: zeroAddress, portal: zeroAddress, checkpointManager: zeroAddress, chainId: 1n, epochBlocks: 0n, stakeMin: OPEN_WEI },
     ...{ evidenceAgeSec: 1n, unbondingSec: 3n, challengeWindowSec: 1n },
   }
   const abi = validatorRegistryAbi

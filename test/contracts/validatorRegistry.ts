@@ -26,6 +26,7 @@ export async function deployRegistryAlone(client: StageClient, set: ValidatorSet
   const config = {
     token: zeroAddress,
     portal: zeroAddress,
+    checkpointManager: zeroAddress,
     chainId: BigInt(CHAIN_ID),
     epochBlocks: BigInt(epochBlocks),
     stakeMin: OPEN_WEI,

@@ -1,16 +1,16 @@
 /** Whose turn it is to submit a checkpoint, and that a second one does not pay for the same. Spec: docs/spec/settlement.md#who-submits */
-import { decodeFunctionData, type Hex } from 'viem'
+import { decodeFunctionData, type Hex, hexToBytes, toHex } from 'viem'
 import { expect, test } from 'vitest'
-import { aggregateSignatures, publicKeyOf } from '../../consensus/bls.ts'
-import { buildCommit } from '../../consensus/certificate.ts'
-import { encodeMessage, type Vote } from '../../consensus/message.ts'
+import { aggregateSignatures, publicKeyOf, sign } from '../../consensus/bls.ts'
+import { buildSigners } from '../../consensus/certificate.ts'
 import { L1_RECORD, l1Table } from '../../execution/ledger/tables.ts'
 import { type CheckpointerOptions, createCheckpointer } from '../../node/checkpointer.ts'
+import type { Certified } from '../../node/cosigner.ts'
 import { checkpointManagerAbi } from '../../settlement/abi.ts'
 import { checkpointIntervalSec, STEP_IN_MS, submitDelayMs } from '../../settlement/checkpoint.ts'
 import type { L1Batch } from '../../settlement/l1Logs.ts'
 import type { TxOutcome } from '../../settlement/txManager.ts'
-import { blockHash, secretKey, setOf, signatureOf } from '../consensus/fixtures.ts'
+import { blockHash, secretKey, setOf } from '../consensus/fixtures.ts'
 import { createTestChain } from '../fakes/testChain.ts'
 
 const SET = setOf([1, 1, 1, 1])
@@ -33,9 +33,6 @@ async function stage({
 }) {
   const chain = await createTestChain()
   const built = await chain.next([])
-  const said = { kind: 'precommit', height: 1, round: 0, validRound: -1, blockHash: built.hash } as const
-  const votes = SET.validators.map((_, validator): Vote => ({ ...said, validator, signature: signatureOf(SET, validator, said) }))
-  const commit = encodeMessage({ ...buildCommit(SET, votes, aggregateSignatures), blockHash: built.hash })
   const stored = { block: built.block, hash: built.hash, ledgerRoot: built.roots.ledgerRoot }
   const header = { lastBlock: 1n, lastBlockHash: built.hash, prevAccumulator: blockHash(3), firstBlock: 1n, payloadBytes: 1 }
   const origin = { l1OriginNumber: 1n, l1OriginHash: blockHash(4) }
@@ -43,8 +40,12 @@ async function stage({
   let nowMs = 0
   let checkpointed = 0n
   let l1Sec = 1_000n
+  let isSigned = true
+  const signed = SET.validators.map((_, validator) => ({ validator, signature: sign(secretKey(validator), hexToBytes(blockHash(7))) }))
+  const certificate = buildSigners(SET, signed, aggregateSignatures)
+  const certified = { batch, checkpoint: { lastBlock: 1n }, certificate } as Certified
   const sent: Hex[] = []
-  const store = { block: () => stored, commit: () => commit, reader: chain.store.reader }
+  const store = { block: () => stored, reader: chain.store.reader }
   const { submitNext } = createCheckpointer({
     chain: { genesis: chain.genesis, store } as unknown as CheckpointerOptions['chain'],
     follower: {
@@ -54,6 +55,7 @@ async function stage({
         >,
     },
     safeChain: { status: () => ({ lastBatch: batch, lastFinalBatch: undefined }) },
+    cosigner: { certified: () => (isSigned ? certified : undefined) },
     sets: { setAt: () => SET },
     account: ACCOUNT,
     intervalSec: 600n,
@@ -63,7 +65,10 @@ async function stage({
   })
   return {
     sent,
-    built,
+    certificate,
+    unsign() {
+      isSigned = false
+    },
     turn: () =>
       submitNext({
         async send({ data }) {
@@ -89,8 +94,8 @@ test('who submitted the last one goes on at once; the others wait for those befo
   expect([0, 1, 3, undefined].map((place) => delay(false, place))).toEqual([0, 1, 3, 4].map((steps) => steps * STEP_IN_MS))
 })
 
-test('a checkpoint is submitted with the certificate of its block, when the turn has come and not before', async () => {
-  const { turn, pass, sent, built } = await stage({ place: 2, lastSubmitter: OTHER })
+test('a checkpoint is submitted with its signatures, when the turn has come and not before', async () => {
+  const { turn, pass, sent, certificate } = await stage({ place: 2, lastSubmitter: OTHER })
   await turn()
   pass(2 * STEP_IN_MS - 1)
   await turn()
@@ -98,10 +103,19 @@ test('a checkpoint is submitted with the certificate of its block, when the turn
   pass(1)
   await turn()
   const call = decodeFunctionData({ abi: checkpointManagerAbi, data: sent[0] ?? '0x' })
-  expect(call).toMatchObject({ functionName: 'submit', args: [{ batchIndex: 0n }, { height: 1n, blockHash: built.hash }] })
+  expect(call).toMatchObject({ functionName: 'submit', args: [{ batchIndex: 0n }, { bitmap: toHex(certificate.bitmap) }] })
   const [claim] = call.args as readonly [{ readonly l1Record: Hex }]
   expect(L1_RECORD.table).toBe(l1Table.number)
   expect(claim.l1Record.length).toBe(2 + 2 * 120)
+})
+
+test('what no quorum has signed is not submitted', async () => {
+  const { turn, pass, sent, unsign } = await stage({ lastSubmitter: ACCOUNT })
+  unsign()
+  await turn()
+  pass(10 * STEP_IN_MS)
+  await turn()
+  expect(sent).toEqual([])
 })
 
 test('who sees another’s checkpoint sends none', async () => {

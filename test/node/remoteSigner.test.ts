@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { parsePublicKey, publicKeyOf, verifySignature } from '../../consensus/bls.ts'
-import { helloDigest, NIL, statementDigest } from '../../consensus/digest.ts'
+import { checkpointDigest, helloDigest, NIL, statementDigest } from '../../consensus/digest.ts'
 import { guardAbove } from '../../consensus/signerGuard.ts'
 import { assert } from '../../execution/assert.ts'
+import { type CheckpointGuardFile, openCheckpointGuardFile } from '../../node/checkpointGuardFile.ts'
+import { type CheckpointSigner, openCheckpointSigner } from '../../node/checkpointSigner.ts'
 import { UsageError } from '../../node/config.ts'
 import { KeyError } from '../../node/keys.ts'
 import { createLog } from '../../node/log.ts'
@@ -16,7 +18,8 @@ import { openRemoteKey } from '../../node/remoteSigner.ts'
 import type { ValidatorSigner } from '../../node/signer.ts'
 import { openSignerGuardFile, type SignerGuardFile } from '../../node/signerGuardFile.ts'
 import { type SignerServer, startSignerServer } from '../../node/signerServer.ts'
-import { loadToken, parseSignerAddress } from '../../node/signerWire.ts'
+import { encodeCheckpointQuestion, loadToken, parseSignerAddress } from '../../node/signerWire.ts'
+import { checkpointHash } from '../../settlement/checkpoint.ts'
 import { blockHash, CHAIN_ID, fakeProposal, fakeVote, secretKey } from '../consensus/fixtures.ts'
 
 const KEY = { secret: secretKey(0), publicKey: publicKeyOf(secretKey(0)) }
@@ -39,14 +42,25 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-type ServerSetting = { readonly listen?: string; readonly guardFile?: SignerGuardFile; onFatal?(error: unknown): void }
+type ServerSetting = {
+  readonly listen?: string
+  readonly guardFile?: SignerGuardFile
+  readonly checkpointGuard?: CheckpointGuardFile
+  onFatal?(error: unknown): void
+}
 
 async function startServer(setting: ServerSetting = {}): Promise<SignerServer> {
   const guardFile = setting.guardFile ?? (await openSignerGuardFile(join(folder, 'signer')))
   if (!setting.guardFile) closers.push(guardFile.close)
+  const checkpointGuard = setting.checkpointGuard ?? openCheckpointGuardFile(join(folder, 'signer'))
+  if (!setting.checkpointGuard) closers.push(checkpointGuard.close)
   const address = parseSignerAddress(setting.listen ?? 'http://127.0.0.1:0', '--listen')
   const onFatal = setting.onFatal ?? ((error) => expect.unreachable(String(error)))
-  const server = await startSignerServer({ key: KEY, chainId: CHAIN_ID, token: TOKEN, address, guardFile, log, nowMs: Date.now, onFatal })
+  const server = await startSignerServer({
+    ...{ key: KEY, chainId: CHAIN_ID, token: TOKEN, address, guardFile, checkpointGuard, log },
+    nowMs: Date.now,
+    onFatal,
+  })
   closers.push(server.close)
   return server
 }
@@ -58,6 +72,9 @@ async function connect(url: string, token = TOKEN, chainId = CHAIN_ID): Promise<
   closers.push(signer.close)
   return signer
 }
+
+/** In place of a guard of votes, where no vote is asked for. */
+const quietGuard: SignerGuardFile = { read: () => undefined, write() {}, close: async () => {} }
 
 /** One question by hand. */
 function ask(url: string, path: string, { body = '', token = TOKEN, method = 'POST' } = {}): Promise<{ status: number; text: string }> {
@@ -88,6 +105,75 @@ test.each(['http://127.0.0.1:0', 'unix'])('signs as a key in the process would: 
     expect(verifySignature(PUBLIC_KEY, digest, await signer.sign(message))).toBe(true)
   }
   expect(verifySignature(PUBLIC_KEY, helloDigest(blockHash(1), '12D3KooW'), await signer.signHello(blockHash(1), '12D3KooW'))).toBe(true)
+})
+
+const checkpoint = {
+  ...{ lastBlock: 7n, blockHash: blockHash(1), evmRoot: blockHash(2), ledgerRoot: blockHash(3) },
+  ...{ batchIndex: 4n, batchAccumulator: blockHash(5), depositCursor: 6n },
+}
+const checkpoints = { l1ChainId: 31_337, manager: '0x00000000000000000000000000000000000000ca' } as const
+
+async function connectForCheckpoints(url: string, chainId = CHAIN_ID): Promise<CheckpointSigner> {
+  const key = await openRemoteKey({ address: parseSignerAddress(url, '--signer'), token: TOKEN, chainId: CHAIN_ID, startMs: 300, log })
+  const signer = await openCheckpointSigner(key.parts(), { chainId, domain: checkpoints, directory: join(folder, 'unused'), log })
+  closers.push(signer.close)
+  return signer
+}
+
+test('signs checkpoints as a key in the process would, and no two states of a block, whoever asks and whenever', async () => {
+  const guards = { checkpointGuard: openCheckpointGuardFile(join(folder, 'checkpoints')) }
+  const server = await startServer(guards)
+  const signer = await connectForCheckpoints(server.url)
+  assert(PUBLIC_KEY)
+  const digest = checkpointDigest(checkpoints, checkpointHash(checkpoint))
+  expect(verifySignature(PUBLIC_KEY, digest, await signer.sign(checkpoint))).toBe(true)
+  // L1 took the batch back, and has it again in another place.
+  const moved = { ...checkpoint, batchIndex: 5n, batchAccumulator: blockHash(6) }
+  const movedDigest = checkpointDigest(checkpoints, checkpointHash(moved))
+  expect(verifySignature(PUBLIC_KEY, movedDigest, await signer.sign(moved))).toBe(true)
+  await server.close()
+  guards.checkpointGuard.close()
+
+  const checkpointGuard = openCheckpointGuardFile(join(folder, 'checkpoints'))
+  closers.push(checkpointGuard.close)
+  const again = await connectForCheckpoints((await startServer({ checkpointGuard, guardFile: quietGuard })).url)
+  await again.sign(checkpoint)
+  for (const changes of [{ blockHash: blockHash(9) }, { evmRoot: blockHash(9) }, { ledgerRoot: blockHash(9) }, { depositCursor: 9n }])
+    await expect(again.sign({ ...checkpoint, ...changes })).rejects.toMatchObject({ code: 'refused', message: /otherState/ })
+  const elsewhere = await connectForCheckpoints((await startServer({ checkpointGuard, guardFile: quietGuard })).url, CHAIN_ID + 1)
+  await expect(elsewhere.sign(checkpoint)).rejects.toMatchObject({ code: 'refused', message: /otherChain/ })
+})
+
+test.each([
+  { manager: '0xCA' },
+  { blockHash: '0x1' },
+  { lastBlock: 0 },
+  { lastBlock: '7' },
+  { depositCursor: -1 },
+  { batchAccumulator: undefined },
+])('a question for a checkpoint with %j is none', async (changes) => {
+  const { url } = await startServer()
+  const good = JSON.parse(encodeCheckpointQuestion({ checkpoint, domain: checkpoints, chainId: CHAIN_ID }))
+  expect((await ask(url, '/checkpoint', { body: JSON.stringify(good) })).status).toBe(200)
+  expect(await ask(url, '/checkpoint', { body: JSON.stringify({ ...good, ...changes }) })).toEqual({
+    status: 400,
+    text: '{"code":"badQuestion"}',
+  })
+})
+
+test('a guard of checkpoints that cannot be written ends the signer', async () => {
+  const failures: unknown[] = []
+  const checkpointGuard: CheckpointGuardFile = {
+    check() {
+      throw new Error('no space left on device')
+    },
+    close() {},
+  }
+  const { url } = await startServer({ checkpointGuard, onFatal: (error) => failures.push(error) })
+  const body = encodeCheckpointQuestion({ checkpoint, domain: checkpoints, chainId: CHAIN_ID })
+  expect((await ask(url, '/checkpoint', { body })).status).toBe(500)
+  expect(await ask(url, '/key', { method: 'GET' })).toEqual({ status: 500, text: '{"code":"guardFailed"}' })
+  expect(failures).toHaveLength(1)
 })
 
 test('two nodes of one signer: what one was given, the other cannot contradict', async () => {

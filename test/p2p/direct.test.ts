@@ -3,7 +3,7 @@ import { RLP } from '@ethereumjs/rlp'
 import { concatBytes, type Hex, keccak256, numberToBytes } from 'viem'
 import { afterEach, expect, test } from 'vitest'
 import type { DirectLimits, DirectOptions } from '../../p2p/direct.ts'
-import { encodeFrameOf, FRAME, HELLO_BYTES, MESSAGE_BYTES_MAX } from '../../p2p/frames.ts'
+import { CHECKPOINT_BYTES, encodeFrameOf, FRAME, HELLO_BYTES, MESSAGE_BYTES_MAX } from '../../p2p/frames.ts'
 import { BLOCK_BYTES_MAX, directProtocolsOf } from '../../p2p/wire.ts'
 import { closePeers, eventually, GENESIS_HASH, startPeer, type TestPeer } from './peer.ts'
 
@@ -25,7 +25,13 @@ const blockOf = (number: bigint, bytes: number): { readonly hash: Hex; readonly 
   return { block: RLP.encode([header, [new Uint8Array(bytes).fill(2)]]), hash: keccak256(RLP.encode(header)) }
 }
 
-type Ears = { readonly messages: string[]; readonly blocks: Uint8Array[]; readonly known: Set<number>; readonly asked: Hex[] }
+type Ears = {
+  readonly messages: string[]
+  readonly checkpoints: string[]
+  readonly blocks: Uint8Array[]
+  readonly known: Set<number>
+  readonly asked: Hex[]
+}
 
 /** A validator of the set { 1 … 4 }. */
 async function validator(
@@ -37,7 +43,7 @@ async function validator(
     blocks?: readonly { hash: Hex; block: Uint8Array }[]
   },
 ): Promise<TestPeer & { readonly heard: Ears }> {
-  const heard: Ears = { messages: [], blocks: [], known: new Set([1, 2, 3, 4]), asked: [] }
+  const heard: Ears = { messages: [], checkpoints: [], blocks: [], known: new Set([1, 2, 3, 4]), asked: [] }
   const direct = (): DirectOptions => ({
     hello,
     checkHello: (_, said) => {
@@ -45,6 +51,7 @@ async function validator(
       return said[HELLO_BYTES - 1] === 1 ? 'wrong' : keyOf(said[0] ?? 0)
     },
     onMessage: (message) => heard.messages.push(text(message)),
+    onCheckpoint: (signature, from) => heard.checkpoints.push(`${from} ${text(signature.subarray(0, 5)).trim()}`),
     onBlock: (block) => heard.blocks.push(block),
     readBlock: (hash) => {
       heard.asked.push(hash)
@@ -75,7 +82,7 @@ test('names and frames have the bytes of the specification', () => {
   expect(encodeFrameOf('message', bytesOf('hi'))).toEqual(Uint8Array.of(0, 0, 0, 3, 2, 0x68, 0x69))
   const [hash, block] = [new Uint8Array(32).fill(1), Uint8Array.of(7)]
   expect(encodeFrameOf('answer', hash, block)).toEqual(Uint8Array.of(0, 0, 0, 34, 5, ...hash, 7))
-  expect(Object.values(FRAME)).toEqual([1, 2, 3, 4, 5, 6])
+  expect(Object.values(FRAME)).toEqual([1, 2, 3, 4, 5, 6, 7])
 })
 
 test('each hears each, in order, and knows who is which validator', async () => {
@@ -96,6 +103,21 @@ test('each hears each, in order, and knows who is which validator', async () => 
   await eventually(() => expect([...three.heard.messages].sort()).toEqual([...words, 'for three'].sort()))
   expect(one.heard.messages).toEqual([])
   expect(one.direct.counts()).toMatchObject({ messagesOut: 400, queueDrops: 0 })
+})
+
+test('signatures of checkpoints go to all or to one, beside the messages', async () => {
+  const one = await validator(1)
+  const two = await validator(2, { bootstrap: [one] })
+  const three = await validator(3, { bootstrap: [one, two] })
+  await greeted(one, two, three)
+  const signature = (words: string) => bytesOf(words.padEnd(CHECKPOINT_BYTES))
+  one.direct.sendCheckpoint(signature('all'))
+  two.direct.sendCheckpoint(signature('three'), three.host.peerId)
+  const [first, second] = [one.host.peerId, two.host.peerId]
+  await eventually(() => expect(three.heard.checkpoints.sort()).toEqual([`${first} all`, `${second} three`].sort()))
+  await eventually(() => expect(two.heard.checkpoints).toEqual([`${first} all`]))
+  expect([one.heard.checkpoints, three.heard.messages]).toEqual([[], []])
+  expect(one.direct.counts()).toMatchObject({ checkpointsOut: 2, checkpointsIn: 0 })
 })
 
 test('a block reaches everybody whole, and votes do not wait behind it', async () => {
@@ -175,6 +197,8 @@ const wrongs: Record<string, readonly [keyof typeof PROTOCOL, ...(readonly Uint8
   'a vote before the hello': ['votes', encodeFrameOf('message', bytesOf('vote'))],
   'a second hello': ['votes', hello, hello],
   'an unknown kind of frame': ['votes', hello, new Uint8Array([0, 0, 0, 2, 77, 1])],
+  'a signature of a checkpoint among blocks': ['blocks', hello, encodeFrameOf('checkpoint', new Uint8Array(CHECKPOINT_BYTES))],
+  'a short signature of a checkpoint': ['votes', hello, encodeFrameOf('checkpoint', new Uint8Array(CHECKPOINT_BYTES - 1))],
   'an empty frame': ['votes', hello, new Uint8Array(5)],
   'a message that is too long': ['votes', hello, encodeFrameOf('message', new Uint8Array(MESSAGE_BYTES_MAX + 1))],
   'a short hello': ['votes', encodeFrameOf('hello', new Uint8Array(HELLO_BYTES - 1))],
