@@ -28,7 +28,7 @@ export type SafeChain = {
   head(): DerivationHead
   /** The last valid batch of canonical L1 blocks, and of those in finalized ones. */
   status(): { readonly lastBatch: L1Batch | undefined; readonly lastFinalBatch: L1Batch | undefined }
-  /** Valid batches that L1 has not made final, and the last one of those that it has: of each L1 block the last, in order, where all of its batches are judged. */
+  /** Valid batches that are not final on L1, and the last one that is: of each L1 block the last, in order, once all of its batches are judged. */
   lastOfBlocks(): readonly L1Batch[]
   /** Batches that the inbox held when L1 was last read; undefined while one of them is not judged. */
   judgedCount(): bigint | undefined

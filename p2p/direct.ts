@@ -128,9 +128,8 @@ type Peer = {
 /** Speaks and listens on a host that is not started yet. */
 export async function createDirect(options: DirectOptions, parts: DirectParts): Promise<Direct> {
   const { host, genesisHash, log } = parts
-  const { libp2p } = host
+  const [{ libp2p }, { hello }] = [host, options]
   const limits = { ...DEFAULT_LIMITS, ...parts.limits }
-  const { hello } = options
   const protocols = directProtocolsOf(genesisHash)
   const peers = new Map<string, Peer>()
   const counts = noCounts()
