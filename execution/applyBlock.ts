@@ -289,7 +289,8 @@ function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint): Receipt
   }
 }
 
-type Executed = {
+/** What followed from a block's transactions. */
+export type Executed = {
   readonly roots: StateRoots
   readonly requestsHash: Hex
   readonly gasUsed: bigint
@@ -298,7 +299,8 @@ type Executed = {
   readonly params: ChainParams
 }
 
-function fillHeader(
+/** The header of a block that was executed, by its parent, what it was given, and what followed. */
+export function fillHeader(
   parent: Header,
   given: BlockEnv & Pick<Header, 'extraData'>,
   { roots, requestsHash, gasUsed, transactions, receipts, params }: Executed,

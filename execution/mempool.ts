@@ -53,6 +53,8 @@ export type Mempool = {
   size(): number
   /** All of them, in the order in which they came. */
   all(): readonly PoolTx[]
+  /** Those of one sender, or all, and whether each can run now; by lane, sender and nonce. */
+  content(sender?: Hex): readonly { readonly tx: PoolTx; readonly runs: boolean }[]
 }
 
 type Entry = {
@@ -287,6 +289,15 @@ export function createMempool(limits: MempoolLimits): Mempool {
     size: () => byHash.size,
 
     all: () => [...byHash.values()].sort((a, b) => a.order - b.order).map(({ tx }) => tx),
+
+    content(sender) {
+      const wanted = Object.values(rows).flatMap((lane) => (sender === undefined ? [...lane.values()] : [lane.get(sender) ?? []].flat()))
+      return wanted.flatMap((row) =>
+        [...row.entries.values()]
+          .sort((a, b) => (a.nonce < b.nonce ? -1 : 1))
+          .map(({ tx, nonce }) => ({ tx, runs: nonce >= row.next && nonce < row.end })),
+      )
+    },
   }
 }
 

@@ -68,8 +68,13 @@ export type EvmCallOutcome = {
 
 export type Vm = {
   readonly common: Common
-  /** Runs a transaction of Ethereum's types. A rejection leaves the state as it was. */
-  executeEvmTx(tx: EthereumTx, env: BlockEnv, gasUsedBefore: bigint): Promise<({ readonly ok: true } & EvmOutcome) | Rejection>
+  /** Runs a transaction of Ethereum's types. A rejection leaves the state as it was. `anyNonce`: a simulated one may have whichever nonce. */
+  executeEvmTx(
+    tx: EthereumTx,
+    env: BlockEnv,
+    gasUsedBefore: bigint,
+    anyNonce?: boolean,
+  ): Promise<({ readonly ok: true; readonly gasRefunded: bigint } & EvmOutcome) | Rejection>
   /** Runs the call or creation of a deposit; what it mints was credited before. Spec: docs/spec/block.md#l1-origin-and-deposits */
   executeDeposit(deposit: Deposit, env: BlockEnv): Promise<EvmOutcome>
   /** Runs a call for its answer; the caller throws the state away. */
@@ -196,7 +201,7 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
   return {
     common,
 
-    async executeEvmTx({ tx, hash, sender }, next, gasUsedBefore) {
+    async executeEvmTx({ tx, hash, sender }, next, gasUsedBefore, anyNonce = false) {
       if (tx.gasLimit + gasUsedBefore > next.gasLimit)
         return invalid('blockGasExceeded', { gas: tx.gasLimit, left: next.gasLimit - gasUsedBefore })
       const block = cachedBlockOf(next)
@@ -206,7 +211,7 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       tx.getSenderAddress = () => from
       let result: Awaited<ReturnType<typeof runTx>>
       try {
-        result = await runTx(vm, { tx, block, blockGasUsed: gasUsedBefore, skipHardForkValidation: true })
+        result = await runTx(vm, { tx, block, blockGasUsed: gasUsedBefore, skipHardForkValidation: true, skipNonce: anyNonce })
       } catch (error) {
         state.revert()
         return toRejection(error, hash)
@@ -217,6 +222,7 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
         ok: true,
         succeeded: result.execResult.exceptionError === undefined,
         gasUsed: result.totalGasSpent,
+        gasRefunded: result.gasRefund,
         logs: (result.execResult.logs ?? []).map(fromEvmLog),
         contractAddress: result.createdAddress && result.execResult.exceptionError === undefined ? hexOf(result.createdAddress) : undefined,
       }

@@ -97,6 +97,7 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
       const { pending, queued } = pool.status()
       return { pending, queued }
     },
+    poolContent: (sender) => pool.content(sender),
     subscribe(listener) {
       listeners.add(listener)
       return () => listeners.delete(listener)

@@ -12,6 +12,7 @@ import { assert } from '../execution/assert.ts'
 import type { Header } from '../execution/block.ts'
 import { VOID_ROOTS } from '../execution/genesisBlock.ts'
 import { keccak256 } from '../execution/keccak.ts'
+import { paramsAt } from '../execution/ledger/governed.ts'
 import { proveRecord } from '../execution/ledger/rootReader.ts'
 import { createState, readerAtRoots, type State, type StateReader } from '../execution/state.ts'
 import type { Tx } from '../execution/tx.ts'
@@ -21,6 +22,7 @@ import { createPrecompiles } from '../precompiles/precompiles.ts'
 import { type CallOptions, type StateAt, type StateOverrides, StateUnavailable, type Tracer } from '../rpc/chain.ts'
 import { createQueue } from './chainState.ts'
 import { OPENSSL_CURVES } from './opensslCurves.ts'
+import { simulateBlocks } from './simulatedBlocks.ts'
 import { call, capGas, estimate, listAccesses } from './simulatedCall.ts'
 import type { Store } from './store.ts'
 import { traceTx } from './tracing.ts'
@@ -52,12 +54,14 @@ export async function createSimulator({
     ledgerRecord: (table, id) => current.ledgerRecord(table, id),
     ledgerEntry: (key) => current.ledgerEntry(key),
   }
+  /** Of blocks that are being simulated. */
+  const simulatedHashes = new Map<bigint, Hex>()
   const state = createState(switching, store.roots(0n))
   const vm = await createVm({
     state,
     params,
     precompiles: createPrecompiles(OPENSSL_CURVES),
-    blockHash: (number) => store.block(number)?.hash,
+    blockHash: (number) => simulatedHashes.get(number) ?? store.block(number)?.hash,
   })
 
   /** Runs work on the state of a block, then forgets what it did. */
@@ -68,6 +72,7 @@ export async function createSimulator({
       const roots = store.roots(number)
       current = readerAtRoots(store.reader, roots)
       state.reset(roots)
+      simulatedHashes.clear()
       return work(stored.block.header)
     })
   }
@@ -102,6 +107,20 @@ export async function createSimulator({
             override(state, options.state)
             return call({ state, vm, header }, request, { gas: capGas(request.gas, header), tracer: options.tracer })
           }),
+        simulate: (request) =>
+          onState(number, (header) =>
+            simulateBlocks(
+              {
+                state,
+                vm,
+                params: paramsAt(params, state.ledger, number + 1n),
+                onHash: (simulated, hash) => simulatedHashes.set(simulated, hash),
+                override: (changes) => override(state, changes),
+              },
+              header,
+              request,
+            ),
+          ),
         accessList: (request, overrides) =>
           onState(number, (header) => {
             override(state, overrides)

@@ -133,6 +133,38 @@ export type CallOptions = {
   readonly tracer?: Tracer | undefined
 }
 
+/** A call of a simulated block. */
+export type SimulatedRequest = CallRequest & { readonly nonce?: bigint | undefined }
+
+/** Blocks to simulate, one on another. Source: execution-apis, eth_simulateV1. */
+export type SimulateRequest = {
+  readonly blocks: readonly {
+    readonly block?: BlockOverrides | undefined
+    readonly state?: StateOverrides | undefined
+    readonly calls: readonly SimulatedRequest[]
+  }[]
+  /** Transfers of value are shown as logs of 0xeee…e. */
+  readonly traceTransfers: boolean
+  /** Nonces and fees must be as in a real block; senders may be contracts, and nothing is signed. */
+  readonly validation: boolean
+}
+
+/** A block that was simulated, and what its calls answered. */
+export type SimulatedBlock = {
+  readonly at: ChainBlock
+  readonly calls: readonly {
+    readonly output: Hex
+    /** Undefined: it succeeded; else the EVM's word for what happened. */
+    readonly exception: string | undefined
+    readonly gasUsed: bigint
+    /** Before refunds. */
+    readonly gasMax: bigint
+  }[]
+}
+
+/** Why blocks could not be simulated: a call could be in no block, or the blocks do not follow one another. */
+export type SimulateRefusal = { readonly ok: false; readonly code: string; readonly message: string }
+
 /** State at one block. Throws `StateUnavailable` if the node no longer has it. */
 export type StateAt = {
   account(address: Hex): Promise<{ readonly balance: bigint; readonly nonce: bigint; readonly codeHash: Hex; readonly storageRoot: Hex }>
@@ -148,6 +180,8 @@ export type StateAt = {
     readonly storageProof: readonly { readonly key: Hex; readonly value: Hex; readonly proof: readonly Hex[] }[]
   }>
   call(request: CallRequest, options?: CallOptions): Promise<CallResult>
+  /** Blocks on top of this one, of these calls. */
+  simulate(request: SimulateRequest): Promise<{ readonly ok: true; readonly blocks: readonly SimulatedBlock[] } | SimulateRefusal>
   /** Accounts and slots that the call touches, without those that are warm anyway, and the gas that it takes with them as its access list (EIP-2930). */
   accessList(request: CallRequest, overrides?: StateOverrides): Promise<AccessListed>
   /** Smallest gas limit with which the call succeeds, or why it never does. */
@@ -204,6 +238,8 @@ export type Chain = {
   /** Next nonce of a ledger account with what waits in the pool counted. */
   pendingLedgerNonce(address: Hex): bigint
   poolStatus(): { readonly pending: number; readonly queued: number }
+  /** Waiting transactions of one sender, or all of them, and whether each can run now. */
+  poolContent(sender?: Hex): readonly { readonly tx: Tx; readonly runs: boolean }[]
   /** Calls back after each committed block, and for each transaction that enters the pool. Returns what ends it. */
   subscribe(listener: { onBlock?(block: ChainBlock): void; onPending?(hash: Hex): void }): () => void
   syncStatus(): SyncStatus

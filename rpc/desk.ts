@@ -72,7 +72,7 @@ function methodsOf(limits: RpcLimits): MethodTable {
     ...ethMethods(limits),
     ...netMethods,
     ...web3Methods,
-    ...txpoolMethods,
+    ...txpoolMethods(limits),
     ...debugMethods(limits),
     ...tributaryMethods(limits),
   }

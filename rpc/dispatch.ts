@@ -4,7 +4,9 @@
  * that may be `together` begin in order and end in order. A dispatcher may know some of the methods, and hand on the calls of all others.
  * Source: JSON-RPC 2.0. Spec: docs/spec/rpc.md#errors, #limits
  */
+
 import { createJSONRPCErrorResponse, type JSONRPCErrorResponse, type JSONRPCID } from 'json-rpc-2.0'
+import { absentMessage } from './absent.ts'
 import { StateUnavailable } from './chain.ts'
 import type { RpcLimits } from './limits.ts'
 import type { Method } from './method.ts'
@@ -49,9 +51,7 @@ export function createDispatcher<C>({ methods, limits, onDefect }: DispatcherOpt
     const { id, method: name, params } = request
     const asked = byName.get(name)
     if (!asked) {
-      return id === undefined
-        ? undefined
-        : JSON.stringify(errorAnswer(id, RPC_ERROR.methodNotFound, `the method ${name.slice(0, 100)} does not exist/is not available`))
+      return id === undefined ? undefined : JSON.stringify(errorAnswer(id, RPC_ERROR.methodNotFound, absentMessage(name)))
     }
     const failed = (error: unknown) => {
       const { code, message, data } = toRpcError(error, (defect) => onDefect({ method: name, error: defect }))

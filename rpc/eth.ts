@@ -7,6 +7,7 @@ import { assert } from '../execution/assert.ts'
 import { callError } from './callError.ts'
 import type { Chain, ChainBlock, StateAt } from './chain.ts'
 import { BLOB_BASE_FEE_WEI, baseFeeWei, feeHistory, suggestedTipWei } from './fees.ts'
+import { fillTransaction } from './fillTransaction.ts'
 import { blockToJson, hexOf, receiptsToJson, receiptToJson, transactionToJson } from './format.ts'
 import { intakeMethods } from './intake.ts'
 import type { RpcLimits } from './limits.ts'
@@ -15,6 +16,7 @@ import { findBlock, heightOf, latestBlock, type MethodContext, type MethodTable,
 import * as params from './params.ts'
 import { BadValue, type Json, quantity } from './quantity.ts'
 import { notFound, RPC_ERROR, RpcError } from './rpcError.ts'
+import { simulate } from './simulate.ts'
 import { syncingToJson, type Topic } from './subscriptions.ts'
 import { errorWords } from './tracers/evmError.ts'
 
@@ -35,6 +37,12 @@ function chainMethods(limits: RpcLimits): MethodTable {
   return {
     eth_chainId: method('Id of the chain.', [], ({ chain }) => quantity(chain.params.chainId)),
     eth_protocolVersion: method('Version of the chain’s protocol.', [], () => '0x1'),
+    eth_capabilities: method('Of which blocks this node has what: of all, everything.', [], ({ chain }) => {
+      const { hash, block } = latestBlock(chain)
+      const all = { disabled: false, oldestBlock: '0x0' }
+      const head = { number: quantity(block.header.number), hash }
+      return { head, state: all, tx: all, logs: all, receipts: all, blocks: all, stateproofs: all }
+    }),
     eth_syncing: method('False, or how far the node is.', [], ({ chain, startBlock }) => syncingToJson(chain, startBlock)),
     eth_blockNumber: method('Height of the latest block.', [], ({ chain }) => quantity(chain.heads().latest)),
     eth_coinbase: method('Fee recipient of the latest block.', [], ({ chain }) => latestBlock(chain).block.header.miner),
@@ -69,6 +77,11 @@ function accountMethods(limits: RpcLimits): MethodTable {
     eth_getTransactionCount: method('Next nonce of the account.', [address, block], async ({ chain }, account, ref) => {
       if (ref?.kind === 'tag' && ref.tag === 'pending') return quantity(chain.pendingNonce(account))
       return quantity((await stateAt(chain, ref).account(account)).nonce)
+    }),
+    eth_getAccountInfo: method('Balance, nonce and code of the account.', [address, block], async ({ chain }, account, ref) => {
+      const state = stateAt(chain, ref)
+      const [{ balance, nonce }, code] = await Promise.all([state.account(account), state.code(account)])
+      return { balance: quantity(balance), nonce: quantity(nonce), code }
     }),
     eth_getCode: method('Code of the account.', [address, block], ({ chain }, account, ref) => stateAt(chain, ref).code(account)),
     eth_getStorageAt: method('A slot of the account’s storage.', [address, params.slot('slot'), block], ({ chain }, account, slot, ref) =>
@@ -166,6 +179,14 @@ function callMethods(limits: RpcLimits): MethodTable {
         if (!result.ok) throw callError(result)
         return quantity(result.gas)
       },
+    ),
+    eth_simulateV1: method(
+      'Blocks of calls on top of a block, as they would be.',
+      [params.simulation(limits.overrides), block],
+      ({ chain }, payload, ref) => simulate(stateAt(chain, ref), payload),
+    ),
+    eth_fillTransaction: method('A transaction with nonce, gas and fees filled in, unsigned.', [params.unsigned], ({ chain }, request) =>
+      fillTransaction(chain, request),
     ),
     eth_createAccessList: method(
       'Accounts and slots that a call touches, and its gas with them as access list.',

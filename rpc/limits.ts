@@ -49,6 +49,8 @@ export type RpcLimits = {
   readonly overrides: number
   /** Records in one list of the ledger's. */
   readonly records: number
+  /** Waiting transactions that one answer tells of. */
+  readonly poolTransactions: number
 }
 
 /** Bounds of a server whose operator says nothing. */
@@ -75,6 +77,7 @@ export const RPC_LIMITS: RpcLimits = {
   slots: 1_024,
   overrides: 1_024,
   records: 100,
+  poolTransactions: 4_096,
 }
 
 /** A bucket of tokens that fills at a steady rate. */

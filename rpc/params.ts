@@ -5,7 +5,7 @@
  */
 import type { Hex } from 'viem'
 import { fromHex, parseHex } from '../execution/hex.ts'
-import type { BlockOverrides, CallRequest, StateOverrides } from './chain.ts'
+import type { BlockOverrides, CallRequest, SimulateRequest, StateOverrides } from './chain.ts'
 import { BadValue, hexFromJson, type Json } from './quantity.ts'
 
 /** One parameter of a method. */
@@ -199,6 +199,24 @@ export function slotsByAccount(max: number): Param<readonly { readonly account: 
 /** A call to simulate. `data` and `input` are one thing under two names. */
 export const call: Param<CallRequest> = { name: 'transaction', required: true, schema: { type: 'object' }, decode: callFromJson }
 
+/** A transaction that lacks something; `nonce` and `chainId` besides what a call has. */
+export type UnsignedRequest = CallRequest & { readonly nonce: bigint | undefined; readonly chainId: bigint | undefined }
+
+/** A transaction to fill in. Blobs and authorizations are not: the first do not exist here, the second are signed before. */
+export const unsigned: Param<UnsignedRequest> = {
+  ...call,
+  decode(json, path) {
+    const { nonce, chainId, authorizationList, blobVersionedHashes, blobs } = objectFromJson(json, path)
+    const unserved = Object.entries({ authorizationList, blobVersionedHashes, blobs }).find(([, value]) => isThere(value))
+    if (unserved) throw new BadValue(`${path}.${unserved[0]}`, 'not served here')
+    return {
+      ...callFromJson(json, path),
+      nonce: given(nonce, (it) => uintFromJson(it, 64, `${path}.nonce`)),
+      chainId: given(chainId, (it) => uintFromJson(it, 64, `${path}.chainId`)),
+    }
+  },
+}
+
 /** State overrides for a call, of at most so many accounts. */
 export function stateOverrides(max: number): Param<StateOverrides | undefined> {
   return {
@@ -241,6 +259,40 @@ export function tracedCallOptions(max: number): Param<{
         rest,
       }
     },
+  }
+}
+
+/** Blocks to simulate, and how they shall be shown; overrides of at most so many accounts each. */
+export function simulation(overridesMax: number): Param<SimulateRequest & { readonly returnFullTransactions: boolean }> {
+  return {
+    name: 'payload',
+    required: true,
+    schema: { type: 'object' },
+    decode(json, path) {
+      const { blockStateCalls, traceTransfers, validation, returnFullTransactions } = objectFromJson(json, path)
+      const yes = (one: unknown, name: string) => given(one, (it) => flag(name).decode(it, `${path}.${name}`)) ?? false
+      const blocks = listFromJson(blockStateCalls, SIMULATED_MAX, `${path}.blockStateCalls`)
+      return {
+        blocks: blocks.map((one, i) => simulatedBlockFromJson(one, overridesMax, `${path}.blockStateCalls[${i}]`)),
+        traceTransfers: yes(traceTransfers, 'traceTransfers'),
+        validation: yes(validation, 'validation'),
+        returnFullTransactions: yes(returnFullTransactions, 'returnFullTransactions'),
+      }
+    },
+  }
+}
+
+/** Blocks, or calls of one, that one simulation may name at all. */
+const SIMULATED_MAX = 1_000
+
+function simulatedBlockFromJson(json: unknown, overridesMax: number, path: string): SimulateRequest['blocks'][number] {
+  const { blockOverrides: block, stateOverrides: state, calls } = objectFromJson(json, path)
+  return {
+    block: given(block, (it) => blockOverridesFromJson(it, `${path}.blockOverrides`)),
+    state: given(state, (it) => stateOverrides(overridesMax).decode(it, `${path}.stateOverrides`)),
+    calls: (given(calls, (it) => listFromJson(it, SIMULATED_MAX, `${path}.calls`)) ?? []).map((one, i) =>
+      unsigned.decode(one, `${path}.calls[${i}]`),
+    ),
   }
 }
 

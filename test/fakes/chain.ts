@@ -112,8 +112,8 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
   function stateAt(number: bigint): StateAt {
     const at = roots[Number(number)]
     if (!at || number < prunedBelow) throw new StateUnavailable(`state of block ${number} is not kept`)
-    const { accessList, call } = simulator.at(number)
-    return { ...createStateAt(test, at, { lastCall, gate: gate.promise, call }), accessList }
+    const { accessList, simulate, call } = simulator.at(number)
+    return { ...createStateAt(test, at, { lastCall, gate: gate.promise, call }), accessList, simulate }
   }
 
   const simulator = await createSimulator({
@@ -167,6 +167,8 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     pendingTransaction: (hash) => pool.get(hash),
     pendingNonce: (address) => nextNonce(pool, 'ethereum', address, evmNonce(test, address)),
     pendingLedgerNonce: (address) => nextNonce(pool, 'native', address, ledgerNonce(test, address)),
+    poolContent: (sender) =>
+      [...pool.values()].filter((tx) => sender === undefined || tx.sender === sender).map((tx) => ({ tx, runs: true })),
     poolStatus: () => ({ pending: pool.size, queued: 0 }),
     subscribe(listener) {
       listeners.add(listener)
@@ -294,7 +296,7 @@ function loggerInitCode(): Hex {
 
 type Script = { readonly lastCall: FakeChain['lastCall']; readonly gate: Promise<void>; readonly call: StateAt['call'] }
 
-function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate, call }: Script): Omit<StateAt, 'accessList'> {
+function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate, call }: Script): Omit<StateAt, 'accessList' | 'simulate'> {
   const reader = readerAtRoots(test.store.reader, at)
   const accountAt = (address: Hex) => {
     const bytes = reader.account(hexToBytes(address))

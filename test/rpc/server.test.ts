@@ -87,9 +87,14 @@ test('any parameters at all get an answer that is no internal error', async () =
 })
 
 test('an unknown method, in any namespace', async () => {
-  for (const method of ['eth_nothing', 'foo', '', 'toString', '__proto__', 'eth_sign']) {
+  for (const method of ['eth_nothing', 'foo', '', 'toString', '__proto__']) {
     expect(await served.fail(method)).toEqual({ code: -32601, message: `the method ${method} does not exist/is not available` })
   }
+  for (const [method, why] of [
+    ['eth_sign', 'the node holds no keys of its users: sign in a wallet'],
+    ['engine_newPayloadV4', 'consensus is part of the node'],
+  ] as const)
+    expect(await served.fail(method)).toEqual({ code: -32601, message: `the method ${method} does not exist/is not available: ${why}` })
 })
 
 test('a batch is answered in order, call by call, notifications left out', async () => {
