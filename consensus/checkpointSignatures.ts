@@ -2,17 +2,22 @@
  * Signatures of a checkpoint, as validators send them to one another, and what a quorum of them makes. Each validator derives the checkpoint itself, so that a
  * signature names it by its hash alone.
  *
- * Wire: lastBlock u64 ‖ checkpointHash 32 ‖ signature 96. Spec: docs/spec/settlement.md#who-signs
+ * Wire: lastBlock u64 ‖ checkpointHash 32 ‖ signature 96, and for a quorum's lastBlock u64 ‖ checkpointHash 32 ‖ bitmapBytes u16 ‖ bitmap ‖ signature 96.
+ * Spec: docs/spec/settlement.md#who-signs
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { aggregateSignatures, verifyAggregate, verifyEach } from './bls.ts'
-import { buildSigners, type CertificateVerdict, checkQuorum, signerKeys } from './certificate.ts'
+import { buildSigners, type CertificateVerdict, checkQuorum, encodeSigners, readSigners, signerKeys } from './certificate.ts'
 import { isQuorum, type ValidatorSet, weightAt } from './validatorSet.ts'
 import { concatBytes, type Decoded, decodeExactly, fixedBytes, readBytes, readHex, readUint, SIGNATURE_BYTES, uintBytes } from './wire.ts'
 
 /** Bytes of a signature on its way. */
 export const CHECKPOINT_SIGNATURE_BYTES = 8 + 32 + SIGNATURE_BYTES
+
+/** Most bytes of a quorum's signatures on their way. */
+const CHECKPOINT_SIGNERS_BYTES_MAX = 8 + 32 + 2 + VALIDATORS_MAX / 8 + SIGNATURE_BYTES
 
 /** One validator's: which, says the connection that it comes over. */
 export type CheckpointSignature = { readonly lastBlock: number; readonly checkpointHash: Hex; readonly signature: Uint8Array }
@@ -32,6 +37,23 @@ export function decodeCheckpointSignature(bytes: Uint8Array): Decoded<Checkpoint
     lastBlock: readUint(reader, 8),
     checkpointHash: readHex(reader, 32),
     signature: readBytes(reader, SIGNATURE_BYTES),
+  }))
+}
+
+/** Which checkpoint a quorum signed, and the certificate of that. */
+export type CheckpointSigners = Pick<CheckpointSignature, 'lastBlock' | 'checkpointHash'> & { readonly certificate: CheckpointCertificate }
+
+/** The bytes of a quorum's signatures. */
+export function encodeCheckpointSigners({ lastBlock, checkpointHash, certificate }: CheckpointSigners): Uint8Array {
+  return concatBytes([uintBytes(lastBlock, 8), fixedBytes(checkpointHash, 32), encodeSigners(certificate)])
+}
+
+/** The quorum's signatures that the bytes are, or why they are none. Whether they are good is not looked at. */
+export function decodeCheckpointSigners(bytes: Uint8Array): Decoded<CheckpointSigners> {
+  return decodeExactly(bytes, CHECKPOINT_SIGNERS_BYTES_MAX, (reader) => ({
+    lastBlock: readUint(reader, 8),
+    checkpointHash: readHex(reader, 32),
+    certificate: readSigners(reader),
   }))
 }
 

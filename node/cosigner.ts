@@ -9,8 +9,11 @@ import {
   type CheckpointSignature,
   createGathering,
   decodeCheckpointSignature,
+  decodeCheckpointSigners,
   encodeCheckpointSignature,
+  encodeCheckpointSigners,
   type Gathering,
+  verifyCheckpointCertificate,
 } from '../consensus/checkpointSignatures.ts'
 import { type CheckpointDomain, checkpointDigest } from '../consensus/digest.ts'
 import { indexOfKey, type ValidatorSet } from '../consensus/validatorSet.ts'
@@ -18,6 +21,7 @@ import { assert } from '../execution/assert.ts'
 import { proveRecord } from '../execution/ledger/rootReader.ts'
 import { L1_RECORD, l1Table } from '../execution/ledger/tables.ts'
 import { createBudgets } from '../p2p/budget.ts'
+import type { Verdict } from '../p2p/gossip.ts'
 import { type Checkpoint, checkpointHash } from '../settlement/checkpoint.ts'
 import type { L1Batch } from '../settlement/l1Logs.ts'
 import type { ChainState } from './chainState.ts'
@@ -28,7 +32,7 @@ import { errorFacts, type Log } from './log.ts'
 import type { SafeChain } from './safeChain.ts'
 import { SignerError } from './signer.ts'
 
-/** Checkpoints that signatures are gathered of at a time, and that one validator's are held of before they are known here. */
+/** Checkpoints that signatures are gathered of at a time, that one validator's are held of before they are known here, and that a quorum's are kept of. */
 const KEPT_MAX = 8
 /** The latest signature is said again after this time while L1 has no checkpoint of its block: a link that breaks swallows what is on its way. */
 const REPEAT_MS = 10_000
@@ -39,6 +43,8 @@ const HEARD = { perSec: 4, burst: 256 }
 export type CosignerNet = {
   /** To all, or to one. */
   send(signature: Uint8Array, peer?: string): void
+  /** To all nodes: who signed a checkpoint, a quorum. */
+  publish(signers: Uint8Array): void
   /** The BLS key of the validator that a peer is. */
   keyOf(peer: string): Hex | undefined
   /** A peer sent what no correct one sends. */
@@ -66,9 +72,10 @@ export type CosignerCounts = {
   /** Checkpoints that this node signed, and of which it saw a quorum's signatures. */
   readonly signed: number
   readonly certified: number
-  /** Signatures of others that came, and were bad. */
+  /** Signatures of others that came, and were bad; and quorums of which gossip told. */
   readonly heard: number
   readonly bad: number
+  readonly told: number
   /** Validators whose signature of the latest checkpoint has not come. */
   readonly missing: number
 }
@@ -78,6 +85,8 @@ export type Cosigner = {
   update(): void
   /** A validator's signature has come. */
   take(signature: Uint8Array, peer: string): void
+  /** Somebody says who signed a checkpoint. */
+  takeSigners(signers: Uint8Array): Verdict
   /** A validator is there: it is told what others were told before. */
   greet(peer: string): void
   /** The latest checkpoint that a quorum signed, of a batch that is on L1. */
@@ -105,8 +114,10 @@ export function createCosigner(options: CosignerOptions): Cosigner {
   let known: Known[] = []
   /** Of checkpoints that are not known here, by the validator's key. */
   const early = new Map<Hex, { readonly said: CheckpointSignature; readonly peer: string }[]>()
+  /** Of gossip, good ones, by checkpoint: the latest. */
+  const published = new Map<Hex, { readonly lastBlock: number; readonly certificate: CheckpointCertificate }>()
   const heard = createBudgets(HEARD)
-  const counts = { signed: 0, certified: 0, heard: 0, bad: 0 }
+  const counts = { signed: 0, certified: 0, heard: 0, bad: 0, told: 0 }
   let stopped = false
 
   function update(): void {
@@ -120,6 +131,7 @@ export function createCosigner(options: CosignerOptions): Cosigner {
       if (left.length > 0) early.set(key, left)
       else early.delete(key)
     }
+    for (const [hash, { lastBlock }] of published) if (lastBlock <= checkpointed) published.delete(hash)
     for (const one of known) if (one.own === 'none') signOwn(one).catch(fail)
   }
 
@@ -173,9 +185,33 @@ export function createCosigner(options: CosignerOptions): Cosigner {
       const peer = one.peers.get(place)
       if (peer !== undefined) net.blame(peer, 'its signature of a checkpoint does not verify')
     }
-    if (was || !one.gathering.certificate()) return
+    const certificate = one.gathering.certificate()
+    if (was || !certificate) return
     counts.certified++
+    publish(one, certificate)
     log.debug('a quorum signed a checkpoint', { lastBlock: one.checkpoint.lastBlock, batch: one.batch.index })
+  }
+
+  /** One of the validators tells all nodes, for those that are not validators; another one the next time. */
+  function publish({ checkpoint, hash, set }: Known, certificate: CheckpointCertificate): void {
+    const lastBlock = Number(checkpoint.lastBlock)
+    if (!signer || indexOfKey(set, signer.publicKey) !== lastBlock % set.validators.length) return
+    net.publish(encodeCheckpointSigners({ lastBlock, checkpointHash: hash, certificate }))
+  }
+
+  function takeSigners(bytes: Uint8Array): Verdict {
+    const decoded = decodeCheckpointSigners(bytes)
+    if (!decoded.ok) return 'reject'
+    const { lastBlock, checkpointHash, certificate } = decoded.value
+    if (stopped || lastBlock <= follower.status().checkpointed || published.has(checkpointHash)) return 'stale'
+    const set = sets.setAt(lastBlock)
+    if (!set) return 'ignore'
+    if (!verifyCheckpointCertificate(set, checkpointDigest(domain, checkpointHash), certificate).ok) return 'reject'
+    published.set(checkpointHash, { lastBlock, certificate })
+    counts.told++
+    const lowest = [...published].sort(([, a], [, b]) => a.lastBlock - b.lastBlock).slice(0, -KEPT_MAX)
+    for (const [hash] of lowest) published.delete(hash)
+    return 'accept'
   }
 
   function fail(error: unknown): void {
@@ -207,12 +243,13 @@ export function createCosigner(options: CosignerOptions): Cosigner {
       if (one) add(one, key, said, peer)
       else early.set(key, [...(early.get(key) ?? []), { said, peer }].slice(-KEPT_MAX))
     },
+    takeSigners,
     greet(peer) {
       for (const one of known) if (typeof one.own !== 'string') net.send(encode(one, one.own), peer)
     },
     certified() {
-      for (const { batch, checkpoint, gathering } of known.toReversed()) {
-        const certificate = gathering.certificate()
+      for (const { batch, checkpoint, hash, gathering } of known.toReversed()) {
+        const certificate = gathering.certificate() ?? published.get(hash)?.certificate
         if (certificate) return { batch, checkpoint, certificate }
       }
       return undefined

@@ -106,7 +106,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   chain.reportFrom(createReporter({ store: evidence, params: genesis.params, log: log.child('evidence') }))
   const backlog = createBacklog({ chain, safe: () => safeChain.head().lastBlock, log: log.child('backlog') })
   let mover: Mover | undefined
-  const net = directNet(() => mover?.direct())
+  const net = { ...directNet(() => mover?.direct()), publish: (signers: Uint8Array) => mover?.sendSigners(signers) }
   const signatures = await openCosigner(options, { chain, sets, safeChain, follower, net })
   closers.push(signatures.stop)
   cosigner = signatures
@@ -158,7 +158,7 @@ async function checkpointInterval(l1: L1, askedSec: number | undefined): Promise
 }
 
 /** Direct streams as the signatures of checkpoints take them. */
-function directNet(direct: () => ChildDirect | undefined): CosignerNet {
+function directNet(direct: () => ChildDirect | undefined): Omit<CosignerNet, 'publish'> {
   return {
     send: (signature, peer) => direct()?.sendCheckpoint(signature, peer),
     keyOf: (peer) =>
@@ -187,7 +187,10 @@ type MoverParts = Omit<EngineParts, 'onL1'> & {
 }
 
 /** What moves the head, with its direct streams, if there are any. */
-type Mover = Omit<Engine, 'l1Status' | 'checkpointCounts'> & { direct(): ChildDirect | undefined }
+type Mover = Omit<Engine, 'l1Status' | 'checkpointCounts'> & {
+  direct(): ChildDirect | undefined
+  sendSigners(signers: Uint8Array): void
+}
 
 async function openMover(options: NodeOptions, parts: MoverParts): Promise<Mover> {
   const { chain, sets, follower, closers } = parts
@@ -220,6 +223,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Mover
     hasBlock: observer.has,
     onFinalBlock: observer.takeBlock,
     onHeight: observer.takeHeight,
+    takeSigners: parts.cosigner.takeSigners,
     onPeer: observer.askNow,
     onDelay: (delay) => parts.onDelay('p2p', delay),
   })
@@ -229,6 +233,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Mover
   return {
     addresses: peers.addresses,
     direct: () => peers.direct,
+    sendSigners: peers.sendSigners,
     async start() {
       await consensus?.thread.start()
       if (!consensus || isShared()) observer.start()

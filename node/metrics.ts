@@ -119,7 +119,8 @@ function samplesOf(source: MetricsSource): Sample[] {
 }
 
 function signatureSamples({ missing, ...counts }: CosignerCounts): Sample[] {
-  const help = 'Signatures of checkpoints: given here, heard of others, bad ones of these, and quorums seen'
+  const help =
+    'Signatures of checkpoints: given here, heard of others, bad ones of these, quorums that these made, and quorums that gossip told of'
   const totals = Object.entries(counts).map(([what, value]): Sample => {
     return { name: 'checkpoint_signatures_total', kind: 'counter', help, value, labels: { what } }
   })

@@ -170,6 +170,7 @@ export async function openChildNetwork(ports: ChildPorts, options: ChildOptions)
     direct: ports.direct && directOver(tell, ask, () => state),
     sendTransaction: (raw) => tell('sendTransaction', raw),
     sendBlock: (certified) => void tell('sendBlock', certified),
+    sendSigners: (signers) => void tell('sendSigners', signers),
     request: async (request) => ((await ask('request', request)) as BlocksAnswer | undefined) ?? { ok: false, code: 'noPeer' },
     blame: (peer, why) => void tell('blame', { peer, why }),
     peers: () => state.peers,

@@ -41,6 +41,7 @@ const pipe = createPipe({
     blameDirect: ({ peer, why }: { readonly peer: string; readonly why: string }) => network?.direct?.blame(peer, why),
     sendTransaction: (raw: Uint8Array) => network?.sendTransaction(raw),
     sendBlock: (certified: CertifiedBlock) => network?.sendBlock(certified),
+    sendSigners: (signers: Uint8Array) => network?.sendSigners(signers),
     broadcastBlock: (block: Uint8Array) => network?.direct?.broadcastBlock(block),
     sendCheckpoint: ({ signature, peer }: { readonly signature: Uint8Array; readonly peer?: string }) =>
       network?.direct?.sendCheckpoint(signature, peer),

@@ -44,6 +44,8 @@ export type PeersOptions = {
   onFinalBlock(final: FinalBlock): void
   /** A certificate proves that this height exists. */
   onHeight(number: bigint): void
+  /** Who signed a checkpoint, as a peer says. */
+  takeSigners(signers: Uint8Array): Verdict
   /** A peer that serves blocks has come. */
   onPeer(): void
   /** What this node says and hears on direct streams between validators; without it there are none. */
@@ -53,6 +55,8 @@ export type PeersOptions = {
 }
 
 export type Peers = Pick<Sync, 'request' | 'blame'> & {
+  /** Tells all nodes who signed a checkpoint. */
+  sendSigners(signers: Uint8Array): void
   /** Multiaddrs by which others reach this node. */
   readonly addresses: readonly string[]
   /** Direct streams between validators, if they were asked for. */
@@ -89,8 +93,8 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
     {
       checkTransactions: takeTransactions.check,
       checkBlock: async (news, from) => {
-        const verdict = takeNews(options, news)
-        if (verdict === 'reject') log.debug('gossip of a block that is not final', { peer: from })
+        const verdict = news.kind === 'checkpoint' ? options.takeSigners(news.signers) : takeNews(options, news)
+        if (verdict === 'reject') log.debug('gossip of a block that is not final, or of a checkpoint without a quorum', { peer: from })
         return verdict
       },
       readBlock: (number) => readCertified(chain, number),
@@ -132,6 +136,7 @@ export async function createPeers(options: PeersOptions): Promise<Peers> {
     metrics: network.metrics,
     request: network.request,
     blame: network.blame,
+    sendSigners: network.sendSigners,
     async close() {
       clearInterval(resendTimer)
       stopSending()
@@ -191,7 +196,10 @@ export function createTransactionIntake({ chain, log, onTransactions, isBehind }
 }
 
 /** Judges news of a block and hands it on. */
-function takeNews({ chain, sets, hasBlock, onFinalBlock, onHeight }: PeersOptions, news: BlockNews): Verdict {
+function takeNews(
+  { chain, sets, hasBlock, onFinalBlock, onHeight }: PeersOptions,
+  news: Exclude<BlockNews, { kind: 'checkpoint' }>,
+): Verdict {
   const decoded = decodeMessage(news.commit)
   if (!decoded.ok || decoded.value.kind !== 'commit') return 'reject'
   if (hasBlock(BigInt(decoded.value.height))) return 'stale'

@@ -16,6 +16,7 @@ import {
   decodeBatch,
   decodeNews,
   encodeBatch,
+  encodeCheckpointNews,
   encodeNews,
   NEWS_BYTES_MAX,
   TRANSACTIONS_BYTES_MAX,
@@ -32,7 +33,7 @@ export type Verdict = 'accept' | 'ignore' | 'stale' | 'reject'
 export type GossipPorts = {
   /** Judges a batch and takes in what is good of it. Reject only what can never be valid, whatever the state. */
   checkTransactions(transactions: readonly Uint8Array[], from: string): Promise<Verdict>
-  /** Judges a block or its certificate and takes it in. */
+  /** Judges a block, its certificate or a checkpoint's signers and takes them in. */
   checkBlock(news: BlockNews, from: string): Promise<Verdict>
 }
 
@@ -49,6 +50,8 @@ export type Gossip = {
   sendTransaction(raw: Uint8Array): boolean
   /** Tells others of a final block. */
   sendBlock(certified: CertifiedBlock): void
+  /** Tells others who signed a checkpoint, a quorum. */
+  sendSigners(signers: Uint8Array): void
   /** Messages by what became of them, since the start. */
   counts(): Readonly<Record<Verdict, number>>
   metrics(): GossipMetrics
@@ -220,6 +223,9 @@ export function createGossip(ports: GossipPorts, { host, genesisHash, log, muteM
     },
     sendBlock(certified) {
       if (!closed) publish(topics.blocks, encodeNews(certified))
+    },
+    sendSigners(signers) {
+      if (!closed) publish(topics.blocks, encodeCheckpointNews(signers))
     },
     counts: () => ({ ...counts }),
     metrics() {

@@ -24,7 +24,7 @@ export type NetworkMetrics = {
 }
 
 export type PeerNetwork = Pick<Sync, 'request' | 'blame'> &
-  Pick<Gossip, 'sendTransaction' | 'sendBlock'> & {
+  Pick<Gossip, 'sendTransaction' | 'sendBlock' | 'sendSigners'> & {
     readonly peerId: string
     /** Multiaddrs by which others reach this node. */
     readonly addresses: readonly string[]
@@ -59,7 +59,7 @@ export async function openNetwork(ports: NetworkPorts, options: HostOptions): Pr
     throw error
   }
   const metrics = metricsOf({ host, gossip, sync, direct })
-  const { sendTransaction, sendBlock } = gossip
+  const { sendTransaction, sendBlock, sendSigners } = gossip
   const { request, blame } = sync
   const { peerId } = host
   return {
@@ -68,6 +68,7 @@ export async function openNetwork(ports: NetworkPorts, options: HostOptions): Pr
     direct,
     sendTransaction,
     sendBlock,
+    sendSigners,
     request,
     blame,
     peers: () => host.peers().length,

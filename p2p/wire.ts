@@ -5,6 +5,7 @@
  *   certified block   commitBytes u16 ‖ commit ‖ block          commit: a message of consensus, block: docs/spec/block.md
  *   batch             number u32 ‖ (length u24 ‖ transaction)…   transactions; the number is the sender's own
  *   block news        0x01 ‖ certified block, or 0x02 ‖ commit   the block itself, or that it exists
+ *                     0x03 ‖ signers                             of a checkpoint
  *   blocks request    from u64 ‖ count u8
  *   blocks answer     frames: (0x01 ‖ certified block)… 0x00
  *
@@ -12,7 +13,7 @@
  */
 import { concatBytes, type Hex, numberToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
-import { LIMIT } from '../genesis/params.ts'
+import { LIMIT, VALIDATORS_MAX } from '../genesis/params.ts'
 
 /** Most bytes of the transactions in one batch with their lengths; a batch of one transaction may have more. */
 export const BATCH_BYTES_MAX = 65_536
@@ -28,6 +29,9 @@ export const TRANSACTIONS_BYTES_MAX = BATCH_NUMBER_BYTES + Math.max(BATCH_BYTES_
 
 /** Most bytes of a certificate, as a message of consensus. */
 export const COMMIT_BYTES_MAX = 1_024
+
+/** Most bytes of a checkpoint's signers: lastBlock u64, hash, bitmapBytes u16, bitmap and signature of the largest set. */
+export const SIGNERS_BYTES_MAX = 8 + 32 + 2 + VALIDATORS_MAX / 8 + 96
 
 /** Most bytes of one block on the wire. Far above `blockBytesMax`: deposits do not count there and take up to 10,000 bytes each. */
 export const BLOCK_BYTES_MAX = 32 << 20
@@ -51,7 +55,10 @@ export const FRAME_BYTES_MAX = 1 + 2 + COMMIT_BYTES_MAX + BLOCK_BYTES_MAX
 export type CertifiedBlock = { readonly commit: Uint8Array; readonly block: Uint8Array }
 
 /** News on the blocks topic. */
-export type BlockNews = ({ readonly kind: 'block' } & CertifiedBlock) | { readonly kind: 'announcement'; readonly commit: Uint8Array }
+export type BlockNews =
+  | ({ readonly kind: 'block' } & CertifiedBlock)
+  | { readonly kind: 'announcement'; readonly commit: Uint8Array }
+  | { readonly kind: 'checkpoint'; readonly signers: Uint8Array }
 
 /** A question for blocks: `count` of them, upwards from a height. */
 export type BlocksRequest = { readonly from: bigint; readonly count: number }
@@ -64,7 +71,7 @@ export type WireCode = 'truncated' | 'trailingBytes' | 'oversize' | 'empty' | 'u
 
 export type Decoded<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly code: WireCode }
 
-const KIND = { end: 0, block: 1, announcement: 2 } as const
+const KIND = { end: 0, block: 1, announcement: 2, checkpoint: 3 } as const
 
 /** Names of the gossip topics of a network. */
 export function topicsOf(genesisHash: Hex): { readonly transactions: string; readonly blocks: string } {
@@ -139,6 +146,12 @@ export function encodeNews(certified: CertifiedBlock): Uint8Array {
   return concatBytes([Uint8Array.of(KIND.announcement), certified.commit])
 }
 
+/** The bytes of news of a checkpoint. */
+export function encodeCheckpointNews(signers: Uint8Array): Uint8Array {
+  assert(signers.length > 0 && signers.length <= SIGNERS_BYTES_MAX, "a checkpoint's signers are none or too long")
+  return concatBytes([Uint8Array.of(KIND.checkpoint), signers])
+}
+
 /** The news that the bytes are; its parts are views of them. */
 export function decodeNews(data: Uint8Array): Decoded<BlockNews> {
   const bytes = plain(data)
@@ -146,8 +159,10 @@ export function decodeNews(data: Uint8Array): Decoded<BlockNews> {
   if (bytes.length === 0) return { ok: false, code: 'truncated' }
   if (bytes.length > NEWS_BYTES_MAX) return { ok: false, code: 'oversize' }
   if (bytes[0] === KIND.block) return decodeCertified(body)
-  if (bytes[0] !== KIND.announcement) return { ok: false, code: 'unknownKind' }
+  if (bytes[0] !== KIND.announcement && bytes[0] !== KIND.checkpoint) return { ok: false, code: 'unknownKind' }
   if (body.length === 0) return { ok: false, code: 'empty' }
+  if (bytes[0] === KIND.checkpoint)
+    return body.length > SIGNERS_BYTES_MAX ? { ok: false, code: 'oversize' } : { ok: true, value: { kind: 'checkpoint', signers: body } }
   return body.length > COMMIT_BYTES_MAX ? { ok: false, code: 'oversize' } : { ok: true, value: { kind: 'announcement', commit: body } }
 }
 

@@ -6,10 +6,13 @@ import { sign } from '../../consensus/bls.ts'
 import {
   createGathering,
   decodeCheckpointSignature,
+  decodeCheckpointSigners,
   encodeCheckpointSignature,
+  encodeCheckpointSigners,
   verifyCheckpointCertificate,
 } from '../../consensus/checkpointSignatures.ts'
 import { checkpointDigest, helloDigest, NIL, possessionDigest, statementDigest } from '../../consensus/digest.ts'
+import { SIGNERS_BYTES_MAX } from '../../p2p/wire.ts'
 import { blockHash, CHAIN_ID, FAKE_SIGNATURE, secretKey, setOf } from './fixtures.ts'
 
 const DOMAIN = { l1ChainId: 31_337, manager: `0x${'a4'.repeat(20)}` } as const
@@ -54,6 +57,19 @@ test('a signature has one form', () => {
   expect(decodeCheckpointSignature(bytes.slice(1))).toMatchObject({ ok: false, code: 'truncated' })
   expect(decodeCheckpointSignature(Uint8Array.of(...bytes, 0))).toMatchObject({ ok: false, code: 'oversize' })
   expect(decodeCheckpointSignature(Uint8Array.of(255, ...bytes.slice(1)))).toMatchObject({ ok: false, code: 'numberRange' })
+})
+
+test('a quorum’s signatures have one form', () => {
+  const certificate = { bitmap: Uint8Array.of(0b1011), signature: FAKE_SIGNATURE }
+  const one = { lastBlock: 9, checkpointHash: HASH, certificate }
+  const bytes = encodeCheckpointSigners(one)
+  expect(toHex(bytes)).toBe(concatHex([numberToHex(9, { size: 8 }), HASH, '0x00010b', toHex(FAKE_SIGNATURE)]))
+  expect(decodeCheckpointSigners(bytes)).toEqual({ ok: true, value: one })
+  expect(decodeCheckpointSigners(Uint8Array.of(...bytes, 0))).toMatchObject({ ok: false, code: 'trailingBytes' })
+  expect(decodeCheckpointSigners(bytes.slice(0, -1))).toMatchObject({ ok: false, code: 'truncated' })
+  const wide = { ...one, certificate: { ...certificate, bitmap: new Uint8Array(16) } }
+  expect(encodeCheckpointSigners(wide)).toHaveLength(SIGNERS_BYTES_MAX)
+  expect(decodeCheckpointSigners(new Uint8Array(SIGNERS_BYTES_MAX + 1))).toMatchObject({ ok: false, code: 'oversize' })
 })
 
 test('a quorum’s signatures are a certificate that is verified in one go, and none before', () => {

@@ -11,7 +11,7 @@ import { decodeGenesis } from '../../genesis/genesis.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
 import { loadValidatorKey } from '../../node/keys.ts'
 import { checkpointManagerAbi } from '../../settlement/abi.ts'
-import { startAgain } from './devnet.ts'
+import { startAgain, startFollower } from './devnet.ts'
 import { type Stage, startStage, until } from './stage.ts'
 
 /** Longest that two checkpoints may take, on a machine that is busy with four nodes. */
@@ -64,6 +64,17 @@ function bitOf(index: number): number {
   const { publicKey } = loadValidatorKey(member(index).dataDir, { create: false })
   return 1 << set.validators.findIndex((one) => one.publicKey === publicKey)
 }
+
+test('a node that is no validator is told of the quorum’s signatures', async () => {
+  const follower = await startFollower(stage.devnet.ready(), ['--metrics-port', '0'])
+  try {
+    const { metrics = '' } = follower.ready()
+    const isTold = async () => (/\{what="told"\} [1-9]/.test(await (await fetch(metrics)).text()) ? true : undefined)
+    await until('signers by gossip', isTold, WAIT_MAX_MS)
+  } finally {
+    await follower.close()
+  }
+})
 
 test('a quorum is enough, and it is another one when another is down', async () => {
   process.kill(member(1).pid, 'SIGKILL')

@@ -45,7 +45,7 @@ export type Ready = {
 }
 
 /** The line with `ready` of a node. Spec: docs/cli.md#node */
-export type NodeReady = Pick<Ready, 'ready' | 'rpc' | 'ws' | 'l1' | 'p2p'>
+export type NodeReady = Pick<Ready, 'ready' | 'rpc' | 'ws' | 'metrics' | 'l1' | 'p2p'>
 
 export type Devnet = Running<Ready>
 

@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Hex, toHex } from 'viem'
 import { expect, onTestFinished, test, vi } from 'vitest'
-import { publicKeyOf, secretKeyBytes } from '../../consensus/bls.ts'
+import { aggregateSignatures, publicKeyOf, secretKeyBytes, sign } from '../../consensus/bls.ts'
+import { buildSigners } from '../../consensus/certificate.ts'
 import { CHECKPOINT_RECORD_BYTES } from '../../consensus/checkpointGuard.ts'
-import { encodeCheckpointSignature, verifyCheckpointCertificate } from '../../consensus/checkpointSignatures.ts'
+import { encodeCheckpointSignature, encodeCheckpointSigners, verifyCheckpointCertificate } from '../../consensus/checkpointSignatures.ts'
 import { checkpointDigest } from '../../consensus/digest.ts'
 import type { Block } from '../../execution/block.ts'
 import { type CheckpointSigner, openCheckpointSigner } from '../../node/checkpointSigner.ts'
@@ -65,6 +66,7 @@ type Member = {
   isConnected: boolean
   readonly blamed: string[]
   readonly sent: Uint8Array[]
+  readonly published: Uint8Array[]
   readonly fatal: unknown[]
 }
 
@@ -85,11 +87,16 @@ async function startMembers(signers: readonly (CheckpointSigner | undefined)[], 
       safeChain: { lastOfBlocks: () => members[i]?.seen ?? [] },
       follower: { status: () => ({ checkpointed: members[i]?.checkpointed ?? 0n }) as never },
       sets: { setAt: () => SET },
-      net: { send, blame, keyOf: (peer) => SET.validators[Number(peer)]?.publicKey },
+      net: {
+        send,
+        blame,
+        publish: (signers) => void members[i]?.published.push(signers),
+        keyOf: (peer) => SET.validators[Number(peer)]?.publicKey,
+      },
       onFatal: (error) => void members[i]?.fatal.push(error),
     })
     onTestFinished(cosigner.stop)
-    members.push({ cosigner, seen: [], checkpointed: 0n, isConnected: true, blamed: [], sent: [], fatal: [] })
+    members.push({ cosigner, seen: [], checkpointed: 0n, isConnected: true, blamed: [], sent: [], published: [], fatal: [] })
   }
   return { blocks, members }
 }
@@ -172,6 +179,40 @@ test('the latest checkpoint that a quorum signed is the one to submit; what L1 h
   for (const member of [a, b, c, d]) member.checkpointed = 2n
   await show([a, b, c, d], batchOf(blocks, 1), batchOf(blocks, 2))
   expect([a, b, c, d].map(({ cosigner }) => cosigner.certified())).toEqual([undefined, undefined, undefined, undefined])
+})
+
+test('one of the validators tells all nodes who signed; who is no validator has a certificate by that, and takes no other', async () => {
+  const { blocks, members } = await startMembers([...(await Promise.all([0, 1, 2, 3].map((i) => openSigner(i)))), undefined])
+  const follower = members[4] as Member
+  follower.isConnected = false
+  await show(members.slice(0, 4), batchOf(blocks, 1), batchOf(blocks, 2))
+  expect(members.map(({ published }) => published.length)).toEqual([0, 1, 1, 0, 0])
+  const [, { published: [first = new Uint8Array()] = [] } = {}, { published: [second = new Uint8Array()] = [] } = {}] = members
+  await show([follower], batchOf(blocks, 1), batchOf(blocks, 2))
+  expect(follower.cosigner.certified()).toBeUndefined()
+  const changed = second.slice()
+  changed[44] = 0b0111
+  const verdicts = [changed, first.slice(1), first, first, second].map((bytes) => follower.cosigner.takeSigners(bytes))
+  expect(verdicts).toEqual(['reject', 'reject', 'accept', 'stale', 'accept'])
+  expect(follower.cosigner.certified()?.checkpoint.lastBlock).toBe(2n)
+  expect(follower.sent).toEqual([])
+  follower.checkpointed = 2n
+  follower.cosigner.update()
+  expect(follower.cosigner.takeSigners(second)).toBe('stale')
+})
+
+test('of what nodes are told eight checkpoints are kept, the latest', async () => {
+  const { members } = await startMembers([undefined])
+  const [a] = members as [Member]
+  const signersOf = (lastBlock: number) => {
+    const digest = checkpointDigest(DOMAIN, blockHash(lastBlock))
+    const signed = [0, 1, 2].map((validator) => ({ validator, signature: sign(secretKey(validator), digest) }))
+    const certificate = buildSigners(SET, signed, aggregateSignatures)
+    return encodeCheckpointSigners({ lastBlock, checkpointHash: blockHash(lastBlock), certificate })
+  }
+  for (let lastBlock = 9; lastBlock > 0; lastBlock--) expect(a.cosigner.takeSigners(signersOf(lastBlock))).toBe('accept')
+  // The first one is forgotten, and taken again; the second is known.
+  expect([1, 2].map((lastBlock) => a.cosigner.takeSigners(signersOf(lastBlock)))).toEqual(['accept', 'stale'])
 })
 
 test('who signs wrongly, says what is none, or floods is told off, and the others are enough', async () => {

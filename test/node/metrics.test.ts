@@ -18,7 +18,7 @@ async function openMetrics(source: Partial<MetricsSource> = {}): Promise<string>
       headTimestampMs: () => 1_800_000_000_250,
       pooled: () => 11,
       settled: () => ({ batches: 3, postedBytes: 4_096, checkpoints: 1 }),
-      signatures: () => ({ signed: 4, certified: 3, heard: 9, bad: 0, missing: 1 }),
+      signatures: () => ({ signed: 4, certified: 3, heard: 9, bad: 0, told: 0, missing: 1 }),
       loopDelays: () => ({ main: { meanMs: 1, p99Ms: 20, maxMs: 250 } }),
       network: () => NETWORK,
       ...source,

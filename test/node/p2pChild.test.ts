@@ -10,7 +10,7 @@ import { afterEach, expect, test } from 'vitest'
 import { createMessageDoor, type MessageDoor } from '../../node/messageDoor.ts'
 import { type ChildDirectOptions, type ChildNetwork, type ChildPorts, openChildNetwork } from '../../node/p2pChild.ts'
 import { createPipe, decodeMessage, encodeMessage } from '../../node/p2pPipe.ts'
-import { HELLO_BYTES } from '../../p2p/frames.ts'
+import { CHECKPOINT_BYTES, HELLO_BYTES } from '../../p2p/frames.ts'
 import type { BlockNews } from '../../p2p/wire.ts'
 import { eventually, GENESIS_HASH, silentLog } from '../p2p/peer.ts'
 
@@ -28,13 +28,20 @@ afterEach(async () => {
 
 /** A validator whose network is in a process; its hello is its name. */
 async function startChild(name: number, bootstrap: readonly string[] = []) {
-  const heard = { messages: [] as string[], blocks: [] as number[], txs: [] as string[], news: [] as BlockNews[] }
+  const heard = {
+    messages: [] as string[],
+    blocks: [] as number[],
+    checkpoints: [] as string[],
+    txs: [] as string[],
+    news: [] as BlockNews[],
+  }
   const door = createMessageDoor({ onMessage: ({ message }: { readonly message: Uint8Array }) => heard.messages.push(text(message)) })
   doors.push(door)
   const options = async (): Promise<ChildDirectOptions> => ({
     hello: new Uint8Array(HELLO_BYTES).fill(name),
     checkHello: (_, hello) => keyOf(hello[0] ?? 0),
     onBlock: (block) => heard.blocks.push(block.length),
+    onCheckpoint: (signature, from) => heard.checkpoints.push(`${from} ${signature[0]}`),
     readBlock: (hash) => (hash === keyOf(7).slice(0, 66) ? bytesOf('the block') : undefined),
     isBlock: (_, block) => text(block) === 'the block',
   })
@@ -80,9 +87,12 @@ test('two nodes whose networks are processes have all that they would have in on
     expect(two.heard.txs.length).toBeGreaterThan(0)
   })
   two.sendBlock({ commit: Uint8Array.of(6, 9), block: bytesOf('new') })
-  await eventually(() =>
-    expect(one.heard.news.map(({ kind, commit }) => ({ kind, commit }))).toEqual([{ kind: 'block', commit: Uint8Array.of(6, 9) }]),
-  )
+  await eventually(() => expect(one.heard.news).toEqual([{ kind: 'block', commit: Uint8Array.of(6, 9), block: bytesOf('new') }]))
+  two.sendSigners(bytesOf('signers'))
+  await eventually(() => expect(one.heard.news.at(-1)).toEqual({ kind: 'checkpoint', signers: bytesOf('signers') }))
+  one.direct?.sendCheckpoint(new Uint8Array(CHECKPOINT_BYTES).fill(7))
+  two.direct?.sendCheckpoint(new Uint8Array(CHECKPOINT_BYTES).fill(8), one.peerId)
+  await eventually(() => expect([one.heard.checkpoints, two.heard.checkpoints]).toEqual([[`${two.peerId} 8`], [`${one.peerId} 7`]]))
   await eventually(() => expect(one.metrics()).toMatchObject({ host: { peers: 1 }, process: { restarts: 0, isUp: true, pipeDrops: 0 } }))
   expect([one.peers(), two.peers()]).toEqual([1, 1])
 })

@@ -27,6 +27,7 @@ async function startNode(bootstrap: readonly string[] = []) {
     hasBlock: () => false,
     onFinalBlock() {},
     onHeight() {},
+    takeSigners: () => 'ignore',
     onPeer() {},
     onDelay() {},
   })

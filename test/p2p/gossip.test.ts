@@ -29,7 +29,7 @@ function collector() {
       },
       checkBlock: async (one: BlockNews) => {
         news.push(one)
-        return verdictOf(one.commit[1])
+        return verdictOf(one.kind === 'checkpoint' ? one.signers[0] : one.commit[1])
       },
     } as const,
   }
@@ -138,6 +138,14 @@ test('well-formed messages that are judged worthless have the same end', async (
   for (let i = 0; i < 4; i++) first.gossip.sendBlock({ commit: new Uint8Array([6, 3]), block: new Uint8Array([i]) })
   await eventually(() => expect(middle.host.peers()).toEqual([last.host.peerId]))
   expect(middle.gossip.counts().reject).toBeGreaterThanOrEqual(3)
+})
+
+test('a checkpoint’s signers go to all, beside the blocks', async () => {
+  const { first, atMiddle, atLast } = await line()
+  first.gossip.sendSigners(new Uint8Array([1, 2, 3]))
+  await eventually(() => {
+    for (const { news } of [atMiddle, atLast]) expect(news).toEqual([{ kind: 'checkpoint', signers: new Uint8Array([1, 2, 3]) }])
+  })
 })
 
 test('a block cannot be silenced by publishing its bytes as a transaction', async () => {

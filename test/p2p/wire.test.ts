@@ -14,12 +14,14 @@ import {
   decodeRequest,
   decodeTransactions,
   encodeBatch,
+  encodeCheckpointNews,
   encodeFrame,
   encodeNews,
   encodeRequest,
   encodeTransactions,
   NEWS_BYTES_MAX,
   REQUEST_BYTES,
+  SIGNERS_BYTES_MAX,
   syncProtocolOf,
   topicsOf,
 } from '../../p2p/wire.ts'
@@ -43,6 +45,10 @@ test('names and bytes are those of the vectors', () => {
   expect(bytesToHex(messageId(vectors.topics.transactions, bytes(vectors.transactions.bytes)))).toBe(vectors.transactions.messageId)
   expect(bytesToHex(encodeNews(certified))).toBe(vectors.blockNews)
   expect(decodeNews(bytes(vectors.blockNews))).toEqual({ ok: true, value: { kind: 'block', ...certified } })
+  expect(bytesToHex(encodeCheckpointNews(Uint8Array.of(1, 2)))).toBe('0x030102')
+  expect(decodeNews(bytes('0x030102'))).toEqual({ ok: true, value: { kind: 'checkpoint', signers: Uint8Array.of(1, 2) } })
+  expect(decodeNews(bytes('0x03'))).toEqual({ ok: false, code: 'empty' })
+  expect(decodeNews(new Uint8Array(SIGNERS_BYTES_MAX + 2).fill(3))).toEqual({ ok: false, code: 'oversize' })
   expect(decodeNews(bytes(vectors.announcement))).toEqual({ ok: true, value: { kind: 'announcement', commit: certified.commit } })
   const request = { from: BigInt(vectors.request.from), count: vectors.request.count }
   expect(bytesToHex(encodeRequest(request))).toBe(vectors.request.bytes)

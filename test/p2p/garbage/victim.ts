@@ -67,7 +67,9 @@ async function openVictim(rateShare: number): Promise<PeerNetwork> {
         if (transactions.some(([kind]) => kind !== 1 && kind !== 2)) return 'reject'
         return transactions.every(([kind]) => kind === 2) ? 'stale' : 'accept'
       },
-      checkBlock: async ({ commit }) => {
+      checkBlock: async (news) => {
+        if (news.kind === 'checkpoint') return 'reject'
+        const { commit } = news
         if (commit[0] !== 6) return 'reject'
         return (commit[1] ?? 0) <= HEAD ? 'stale' : 'accept'
       },
