@@ -101,7 +101,15 @@ const loops = new WeakMap<EVM, Loop>()
 let patched: object | undefined
 
 /** Who watches now, and the operation by which the frame that begins next is called. */
-export type Watching = { watcher: Watcher | undefined; calledBy: FrameKind }
+export type Watching = {
+  watcher: Watcher | undefined
+  calledBy: FrameKind
+  /** Is asked every thousand operations or so; what it gives is waited for. What it throws ends the execution. */
+  readonly pause: (() => Promise<void> | undefined) | undefined
+}
+
+/** Operations between two pauses, less one: some ten microseconds of cheap ones. */
+const PAUSE_MASK = 0x3ff
 
 /** Gives the EVM our loop over this storage. Frames that begin while there is a watcher are watched. */
 export async function useOwnLoop(evm: EVM, storage: StorageAccess, watching: Watching): Promise<void> {
@@ -126,6 +134,8 @@ export async function useOwnLoop(evm: EVM, storage: StorageAccess, watching: Wat
 
 function createLoop({ _opcodeMap: operations }: Internals, { common, storage }: Parts, watching: Watching): Loop {
   const analyses = new WeakMap<Uint8Array, Uint8Array>()
+  const { pause } = watching
+  let operationCount = 0
   return async (frame, code) => {
     const state = frame._runState
     state.code = code
@@ -139,6 +149,10 @@ function createLoop({ _opcodeMap: operations }: Internals, { common, storage }: 
         assert(operation, 'there is an operation for each byte')
         const { opcodeInfo } = operation
         state.opCode = opcodeInfo.code
+        if (pause !== undefined && (++operationCount & PAUSE_MASK) === 0) {
+          const rest = pause()
+          if (rest !== undefined) await rest
+        }
         if (watch !== undefined) watch.begin(operation)
         let gas = opcodeInfo.feeBigInt
         if (opcodeInfo.dynamicGas) {

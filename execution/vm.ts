@@ -21,6 +21,7 @@ import { type Address, createAddressFromString, generateAddress, generateAddress
 import { createVM, runTx } from '@ethereumjs/vm'
 import { bytesToHex, type Hex, hexToBytes, numberToHex } from 'viem'
 import { type ChainParams, FEE_VAULT } from '../genesis/params.ts'
+import { ExecutionAborted } from './aborted.ts'
 import { AssertionError, assert } from './assert.ts'
 import type { Deposit } from './deposit.ts'
 import { repricePrecompiles } from './ethereumPrices.ts'
@@ -108,10 +109,12 @@ export type VmOptions = {
   readonly blockHash: (number: bigint) => Hex | undefined
   /** Ethereum's own rules in the place of the chain's, for checks against Ethereum's: these, its precompiles' prices, and base fees are burned. */
   readonly ethereum?: Common
+  /** Is asked now and then while code runs: gives what shall be waited for, or throws `ExecutionAborted`. */
+  readonly pause?: (() => Promise<void> | undefined) | undefined
 }
 
 /** A VM over the state. */
-export async function createVm({ state, params, precompiles, blockHash, ethereum }: VmOptions): Promise<Vm> {
+export async function createVm({ state, params, precompiles, blockHash, ethereum, pause }: VmOptions): Promise<Vm> {
   const common = ethereum ?? commonOf(params.chainId)
   const byAddress = new Map(precompiles.map((precompile) => [precompile.address, precompile]))
   let env: BlockEnv | undefined
@@ -169,7 +172,7 @@ export async function createVm({ state, params, precompiles, blockHash, ethereum
       function: (input: PrecompileInput) => runPrecompile(precompile, input),
     })),
   })
-  const watching: Watching = { watcher: undefined, calledBy: 'CALL' }
+  const watching: Watching = { watcher: undefined, calledBy: 'CALL', pause }
   await useOwnLoop(evm, state.storage, watching)
   keepPrecompilesWarm(evm)
   if (!ethereum) repricePrecompiles(evm)
@@ -420,7 +423,7 @@ function failed(error: EVMError['error'], gasUsed: bigint): ExecResult {
 
 /** runTx throws for a transaction that can be in no block. What is usual was found out before; this is for the rest, in its words. */
 function toRejection(error: unknown, hash: Hex): Rejection {
-  if (error instanceof AssertionError) throw error
+  if (error instanceof AssertionError || error instanceof ExecutionAborted) throw error
   return invalid('invalidTransaction', { hash, reason: (error instanceof Error ? error.message : String(error)).slice(0, 300) })
 }
 

@@ -2,7 +2,6 @@
  * Answers about the state of a committed block: accounts, proofs, calls, gas. Everything is read through the block's own roots, so that blocks that
  * follow meanwhile do not show through. Calls run one at a time on a state that is thrown away afterwards.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createMerkleProof, MerklePatriciaTrie } from '@ethereumjs/mpt'
 import { Account, createAccountFromRLP, type DB, ValueEncoding } from '@ethereumjs/util'
 import { bytesToHex, type Hex, hexToBytes, pad } from 'viem'
@@ -20,12 +19,12 @@ import { createVm } from '../execution/vm.ts'
 import type { ChainParams } from '../genesis/params.ts'
 import { createPrecompiles } from '../precompiles/precompiles.ts'
 import { type CallOptions, type StateAt, type StateOverrides, StateUnavailable, type Tracer } from '../rpc/chain.ts'
-import { createQueue } from './chainState.ts'
 import { OPENSSL_CURVES } from './opensslCurves.ts'
 import { simulateBlocks } from './simulatedBlocks.ts'
 import { call, capGas, estimate, listAccesses } from './simulatedCall.ts'
 import type { Store } from './store.ts'
 import { traceTx } from './tracing.ts'
+import { createTurns } from './turns.ts'
 
 export type Simulator = {
   at(number: bigint): StateAt
@@ -36,15 +35,19 @@ export type Simulator = {
 /** What is asked of a store. */
 export type SimulatedStore = Pick<Store, 'reader' | 'roots' | 'block'>
 
-/** A simulator over the committed blocks of a store. */
-export async function createSimulator({
-  store,
-  params,
-}: {
+export type SimulatorOptions = {
   readonly store: SimulatedStore
   readonly params: ChainParams
-}): Promise<Simulator> {
-  const alone = createQueue()
+  /** Milliseconds of the thread that one question may use. */
+  readonly workMs?: number
+}
+
+/** What one question may use of the thread, in milliseconds, and how many may wait for it. */
+const [WORK_MS, WAITING_MAX] = [5_000, 1_024]
+
+/** A simulator over the committed blocks of a store. */
+export async function createSimulator({ store, params, workMs = WORK_MS }: SimulatorOptions): Promise<Simulator> {
+  const turns = createTurns({ workMs, waitingMax: WAITING_MAX })
   let current: StateReader = store.reader
   const switching: StateReader = {
     account: (address) => current.account(address),
@@ -61,12 +64,13 @@ export async function createSimulator({
     state,
     params,
     precompiles: createPrecompiles(OPENSSL_CURVES),
+    pause: turns.pause,
     blockHash: (number) => simulatedHashes.get(number) ?? store.block(number)?.hash,
   })
 
   /** Runs work on the state of a block, then forgets what it did. */
   function onState<T>(number: bigint, work: (header: Header) => Promise<T>): Promise<T> {
-    return alone(async () => {
+    return turns.run(async () => {
       const stored = store.block(number)
       if (!stored) throw new StateUnavailable(`no state of block ${number}`)
       const roots = store.roots(number)
@@ -146,7 +150,7 @@ export async function createSimulator({
           const applied = tracer ? await traceTx({ state, vm, header }, { tx, tracer, logsBefore, apply }) : await apply()
           assert(applied.ok, 'a transaction of a block is refused in its place')
           logsBefore += applied.logs.length
-          await nextTurn()
+          await turns.pause()
         }
       }),
   }

@@ -257,3 +257,9 @@ export class StateUnavailable extends Error {
   override readonly name = 'StateUnavailable'
   readonly retryable = false
 }
+
+/** The node has more to do than it can: it may be asked again. */
+export class TooBusy extends Error {
+  override readonly name = 'TooBusy'
+  readonly retryable = true
+}

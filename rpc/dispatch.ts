@@ -6,13 +6,14 @@
  */
 
 import { createJSONRPCErrorResponse, type JSONRPCErrorResponse, type JSONRPCID } from 'json-rpc-2.0'
+import { ExecutionAborted } from '../execution/aborted.ts'
 import { absentMessage } from './absent.ts'
-import { StateUnavailable } from './chain.ts'
+import { StateUnavailable, TooBusy } from './chain.ts'
 import type { RpcLimits } from './limits.ts'
 import type { Method } from './method.ts'
 import type { Param } from './params.ts'
 import { BadValue, type Json } from './quantity.ts'
-import { RPC_ERROR, RpcError } from './rpcError.ts'
+import { limitExceeded, RPC_ERROR, RpcError } from './rpcError.ts'
 
 /** A body that passed the bounds: what was asked, and how many calls that is. */
 export type Parsed = { readonly ok: true; readonly body: unknown; readonly calls: number } | { readonly ok: false; readonly answer: string }
@@ -214,6 +215,8 @@ function toRpcError(error: unknown, onDefect: (error: unknown) => void): RpcErro
   if (error instanceof RpcError) return error
   if (error instanceof BadValue)
     return new RpcError(RPC_ERROR.invalidParams, `invalid params: ${error.message}`, { param: error.path, why: error.why })
+  if (error instanceof ExecutionAborted) return new RpcError(RPC_ERROR.rejected, error.message, { code: 'timeout' })
+  if (error instanceof TooBusy) return limitExceeded(error.message, { code: 'tooBusy' })
   if (error instanceof StateUnavailable) return new RpcError(RPC_ERROR.unavailable, error.message, { code: 'stateUnavailable' })
   onDefect(error)
   return new RpcError(RPC_ERROR.internal, 'internal error')

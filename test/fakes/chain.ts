@@ -123,6 +123,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
       block: (number) => blocks[Number(number)] as ReturnType<SimulatedStore['block']>,
     },
     params,
+    workMs: 2_000,
   })
 
   const heads = () => ({ latest: BigInt(blocks.length - 1), safe: 2n, finalized: 1n })
