@@ -6,6 +6,8 @@ import {Checkpoint, CheckpointManager} from "./CheckpointManager.sol";
 import {DEPOSIT_TREE_LEVELS, DepositTree} from "./DepositTree.sol";
 import {LedgerProof} from "./LedgerProof.sol";
 import {Portal} from "./Portal.sol";
+import {SystemConfig} from "./SystemConfig.sol";
+import {ValidatorRegistry} from "./ValidatorRegistry.sol";
 
 /// @notice A record of the ledger's withdrawals. Spec: docs/spec/ledger.md#tables
 struct Withdrawal {
@@ -14,6 +16,8 @@ struct Withdrawal {
     uint96 amount;
     /// The rollup's block that made it.
     uint64 blockNumber;
+    /// 1: a call of the EVM made it, which the validators attest and nobody proves.
+    uint8 fromEvm;
 }
 
 /// @notice A record of the ledger's accounts. Spec: docs/spec/ledger.md#tables
@@ -26,13 +30,20 @@ struct LedgerAccount {
 }
 
 /// @title The way out of the rollup, by proof against a checkpoint that nobody could dispute.
-/// @notice Withdrawals leave while the rollup runs and afterwards. Once it is closed, what it held for its accounts leaves by the last mature checkpoint, and
-/// deposits that this one had not executed go back. Everything leaves once. Nobody owns the bridge. Spec: docs/spec/settlement.md#bridge
+/// @notice Withdrawals leave while the rollup runs and afterwards; those of the EVM later, by a daily allowance, and not while a validator has them held back.
+/// Once it is closed, what it held for its accounts leaves by the last mature checkpoint, and deposits that this one had not executed go back. Everything
+/// leaves once. Nobody owns the bridge. Spec: docs/spec/settlement.md#bridge
 contract Bridge {
     using BitMaps for BitMaps.BitMap;
 
     /// @notice Amounts of a record of earnings: those of sixteen accounts.
     uint256 public constant EARNINGS_PER_RECORD = 16;
+
+    /// @notice A validator whose freeze ended can freeze again after this many times as long: alone it holds back for a fifth of the time at most.
+    uint64 public constant FREEZE_REST_FACTOR = 4;
+
+    /// @dev In which an allowance that was used up is whole again.
+    uint256 private constant DAY_SEC = 86_400;
 
     /// @dev Tables of the ledger.
     uint8 private constant ACCOUNTS = 0x01;
@@ -45,6 +56,31 @@ contract Bridge {
 
     Portal public immutable PORTAL;
     CheckpointManager public immutable MANAGER;
+    ValidatorRegistry public immutable REGISTRY;
+    SystemConfig public immutable CONFIG;
+
+    /// @notice Checkpoints from an id on by which no withdrawal of the EVM is paid until a time.
+    struct Freeze {
+        uint64 fromId;
+        uint64 untilSec;
+    }
+
+    /// @dev What of the daily allowance was used at a time.
+    struct Used {
+        uint128 amount;
+        uint64 atSec;
+    }
+
+    /// @notice The latest freeze.
+    Freeze public evmFreeze;
+
+    /// @notice From when on a validator can freeze again.
+    mapping(address validator => uint64) public canFreezeFromSec;
+
+    Used private _used;
+
+    /// @dev What was paid of withdrawals that the allowance was too little for.
+    mapping(uint64 index => uint96) private _paidInPart;
 
     BitMaps.BitMap private _withdrawn;
     BitMaps.BitMap private _exited;
@@ -53,6 +89,12 @@ contract Bridge {
 
     /// @notice A withdrawal was paid.
     event WithdrawalFinalized(uint64 indexed index, address indexed from, address indexed to, uint96 amount);
+
+    /// @notice A withdrawal of the EVM was paid a part; the rest is paid when the allowance has refilled.
+    event WithdrawalPaidInPart(uint64 indexed index, address indexed to, uint96 amount, uint96 left);
+
+    /// @notice No withdrawal of the EVM is paid by this checkpoint, or a later one, until then.
+    event EvmExitsFrozen(uint64 indexed fromId, address indexed validator, uint64 untilSec);
 
     /// @notice An account's balance and prepaid balance left the closed rollup.
     event Exited(address indexed account, address indexed to, uint256 amount);
@@ -65,6 +107,12 @@ contract Bridge {
 
     error BadProof();
     error AlreadyPaid();
+    error EvmWindowOpen(uint256 untilSec);
+    error EvmWindowOver(uint256 sinceSec);
+    error Frozen(uint64 untilSec);
+    error EvmAllowanceUsed();
+    error NotValidator();
+    error FrozeLately(uint64 untilSec);
     error NotClosed();
     error NothingMature();
     error NothingToPay();
@@ -74,9 +122,14 @@ contract Bridge {
     constructor(Portal portal, CheckpointManager manager) {
         PORTAL = portal;
         MANAGER = manager;
+        REGISTRY = manager.REGISTRY();
+        CONFIG = manager.CONFIG();
     }
 
-    /// @notice Pays a withdrawal that a mature checkpoint's ledger has. Anyone may call; the withdrawal says who is paid.
+    // ---- withdrawals -------------------------------------------------------------------------------------------------------------------------------
+
+    /// @notice Pays a withdrawal that a mature checkpoint's ledger has. Anyone may call; the withdrawal says who is paid. One of the EVM is paid once its
+    /// longer window is over, as much of it as the allowance has left, and the rest in further calls.
     /// @param id of the checkpoint, any that is mature and remembered: a ledger keeps its withdrawals
     /// @param siblings of the withdrawal's record, from the leaf's level up
     function finalizeWithdrawal(
@@ -87,17 +140,74 @@ contract Bridge {
         bytes32[] calldata siblings
     ) external {
         MANAGER.checkMature(id, checkpoint);
-        bytes memory record = abi.encodePacked(withdrawal.from, withdrawal.to, withdrawal.amount, withdrawal.blockNumber);
+        bytes memory record =
+            abi.encodePacked(withdrawal.from, withdrawal.to, withdrawal.amount, withdrawal.blockNumber, withdrawal.fromEvm);
         _prove(checkpoint.ledgerRoot, WITHDRAWALS, abi.encodePacked(index), record, siblings);
-        _once(_withdrawn, index);
-        emit WithdrawalFinalized(index, withdrawal.from, withdrawal.to, withdrawal.amount);
-        PORTAL.release(withdrawal.to, withdrawal.amount);
+        if (_withdrawn.get(index)) revert AlreadyPaid();
+        (uint96 amount, uint96 left) = (withdrawal.amount, 0);
+        if (withdrawal.fromEvm != 0) (amount, left) = _takeOfEvm(id, index, amount);
+        if (left == 0) {
+            _withdrawn.set(index);
+            emit WithdrawalFinalized(index, withdrawal.from, withdrawal.to, withdrawal.amount);
+        } else {
+            emit WithdrawalPaidInPart(index, withdrawal.to, amount, left);
+        }
+        PORTAL.release(withdrawal.to, amount);
+    }
+
+    /// @notice Holds back withdrawals of the EVM for a while: a validator that is not leaving says that the EVM side of this checkpoint is wrong. Its window,
+    /// or a freeze, has to be open. What the checkpoints before it have goes on; so does all that the ledger proves.
+    /// @dev While one freeze lasts another one joins it: from the lower of the two ids, to the later of the two times.
+    function freezeEvmExits(uint64 id) external {
+        if (REGISTRY.validatorOf(msg.sender).status != ValidatorRegistry.Status.Active) revert NotValidator();
+        uint64 restsUntilSec = canFreezeFromSec[msg.sender];
+        if (block.timestamp < restsUntilSec) revert FrozeLately(restsUntilSec);
+        uint64 payableSec = evmPayableFromSec(id);
+        if (block.timestamp >= payableSec && !isFrozen(id)) revert EvmWindowOver(payableSec);
+
+        uint64 freezeSec = uint64(CONFIG.valueOf(SystemConfig.Parameter.FreezeSec));
+        uint64 untilSec = uint64(block.timestamp) + freezeSec;
+        canFreezeFromSec[msg.sender] = untilSec + FREEZE_REST_FACTOR * freezeSec;
+        Freeze memory freeze = evmFreeze;
+        uint64 fromId = id;
+        if (block.timestamp < freeze.untilSec) {
+            if (freeze.fromId < fromId) fromId = freeze.fromId;
+            if (freeze.untilSec > untilSec) untilSec = freeze.untilSec;
+        }
+        evmFreeze = Freeze(fromId, untilSec);
+        emit EvmExitsFrozen(fromId, msg.sender, untilSec);
+    }
+
+    /// @notice Whether a freeze holds back the withdrawals of the EVM that this checkpoint has.
+    function isFrozen(uint64 id) public view returns (bool) {
+        Freeze memory freeze = evmFreeze;
+        return block.timestamp < freeze.untilSec && id >= freeze.fromId;
+    }
+
+    /// @notice From when on withdrawals of the EVM are paid by this checkpoint: the window that ruled when it was submitted has passed by then.
+    function evmPayableFromSec(uint64 id) public view returns (uint64) {
+        (, uint64 submittedAtSec,) = MANAGER.checkpointAt(id);
+        return submittedAtSec + uint64(CONFIG.valueAt(SystemConfig.Parameter.EvmWindowSec, submittedAtSec));
+    }
+
+    /// @notice What withdrawals of the EVM can be paid now.
+    function evmAllowance() public view returns (uint256) {
+        uint256 perDay = CONFIG.valueOf(SystemConfig.Parameter.EvmExitWeiPerDay);
+        uint256 used = _usedNow(perDay);
+        return used < perDay ? perDay - used : 0;
+    }
+
+    /// @notice What was paid of a withdrawal of the EVM so far, as long as that is not all.
+    function paidInPart(uint64 index) external view returns (uint96) {
+        return _paidInPart[index];
     }
 
     /// @notice Whether a withdrawal was paid.
     function isFinalized(uint64 index) external view returns (bool) {
         return _withdrawn.get(index);
     }
+
+    // ---- what leaves a closed rollup -----------------------------------------------------------------------------------------------------------------
 
     /// @notice Pays the sender's balance and prepaid balance out of the closed rollup.
     /// @param checkpoint the last one
@@ -163,6 +273,31 @@ contract Bridge {
         _once(_refunded, index);
         emit DepositRefunded(index, from, to, amount);
         PORTAL.release(to, amount);
+    }
+
+    // ---- helpers -----------------------------------------------------------------------------------------------------------------------------------
+
+    /// @dev What is paid of a withdrawal of the EVM now, and what is left of it then.
+    function _takeOfEvm(uint64 id, uint64 index, uint96 whole) private returns (uint96 amount, uint96 left) {
+        uint64 payableSec = evmPayableFromSec(id);
+        if (block.timestamp < payableSec) revert EvmWindowOpen(payableSec);
+        if (isFrozen(id)) revert Frozen(evmFreeze.untilSec);
+        uint256 perDay = CONFIG.valueOf(SystemConfig.Parameter.EvmExitWeiPerDay);
+        uint256 used = _usedNow(perDay);
+        if (used >= perDay) revert EvmAllowanceUsed();
+        amount = whole - _paidInPart[index];
+        if (amount > perDay - used) amount = uint96(perDay - used);
+        _used = Used(uint128(used + amount), uint64(block.timestamp));
+        _paidInPart[index] += amount;
+        left = whole - _paidInPart[index];
+        if (left == 0) delete _paidInPart[index];
+    }
+
+    /// @dev What of the allowance is used by now.
+    function _usedNow(uint256 perDay) private view returns (uint256) {
+        Used memory used = _used;
+        uint256 refilled = perDay * (block.timestamp - used.atSec) / DAY_SEC;
+        return used.amount > refilled ? used.amount - refilled : 0;
     }
 
     /// @dev What leaves a closed rollup leaves by its last checkpoint.

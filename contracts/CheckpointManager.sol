@@ -9,6 +9,7 @@ import {BatchHeader, BatchInbox} from "./BatchInbox.sol";
 import {BlsCertificate} from "./BlsCertificate.sol";
 import {LedgerProof} from "./LedgerProof.sol";
 import {Portal} from "./Portal.sol";
+import {SystemConfig} from "./SystemConfig.sol";
 import {Certificate, ValidatorRegistry} from "./ValidatorRegistry.sol";
 
 /// @notice The rollup's state after a posted batch. Spec: docs/spec/settlement.md#checkpoints
@@ -45,7 +46,7 @@ struct Claim {
 contract CheckpointManager {
     using SafeERC20 for IERC20;
 
-    /// @notice Checkpoints that are remembered: the latest 2,048, one of which is mature.
+    /// @notice Checkpoints that are remembered: the latest 2,048, one of which everything is paid by.
     uint64 public constant RING_SIZE = 2_048;
 
     /// @notice Part of a bond that goes to who showed that a checkpoint is wrong, in basis points; nobody gets the rest, so that who disputes its own loses.
@@ -89,16 +90,12 @@ contract CheckpointManager {
         Portal portal;
         ValidatorRegistry registry;
         address fraudVerifier;
-        /// Seconds from a checkpoint's submission until it is mature.
-        uint64 challengeWindowSec;
+        /// Has the challenge window, and what may change: bond, time within which a deposit is executed, window of the EVM.
+        SystemConfig systemConfig;
         /// Seconds without a checkpoint after which one without a certificate is taken.
         uint64 livenessTimeoutSec;
         /// Seconds without a new mature checkpoint after which the rollup is closed, longer than the other two together.
         uint64 exitTimeoutSec;
-        /// Seconds within which a deposit is executed: no checkpoint leaves an older one behind.
-        uint64 depositDueSec;
-        /// OPEN behind the checkpoints of one submitter, in wei.
-        uint96 bond;
     }
 
     BatchInbox public immutable INBOX;
@@ -109,11 +106,11 @@ contract CheckpointManager {
     /// @notice Says that a checkpoint is wrong, having been shown it.
     address public immutable FRAUD_VERIFIER;
 
+    SystemConfig public immutable CONFIG;
+
     uint64 public immutable CHALLENGE_WINDOW_SEC;
     uint64 public immutable LIVENESS_TIMEOUT_SEC;
     uint64 public immutable EXIT_TIMEOUT_SEC;
-    uint64 public immutable DEPOSIT_DUE_SEC;
-    uint96 public immutable BOND;
 
     /// @notice When this contract was deployed: what comes before a first checkpoint is counted from here.
     uint64 public immutable DEPLOYED_AT_SEC;
@@ -166,30 +163,31 @@ contract CheckpointManager {
     error NotMature(uint256 fromSec);
 
     constructor(Config memory config) {
-        uint256 least = uint256(config.challengeWindowSec) + config.livenessTimeoutSec + 1;
+        uint64 challengeWindowSec = config.systemConfig.CHALLENGE_WINDOW_SEC();
+        uint256 least = uint256(challengeWindowSec) + config.livenessTimeoutSec + 1;
         if (config.exitTimeoutSec < least) revert TimeoutTooShort(least);
         INBOX = config.inbox;
         PORTAL = config.portal;
         TOKEN = config.portal.TOKEN();
         REGISTRY = config.registry;
         FRAUD_VERIFIER = config.fraudVerifier;
-        CHALLENGE_WINDOW_SEC = config.challengeWindowSec;
+        CONFIG = config.systemConfig;
+        CHALLENGE_WINDOW_SEC = challengeWindowSec;
         LIVENESS_TIMEOUT_SEC = config.livenessTimeoutSec;
         EXIT_TIMEOUT_SEC = config.exitTimeoutSec;
-        DEPOSIT_DUE_SEC = config.depositDueSec;
-        BOND = config.bond;
         DEPLOYED_AT_SEC = uint64(block.timestamp);
     }
 
     // ---- submission --------------------------------------------------------------------------------------------------------------------------------
 
-    /// @notice Puts `BOND` OPEN of the sender behind the checkpoints that `submitter` is going to submit.
+    /// @notice Puts a bond of the sender behind the checkpoints that `submitter` is going to submit. It stays what it is when another one is asked for later.
     function depositBond(address submitter) external {
         Bond storage bond = _bonds[submitter];
         if (bond.amount != 0) revert BondThere();
-        bond.amount = BOND;
-        emit BondDeposited(submitter, msg.sender, BOND);
-        TOKEN.safeTransferFrom(msg.sender, address(this), BOND);
+        uint96 amount = CONFIG.valueOf(SystemConfig.Parameter.BondWei);
+        bond.amount = amount;
+        emit BondDeposited(submitter, msg.sender, amount);
+        TOKEN.safeTransferFrom(msg.sender, address(this), amount);
     }
 
     /// @notice Takes the sender's bond back, once the windows of its checkpoints have ended, or the rollup is closed.
@@ -357,8 +355,10 @@ contract CheckpointManager {
         id = checkpointCount;
         checkpointCount = id + 1;
         if (id == highestCount) {
-            // One more is forgotten. The oldest that is remembered has to be mature, so that the last mature one always is.
-            if (id >= RING_SIZE && block.timestamp < _matureAtSec(id - RING_SIZE + 1)) revert RingFull(_matureAtSec(id - RING_SIZE + 1));
+            // One more is forgotten. The oldest that is remembered has to be one that everything is paid by, so that there always is such a one.
+            if (id >= RING_SIZE && block.timestamp < _windowsOverSec(id - RING_SIZE + 1)) {
+                revert RingFull(_windowsOverSec(id - RING_SIZE + 1));
+            }
             highestCount = id + 1;
         }
         _ring[id % RING_SIZE] = Entry({
@@ -379,12 +379,19 @@ contract CheckpointManager {
         if (cursor > queued) revert DepositsNotQueued(queued);
         if (cursor == queued) return;
         uint64 sinceSec = PORTAL.queuedAtSec(cursor);
-        if (block.timestamp > uint256(sinceSec) + DEPOSIT_DUE_SEC) revert DepositDue(cursor, sinceSec);
+        uint256 dueSec = uint256(sinceSec) + CONFIG.valueAt(SystemConfig.Parameter.DepositDueSec, sinceSec);
+        if (block.timestamp > dueSec) revert DepositDue(cursor, sinceSec);
     }
 
     /// @dev When the last checkpoint that stands was submitted.
     function _lastAtSec() private view returns (uint64) {
         return checkpointCount == 0 ? DEPLOYED_AT_SEC : _ring[(checkpointCount - 1) % RING_SIZE].submittedAtSec;
+    }
+
+    /// @dev When a checkpoint's window of the EVM ends, which is longer than the other.
+    function _windowsOverSec(uint64 id) private view returns (uint256) {
+        uint64 submittedAtSec = _ring[id % RING_SIZE].submittedAtSec;
+        return uint256(submittedAtSec) + CONFIG.valueAt(SystemConfig.Parameter.EvmWindowSec, submittedAtSec);
     }
 
     function _matureAtSec(uint64 id) private view returns (uint256) {

@@ -13,6 +13,7 @@ const CONTRACTS = [
   { file: 'OpenToken.sol', name: 'OpenToken' },
   { file: 'BatchInbox.sol', name: 'BatchInbox' },
   { file: 'Portal.sol', name: 'Portal' },
+  { file: 'SystemConfig.sol', name: 'SystemConfig' },
   { file: 'CheckpointManager.sol', name: 'CheckpointManager' },
   { file: 'ValidatorRegistry.sol', name: 'ValidatorRegistry' },
   { file: 'Bridge.sol', name: 'Bridge' },
@@ -46,8 +47,14 @@ const ROOT = new URL('../', import.meta.url)
 const TRANSIENT_STORAGE = '2394'
 
 type AbiItem = { readonly type: string }
+type Complaint = {
+  readonly severity: string
+  readonly errorCode?: string
+  readonly sourceLocation?: { readonly file: string }
+  readonly formattedMessage: string
+}
 type Output = {
-  readonly errors?: readonly { readonly severity: string; readonly errorCode?: string; readonly formattedMessage: string }[]
+  readonly errors?: readonly Complaint[]
   readonly contracts: Record<
     string,
     Record<string, { readonly abi: readonly AbiItem[]; readonly evm: { readonly bytecode: { readonly object: string } } }>
@@ -76,7 +83,7 @@ export function compileContracts(contracts: readonly { readonly file: string; re
     },
   }
   const output: Output = JSON.parse(solc.compile(JSON.stringify(input), { import: importSource }))
-  const complaints = output.errors?.filter(({ severity, errorCode }) => severity !== 'info' && errorCode !== TRANSIENT_STORAGE) ?? []
+  const complaints = output.errors?.filter(concernsUs) ?? []
   if (complaints.length > 0) throw new Error(complaints.map(({ formattedMessage }) => formattedMessage).join('\n'))
 
   return Object.fromEntries(
@@ -86,6 +93,12 @@ export function compileContracts(contracts: readonly { readonly file: string; re
       return [name, { abi: compiled.abi, bytecode: `0x${compiled.evm.bytecode.object}` }]
     }),
   )
+}
+
+/** Not what is said in passing, and no warning about a package's file, which is for its authors to read. */
+function concernsUs({ severity, errorCode, sourceLocation }: Complaint): boolean {
+  if (severity === 'error') return true
+  return severity === 'warning' && errorCode !== TRANSIENT_STORAGE && !sourceLocation?.file.startsWith('@')
 }
 
 /** The generated files: path from the repository's root → text. */

@@ -12,13 +12,22 @@ import {
   type Transport,
 } from 'viem'
 import { getTransactionCount, sendTransaction, waitForTransactionReceipt } from 'viem/actions'
-import { batchInboxAbi, bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../settlement/abi.ts'
+import {
+  batchInboxAbi,
+  bridgeAbi,
+  checkpointManagerAbi,
+  openTokenAbi,
+  portalAbi,
+  systemConfigAbi,
+  validatorRegistryAbi,
+} from '../settlement/abi.ts'
 import {
   batchInboxBytecode,
   bridgeBytecode,
   checkpointManagerBytecode,
   openTokenBytecode,
   portalBytecode,
+  systemConfigBytecode,
   validatorRegistryBytecode,
 } from './artifacts.ts'
 import { courtCreations } from './deployFraud.ts'
@@ -42,8 +51,18 @@ export type RegistryOptions = {
 export type CheckpointOptions = {
   /** May make checkpoints fall: an account, or the court that is deployed with the rest; `epochSec` is the genesis file's. */
   readonly fraudVerifier: Address | { readonly epochSec: number }
+  /** May announce changes of what may change; zero: nobody. */
+  readonly configOwner: Address
+  /** Seconds from the announcement of such a change until it can be made. */
+  readonly changeDelaySec: number
   /** Seconds from a checkpoint's submission until it is mature. */
   readonly challengeWindowSec: number
+  /** Seconds from a checkpoint's submission until withdrawals of the EVM are paid by it: longer, and with the window above not beyond `changeDelaySec`. */
+  readonly evmWindowSec: number
+  /** Wei of OPEN that withdrawals of the EVM are paid in a day. */
+  readonly evmExitWeiPerDay: bigint
+  /** Seconds for which a validator's word holds them back. */
+  readonly freezeSec: number
   /** Wei of OPEN that stand behind the checkpoints of one submitter. */
   readonly bondWei: bigint
   /** Seconds without a checkpoint after which one without a certificate is taken. */
@@ -66,6 +85,7 @@ export type Deployment = {
   readonly openToken: Hex
   readonly portal: Hex
   readonly inbox: Hex
+  readonly systemConfig: Hex
   readonly checkpointManager: Hex
   readonly validatorRegistry: Hex
   readonly bridge: Hex
@@ -94,7 +114,7 @@ const APPOINTED_AT_ONCE = 40
 const ENTRY_BYTES = 152
 
 /**
- * Deploys token, portal, inbox, checkpoint manager, registry, bridge and court, and opens the registry's first set. The client's account pays, and
+ * Deploys token, portal, inbox, configuration, checkpoint manager, registry, bridge and court, and opens the registry's first set. The client's account pays, and
  * owns: it may publish the genesis file. Everything is sent at once, since the addresses follow from the account's nonces: one L1
  * block is enough. The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
  */
@@ -108,9 +128,10 @@ export async function deployContracts(client: Deployer, options: DeployOptions):
     openToken: at(0),
     portal: at(1),
     inbox: at(2),
-    checkpointManager: at(3),
-    validatorRegistry: at(4),
-    bridge: at(5),
+    systemConfig: at(3),
+    checkpointManager: at(4),
+    validatorRegistry: at(5),
+    bridge: at(6),
   }
   const courtAt = (place: number) => at(Object.keys(deployed).length + place)
   const court =
@@ -133,18 +154,24 @@ type Contracts = Omit<Addresses, 'fraudVerifier'>
 
 /** The creations, in the order of the addresses. */
 function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpoints, registry }: DeployOptions): { data: Hex }[] {
-  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge, fraudVerifier } = addresses
+  const { openToken, portal, inbox, systemConfig, checkpointManager, validatorRegistry, bridge, fraudVerifier } = addresses
   const managerConfig = {
     inbox,
     portal,
     registry: validatorRegistry,
     fraudVerifier,
-    challengeWindowSec: BigInt(checkpoints.challengeWindowSec),
+    systemConfig,
     livenessTimeoutSec: BigInt(checkpoints.livenessTimeoutSec),
     exitTimeoutSec: BigInt(checkpoints.exitTimeoutSec),
-    depositDueSec: BigInt(checkpoints.depositDueSec),
-    bond: checkpoints.bondWei,
   }
+  const { configOwner, evmWindowSec, evmExitWeiPerDay, freezeSec, bondWei, depositDueSec } = checkpoints
+  const config = {
+    owner: configOwner,
+    challengeWindowSec: BigInt(checkpoints.challengeWindowSec),
+    delaySec: BigInt(checkpoints.changeDelaySec),
+    // In the order of the contract's `Parameter`.
+    values: [BigInt(evmWindowSec), evmExitWeiPerDay, BigInt(freezeSec), bondWei, BigInt(depositDueSec)],
+  } as const
   const registryConfig = {
     token: openToken,
     portal,
@@ -160,6 +187,7 @@ function creations(owner: Address, addresses: Addresses, { supplyHolder, checkpo
     { data: encodeDeployData({ abi: openTokenAbi, bytecode: openTokenBytecode, args: [supplyHolder] }) },
     { data: encodeDeployData({ abi: portalAbi, bytecode: portalBytecode, args: [openToken, validatorRegistry, bridge] }) },
     { data: encodeDeployData({ abi: batchInboxAbi, bytecode: batchInboxBytecode, args: [owner, validatorRegistry] }) },
+    { data: encodeDeployData({ abi: systemConfigAbi, bytecode: systemConfigBytecode, args: [config] }) },
     { data: encodeDeployData({ abi: checkpointManagerAbi, bytecode: checkpointManagerBytecode, args: [managerConfig] }) },
     { data: encodeDeployData({ abi: validatorRegistryAbi, bytecode: validatorRegistryBytecode, args: [owner, registryConfig] }) },
     { data: encodeDeployData({ abi: bridgeAbi, bytecode: bridgeBytecode, args: [portal, checkpointManager] }) },

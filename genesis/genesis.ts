@@ -26,6 +26,7 @@ export type GenesisL1 = {
   readonly openToken: Hex
   readonly portal: Hex
   readonly inbox: Hex
+  readonly systemConfig: Hex
   readonly checkpointManager: Hex
   readonly validatorRegistry: Hex
   readonly bridge: Hex
@@ -69,6 +70,7 @@ export function decodeGenesis(text: string): Genesis {
     'openToken',
     'portal',
     'inbox',
+    'systemConfig',
     'checkpointManager',
     'validatorRegistry',
     'bridge',
@@ -88,6 +90,7 @@ export function decodeGenesis(text: string): Genesis {
       openToken: hex(l1.openToken, 'l1.openToken', 20),
       portal: hex(l1.portal, 'l1.portal', 20),
       inbox: hex(l1.inbox, 'l1.inbox', 20),
+      systemConfig: hex(l1.systemConfig, 'l1.systemConfig', 20),
       checkpointManager: hex(l1.checkpointManager, 'l1.checkpointManager', 20),
       validatorRegistry: hex(l1.validatorRegistry, 'l1.validatorRegistry', 20),
       bridge: hex(l1.bridge, 'l1.bridge', 20),

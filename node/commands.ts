@@ -222,8 +222,8 @@ function devnetText(devnet: Devnet): string {
 }
 
 function contractsOf({ genesis }: Devnet) {
-  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge, fraudVerifier } = genesis.l1
-  return { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge, fraudVerifier }
+  const { openToken, portal, inbox, systemConfig, checkpointManager, validatorRegistry, bridge, fraudVerifier } = genesis.l1
+  return { openToken, portal, inbox, systemConfig, checkpointManager, validatorRegistry, bridge, fraudVerifier }
 }
 
 function runGenesis([file]: readonly string[], { json }: ConfigOf<'genesis'>): number {

@@ -65,7 +65,7 @@ const POSTING = {
   'batch-sec': { kind: 'integer', default: 6, help: 'seconds after which what is unposted is posted' },
   'checkpoint-sec': {
     kind: 'integer',
-    help: 'seconds between checkpoints; default: what the challenge window asks for, and after each batch where that is short',
+    help: 'seconds between checkpoints; default: what the window of the EVM asks for, and after each batch where that is short',
   },
 } as const satisfies Options
 

@@ -19,6 +19,11 @@ import type { Log } from './log.ts'
 /** How checkpoints live on a devnet: times short enough to be waited for. */
 const CHECKPOINTS = {
   challengeWindowSec: 30,
+  evmWindowSec: 60,
+  // Beside what goes through the ledger, as much in a day as an account begins with on the EVM's side.
+  evmExitWeiPerDay: DEVNET_EVM_WEI,
+  freezeSec: 60,
+  changeDelaySec: 300,
   bondWei: 1_000n * OPEN_WEI,
   livenessTimeoutSec: 60,
   exitTimeoutSec: 120,
@@ -55,7 +60,7 @@ export async function createDevnetGenesis(file: string, { l1Url, keys, epochBloc
   log.info('deploying the contracts', { l1: l1Url })
   const deployment = await deployContracts(client, {
     supplyHolder: deployer.address,
-    checkpoints: { ...CHECKPOINTS, fraudVerifier: { epochSec: DEVNET_PARAMS.epochSec } },
+    checkpoints: { ...CHECKPOINTS, configOwner: deployer.address, fraudVerifier: { epochSec: DEVNET_PARAMS.epochSec } },
     registry: {
       chainId: DEVNET_PARAMS.chainId,
       epochBlocks,
@@ -113,7 +118,7 @@ type GenesisParts = {
 
 async function makeGenesis({ client, chainId, deployment, params, validators, accounts }: GenesisParts): Promise<Genesis> {
   const origin = await client.getBlock()
-  const { openToken, portal, inbox, checkpointManager, validatorRegistry, bridge, fraudVerifier } = deployment
+  const { openToken, portal, inbox, systemConfig, checkpointManager, validatorRegistry, bridge, fraudVerifier } = deployment
   return {
     params,
     timestampMs: Math.max(Date.now(), Number(origin.timestamp) * 1000),
@@ -122,6 +127,7 @@ async function makeGenesis({ client, chainId, deployment, params, validators, ac
       openToken,
       portal,
       inbox,
+      systemConfig,
       checkpointManager,
       validatorRegistry,
       bridge,

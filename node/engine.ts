@@ -153,7 +153,7 @@ async function checkpointInterval(l1: L1, askedSec: number | undefined): Promise
   const rules = await l1.checkpointRules()
   const chosen = checkpointIntervalSec(askedSec, rules)
   if (chosen.ok) return chosen.intervalSec
-  const why = `the challenge window of ${rules.windowSec} s would see more than the ${rules.ringSize} checkpoints that L1 remembers`
+  const why = `the window of the EVM of ${rules.windowSec} s would see more than the ${rules.ringSize} checkpoints that L1 remembers`
   throw new UsageError(`--checkpoint-sec is ${chosen.leastSec} or more, not ${askedSec}: ${why}`)
 }
 

@@ -29,6 +29,7 @@ export type L1Contracts = {
   readonly openToken: Address
   readonly portal: Address
   readonly inbox: Address
+  readonly systemConfig: Address
   readonly checkpointManager: Address
   readonly validatorRegistry: Address
   readonly fraudVerifier: Address

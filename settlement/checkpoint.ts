@@ -50,14 +50,17 @@ export function submitDelayMs({ isLastSubmitter, place, validators }: SubmitPlac
   return isLastSubmitter ? 0 : STEP_IN_MS * (place ?? validators)
 }
 
-/** How the checkpoint manager keeps checkpoints: a window in seconds, and how many it remembers. */
+/** Places of what may change in the system configuration on L1. docs/spec/settlement.md#what-may-change */
+export const L1_PARAMETER = { evmWindowSec: 0, evmExitWeiPerDay: 1, freezeSec: 2, bondWei: 3, depositDueSec: 4 } as const
+
+/** How the checkpoint manager keeps checkpoints: the longer of a checkpoint's windows, that of the EVM, in seconds, and how many it remembers. */
 export type CheckpointRules = { readonly windowSec: bigint; readonly ringSize: bigint }
 
 /** Part of what the manager remembers that a node which is left to choose fills with checkpoints whose window is open. */
 const RING_PART = 2n
 
 /**
- * Seconds between two checkpoints, so that the manager always has room: of those that it remembers one has to be mature. What is asked for, if that is enough;
+ * Seconds between two checkpoints, so that the manager always has room: of those that it remembers one has to be past its windows. What is asked for, if that is enough;
  * undefined asked: a good deal more than the least, which every checkpoint after a batch is where the window is short.
  */
 export function checkpointIntervalSec(

@@ -28,9 +28,9 @@ import {
   toEventSelector,
 } from 'viem'
 import { keccak256 } from '../execution/keccak.ts'
-import { batchInboxAbi, checkpointManagerAbi, portalAbi, validatorRegistryAbi } from './abi.ts'
+import { batchInboxAbi, checkpointManagerAbi, portalAbi, systemConfigAbi, validatorRegistryAbi } from './abi.ts'
 import { BLOB_BYTES, decodeBlobs } from './blob.ts'
-import type { CheckpointRules } from './checkpoint.ts'
+import { type CheckpointRules, L1_PARAMETER } from './checkpoint.ts'
 import { blobDataHash, callDataHash, payloadOf } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
 import { L1Error, type L1ErrorKind, type L1Refusal } from './l1Error.ts'
@@ -183,9 +183,9 @@ export function createL1(options: L1Options): L1 {
       ),
     checkpointRules: async () => {
       const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
-      const windowSec = await rpc.ask('challenge window', (client) =>
-        client.readContract({ ...manager, functionName: 'CHALLENGE_WINDOW_SEC' }),
-      )
+      const address = await rpc.ask('configuration', (client) => client.readContract({ ...manager, functionName: 'CONFIG' }))
+      const evmWindow = { address, abi: systemConfigAbi, functionName: 'valueOf', args: [L1_PARAMETER.evmWindowSec] } as const
+      const windowSec = await rpc.ask('window of the EVM', (client) => client.readContract(evmWindow))
       const ringSize = await rpc.ask('checkpoint ring', (client) => client.readContract({ ...manager, functionName: 'RING_SIZE' }))
       return { windowSec, ringSize }
     },

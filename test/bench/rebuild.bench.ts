@@ -102,7 +102,7 @@ async function openRollup(client: StageClient, senders: readonly Signer[]): Prom
   const base = testGenesis({ chainId: CHAIN_ID, blockGasLimit: 20_000_000_000n })
   const { firstL1Block: _, ...addresses } = await deployContracts(client, {
     supplyHolder: client.account.address,
-    checkpoints: { ...STAGE_CHECKPOINTS, fraudVerifier: client.account.address },
+    checkpoints: { ...STAGE_CHECKPOINTS, configOwner: client.account.address, fraudVerifier: client.account.address },
     registry: {
       chainId: base.params.chainId,
       epochBlocks: 0,

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { earningsAt } from '../../execution/ledger/earnings.ts'
 import { accounts, earnings, maturities, withdrawals } from '../../execution/ledger/tables.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
-import { bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
+import { bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi, systemConfigAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
+import { L1_PARAMETER } from '../../settlement/checkpoint.ts'
 import { depositBranch, depositLeaf, depositLog, depositRoot } from '../../settlement/depositTree.ts'
 import { type L1Log, parseDeposits } from '../../settlement/l1Logs.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
@@ -22,6 +23,7 @@ import {
   stageClient,
 } from '../fakes/l1Stage.ts'
 import { testAccounts } from '../fakes/testChain.ts'
+import { keyOf, possessionOf } from './registrant.ts'
 import { openSettled, pass, type Settled, type SettledChain, submit } from './settledChain.ts'
 
 const TO: Hex = '0x00000000000000000000000000000000000b41d6'
@@ -74,10 +76,15 @@ async function close(): Promise<void> {
 }
 
 /** The call that pays withdrawal `index` by the checkpoint with this id. */
-function finalize({ checkpoint, prove }: Settled, index: bigint, changes: { id?: bigint; amount?: bigint } = {}): Promise<Hex> {
+function finalize(
+  { checkpoint, prove }: Settled,
+  index: bigint,
+  changes: { id?: bigint; amount?: bigint; fromEvm?: number } = {},
+): Promise<Hex> {
   const { record, siblings } = prove(withdrawals.number, withdrawals.encodeId({ withdrawalIndex: index }))
-  const withdrawal = { ...withdrawals.decode(hexToBytes(record ?? '0x')), ...(changes.amount && { amount: changes.amount }) }
-  const args = [changes.id ?? 0n, checkpoint, index, withdrawal, siblings] as const
+  const { id = 0n, ...others } = changes
+  const withdrawal = { ...withdrawals.decode(hexToBytes(record ?? '0x')), ...others }
+  const args = [id, checkpoint, index, withdrawal, siblings] as const
   return l1.user.writeContract({ ...bridge(), functionName: 'finalizeWithdrawal', args })
 }
 
@@ -105,6 +112,141 @@ test('a later checkpoint pays what an earlier one had, and what an earlier one p
   expect(await paid(() => finalize(first, 1n))).toBe(7n)
   expect(await refusal(finalize(second, 1n, { id: 1n }))).toEqual(['AlreadyPaid'])
   expect(await paid(() => finalize(second, 2n, { id: 1n }))).toBe(9n)
+})
+
+// ---- of the EVM ----------------------------------------------------------------------------------------------------------------------
+
+const { evmWindowSec, evmExitWeiPerDay, freezeSec } = STAGE_CHECKPOINTS
+
+/** A ledger whose first withdrawal is the ledger's own, and the others, of these amounts, are the EVM's. */
+const settleEvm = (...amounts: bigint[]) =>
+  rollup.settleLedger(
+    [7n, ...amounts].map((amount, i) => ({
+      table: withdrawals.number,
+      id: withdrawals.encodeId({ withdrawalIndex: BigInt(i + 1) }),
+      record: withdrawals.encode({ from: addressOf(holder), to: TO, amount, blockNumber: 1n, fromEvm: i === 0 ? 0 : 1 }),
+    })),
+  )
+const submitted = async (settled: Settled) => {
+  const { blockNumber } = await mined(l1.submitter, await submit(l1, settled))
+  return (await l1.user.getBlock({ blockNumber })).timestamp
+}
+const freeze = (id: bigint, from: StageClient) => from.writeContract({ ...bridge(), functionName: 'freezeEvmExits', args: [id] })
+const allowance = () => l1.user.readContract({ ...bridge(), functionName: 'evmAllowance' })
+
+/** Registers a validator of its own key, which the stage's first set has not, for this account. */
+async function becomeValidator(client: StageClient, index: number): Promise<void> {
+  const { openToken, validatorRegistry } = l1.deployment
+  const token = { address: openToken, abi: openTokenAbi } as const
+  await mined(l1.user, await l1.user.writeContract({ ...token, functionName: 'transfer', args: [addressOf(client), OPEN_WEI] }))
+  await mined(client, await client.writeContract({ ...token, functionName: 'approve', args: [validatorRegistry, OPEN_WEI] }))
+  const args = [keyOf(index), possessionOf(index, addressOf(client)), addressOf(client), OPEN_WEI] as const
+  const call = { address: validatorRegistry, abi: validatorRegistryAbi, functionName: 'register', args } as const
+  await mined(client, await client.writeContract(call))
+}
+
+test('a withdrawal of the EVM is paid when the longer window is over, one of the ledger as ever', async () => {
+  const settled = await settleEvm(9n)
+  const sinceSec = await submitted(settled)
+  await pass(l1, CHALLENGE_WINDOW_SEC)
+  expect(await paid(() => finalize(settled, 1n))).toBe(7n)
+  expect(await refusal(finalize(settled, 2n))).toEqual(['EvmWindowOpen', sinceSec + BigInt(evmWindowSec)])
+  expect(await refusal(finalize(settled, 2n, { fromEvm: 0 }))).toEqual(['BadProof'])
+  await pass(l1, evmWindowSec - CHALLENGE_WINDOW_SEC)
+  expect(await paid(() => finalize(settled, 2n))).toBe(9n)
+  expect(await refusal(finalize(settled, 2n))).toEqual(['AlreadyPaid'])
+})
+
+test('the window of the EVM is the one that ruled when the checkpoint was submitted', async () => {
+  const config = { address: l1.deployment.systemConfig, abi: systemConfigAbi } as const
+  await mined(l1.owner, await l1.owner.writeContract({ ...config, functionName: 'announce', args: [L1_PARAMETER.evmWindowSec, 100n] }))
+  await pass(l1, STAGE_CHECKPOINTS.changeDelaySec)
+  const settled = await settleEvm(9n)
+  const sinceSec = await submitted(settled)
+  await pass(l1, 1)
+  await mined(l1.user, await l1.user.writeContract({ ...config, functionName: 'execute', args: [L1_PARAMETER.evmWindowSec] }))
+  const later = await rollup.settle()
+  const laterSec = await submitted(later)
+  const payableFrom = (id: bigint) => l1.user.readContract({ ...bridge(), functionName: 'evmPayableFromSec', args: [id] })
+  expect([await payableFrom(0n), await payableFrom(1n)]).toEqual([sinceSec + BigInt(evmWindowSec), laterSec + 100n])
+})
+
+test('withdrawals of the EVM are paid out of an allowance that refills over a day, one that is larger than it in parts', async () => {
+  const whole = 2n * evmExitWeiPerDay
+  const settled = await settleEvm(1n, whole)
+  await submitted(settled)
+  await pass(l1, evmWindowSec)
+  expect(await paid(() => finalize(settled, 2n))).toBe(1n)
+  const first = await paid(() => finalize(settled, 3n))
+  // All of the allowance, but for the other one's wei where no second is between them.
+  expect(evmExitWeiPerDay - first).toBeLessThanOrEqual(1n)
+  const [event] = await l1.user.getContractEvents({ ...bridge(), eventName: 'WithdrawalPaidInPart', fromBlock: l1.deployment.firstL1Block })
+  expect(event?.args).toMatchObject({ index: 3n, amount: first, left: whole - first })
+  expect(await l1.user.readContract({ ...bridge(), functionName: 'isFinalized', args: [3n] })).toBe(false)
+  expect(await l1.user.readContract({ ...bridge(), functionName: 'paidInPart', args: [3n] })).toBe(first)
+  await pass(l1, 3_600)
+  const anHour = evmExitWeiPerDay / 24n
+  expect(await allowance()).toBeGreaterThanOrEqual(anHour)
+  const second = await paid(() => finalize(settled, 3n))
+  expect(second).toBeGreaterThanOrEqual(anHour)
+  expect(second).toBeLessThan(2n * anHour)
+  await pass(l1, 86_400)
+  expect(await allowance()).toBe(evmExitWeiPerDay)
+  expect(await paid(() => finalize(settled, 3n))).toBe(whole - first - second)
+  expect(await l1.user.readContract({ ...bridge(), functionName: 'isFinalized', args: [3n] })).toBe(true)
+  expect(await refusal(finalize(settled, 3n))).toEqual(['AlreadyPaid'])
+  expect(await paid(() => finalize(settled, 1n))).toBe(7n)
+})
+
+test('one validator holds the EVM’s withdrawals of a checkpoint and of later ones back for a while; earlier ones, and the ledger’s, are paid', async () => {
+  await becomeValidator(other, 7)
+  const good = await settleEvm(9n)
+  await submitted(good)
+  await pass(l1, 100)
+  const bad = await settleEvm(9n, 11n)
+  await submitted(bad)
+  await submitted(await rollup.settle())
+  await pass(l1, evmWindowSec - 30)
+  expect(await refusal(freeze(1n, l1.user))).toEqual(['NotValidator'])
+  expect(await refusal(freeze(3n, other))).toEqual(['UnknownCheckpoint', 3n])
+  const { blockNumber } = await mined(other, await freeze(1n, other))
+  const untilSec = (await l1.user.getBlock({ blockNumber })).timestamp + BigInt(freezeSec)
+  const [event] = await l1.user.getContractEvents({ ...bridge(), eventName: 'EvmExitsFrozen', fromBlock: blockNumber })
+  expect(event?.args).toEqual({ fromId: 1n, validator: other.account.address, untilSec })
+  const isFrozen = (id: bigint) => l1.user.readContract({ ...bridge(), functionName: 'isFrozen', args: [id] })
+  expect(await Promise.all([0n, 1n, 2n, 3n].map(isFrozen))).toEqual([false, true, true, true])
+  await pass(l1, 30)
+  expect(await paid(() => finalize(good, 2n))).toBe(9n)
+  expect(await paid(() => finalize(bad, 1n, { id: 1n }))).toBe(7n)
+  expect(await refusal(finalize(bad, 3n, { id: 1n }))).toEqual(['Frozen', untilSec])
+  expect(await refusal(finalize(bad, 3n, { id: 0n }))).toEqual(['CheckpointMismatch', expect.any(String)])
+  await pass(l1, freezeSec)
+  expect(await isFrozen(1n)).toBe(false)
+  expect(await paid(() => finalize(bad, 3n, { id: 1n }))).toBe(11n)
+})
+
+test('a validator freezes a fifth of the time at most, nothing whose window is over, and others may go on where it ends', async () => {
+  await becomeValidator(other, 7)
+  await becomeValidator(holder, 8)
+  await submitted(await settleEvm(9n))
+  await pass(l1, evmWindowSec - 20)
+  const { blockNumber } = await mined(other, await freeze(0n, other))
+  const { timestamp } = await l1.user.getBlock({ blockNumber })
+  const againSec = timestamp + 5n * BigInt(freezeSec)
+  expect(await refusal(freeze(0n, other))).toEqual(['FrozeLately', againSec])
+  await pass(l1, 50)
+  // The window of the checkpoint is over, but what froze it still does.
+  await mined(holder, await freeze(0n, holder))
+  const [fromId, untilSec] = await l1.user.readContract({ ...bridge(), functionName: 'evmFreeze' })
+  expect(fromId).toBe(0n)
+  expect(untilSec).toBeGreaterThanOrEqual(timestamp + BigInt(freezeSec) + 50n)
+  await pass(l1, 5 * freezeSec - 50)
+  expect((await refusal(freeze(0n, other)))?.[0]).toBe('EvmWindowOver')
+  await mined(l1.submitter, await submit(l1, await rollup.settle()))
+  expect(await refusal(freeze(1n, other))).toBeUndefined()
+  const leaving = { address: l1.deployment.validatorRegistry, abi: validatorRegistryAbi, functionName: 'requestExit' } as const
+  await mined(holder, await holder.writeContract(leaving))
+  expect(await refusal(freeze(1n, holder))).toEqual(['NotValidator'])
 })
 
 test('nobody but the bridge takes OPEN out of the portal', async () => {

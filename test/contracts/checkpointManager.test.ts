@@ -25,7 +25,7 @@ const STATUS = { none: 0, submitted: 1, mature: 2, fallen: 3 } as const
 const CHALLENGER: Hex = '0x00000000000000000000000000000000000c4a11'
 const NOBODY: Hex = '0x000000000000000000000000000000000000dead'
 const SET = setOf([1, 1, 1, 1])
-const { bondWei, livenessTimeoutSec, exitTimeoutSec, depositDueSec } = STAGE_CHECKPOINTS
+const { bondWei, evmWindowSec, livenessTimeoutSec, exitTimeoutSec, depositDueSec } = STAGE_CHECKPOINTS
 
 let anvil: Anvil
 let l1: L1Stage
@@ -310,7 +310,7 @@ test('a rollup without a new mature checkpoint for long is closed: what matured 
   expect(await refusal(invalidate(0n))).toEqual(['NotOpen', STATUS.mature])
 })
 
-test('the ring forgets no mature checkpoint for others that are not: the next one waits for the one that would be the oldest', async () => {
+test('the ring forgets no checkpoint that everything is paid by for others that are not such: the next one waits for the one that would be the oldest', async () => {
   // As if 2,048 had been submitted, the second of them just now: counts in the first slot, the entry's time behind its submitter's address.
   const { address } = manager()
   const ring = 2_048n
@@ -321,8 +321,8 @@ test('the ring forgets no mature checkpoint for others that are not: the next on
   await l1.user.setStorageAt({ address, index: toHex(entry + 1n, { size: 32 }), value })
   expect(await statusOf(0n)).toBe(STATUS.mature)
   expect(await statusOf(1n)).toBe(STATUS.submitted)
-  expect(await refusal(submit(l1, first))).toEqual(['RingFull', timestamp + BigInt(CHALLENGE_WINDOW_SEC)])
-  await pass(l1, CHALLENGE_WINDOW_SEC)
+  expect(await refusal(submit(l1, first))).toEqual(['RingFull', timestamp + BigInt(evmWindowSec)])
+  await pass(l1, evmWindowSec)
   await mined(l1.submitter, await submit(l1, first))
   expect(await count()).toBe(ring + 1n)
   expect(await statusOf(0n)).toBe(STATUS.mature)

@@ -11,14 +11,7 @@ import {
   zeroAddress,
 } from 'viem'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
-import {
-  aggregateSignatures,
-  parsePublicKey,
-  provePossession,
-  publicKeyOf,
-  uncompressedKey,
-  uncompressedSignature,
-} from '../../consensus/bls.ts'
+import { aggregateSignatures, uncompressedSignature } from '../../consensus/bls.ts'
 import { buildCommit } from '../../consensus/certificate.ts'
 import type { Statement } from '../../consensus/digest.ts'
 import type { Evidence } from '../../consensus/evidence.ts'
@@ -27,11 +20,12 @@ import { validatorRegistryBytecode } from '../../contracts/artifacts.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { openTokenAbi, portalAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
 import { type L1Log, parseDeposits } from '../../settlement/l1Logs.ts'
-import { encodeRotate, encodeSlash, toL1Commit, toL1Evidence, toL1Key, toL1Signature } from '../../settlement/registry.ts'
-import { blockHash, CHAIN_ID, secretKey, setOf, signatureOf, validator } from '../consensus/fixtures.ts'
+import { encodeRotate, encodeSlash, toL1Commit, toL1Evidence } from '../../settlement/registry.ts'
+import { blockHash, CHAIN_ID, setOf, signatureOf, validator } from '../consensus/fixtures.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { addressOf, deployStage, type L1Stage, mined, refusal, STAGE_REGISTRY, type StageClient } from '../fakes/l1Stage.ts'
 import { validatorsAbi } from '../fakes/validatorWord.ts'
+import { keyOf, possessionOf } from './registrant.ts'
 
 const EPOCH_BLOCKS = 10
 const STAKE = 1_000n * OPEN_WEI
@@ -63,18 +57,6 @@ const call = (client: StageClient, data: Hex) => client.sendTransaction({ to: l1
 async function approve(client: StageClient, amount: bigint): Promise<void> {
   const args = [l1.deployment.validatorRegistry, amount] as const
   await mined(client, await client.writeContract({ ...token(), functionName: 'approve', args }))
-}
-
-function keyOf(index: number) {
-  const key = parsePublicKey(publicKeyOf(secretKey(index)))
-  if (!key) throw new Error('a key of ours is none')
-  return toL1Key(uncompressedKey(key))
-}
-
-function possessionOf(index: number, owner: Hex, chainId = CHAIN_ID): Hex {
-  const point = toL1Signature(provePossession(secretKey(index), chainId, owner), uncompressedSignature)
-  if (!point) throw new Error('a signature of ours is none')
-  return point
 }
 
 const registerCall = (

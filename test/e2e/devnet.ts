@@ -31,7 +31,7 @@ export type Ready = {
   readonly chainId: number
   readonly accounts: readonly { readonly address: Hex; readonly privateKey: Hex }[]
   readonly contracts: Readonly<
-    Record<'openToken' | 'portal' | 'inbox' | 'checkpointManager' | 'validatorRegistry' | 'bridge' | 'fraudVerifier', Hex>
+    Record<'openToken' | 'portal' | 'inbox' | 'systemConfig' | 'checkpointManager' | 'validatorRegistry' | 'bridge' | 'fraudVerifier', Hex>
   >
   readonly dataDir: string
   /** The further validators: processes of their own, and how they were called. */

@@ -26,7 +26,15 @@ import { encodeSet } from '../../consensus/validatorSet.ts'
 import { callerBytecode } from '../../contracts/artifacts.ts'
 import { type CheckpointOptions, type Deployment, deployContracts, type RegistryOptions } from '../../contracts/deploy.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
-import { batchInboxAbi, bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
+import {
+  batchInboxAbi,
+  bridgeAbi,
+  checkpointManagerAbi,
+  openTokenAbi,
+  portalAbi,
+  systemConfigAbi,
+  validatorRegistryAbi,
+} from '../../settlement/abi.ts'
 import { ANY_COUNT, type BatchHeader, encodePostBatch, type Posting } from '../../settlement/inbox.ts'
 import { toL1Commit } from '../../settlement/registry.ts'
 import { CHAIN_ID, setOf, signatureOf } from '../consensus/fixtures.ts'
@@ -36,8 +44,12 @@ import { ANVIL_ACCOUNTS, type Anvil, type AnvilOptions, startAnvil } from './anv
 export const CHALLENGE_WINDOW_SEC = 60
 
 /** How checkpoints of a stage live, unless it is told otherwise; the owner stands for the fraud verifier. */
-export const STAGE_CHECKPOINTS: Omit<CheckpointOptions, 'fraudVerifier'> = {
+export const STAGE_CHECKPOINTS: Omit<CheckpointOptions, 'fraudVerifier' | 'configOwner'> = {
   challengeWindowSec: CHALLENGE_WINDOW_SEC,
+  evmWindowSec: 150,
+  evmExitWeiPerDay: 86_400n * 1_000n,
+  freezeSec: 60,
+  changeDelaySec: 400,
   bondWei: 100n * OPEN_WEI,
   livenessTimeoutSec: 200,
   exitTimeoutSec: 1_000,
@@ -114,7 +126,7 @@ export async function deployStage(
   if (!owner || !poster || !submitter || !user) throw new Error('anvil has too few accounts')
   const deployment = await deployContracts(owner, {
     supplyHolder: user.account.address,
-    checkpoints: { ...STAGE_CHECKPOINTS, fraudVerifier: owner.account.address, ...checkpoints },
+    checkpoints: { ...STAGE_CHECKPOINTS, configOwner: owner.account.address, fraudVerifier: owner.account.address, ...checkpoints },
     registry: { ...STAGE_REGISTRY, ...registry },
   })
   const { inbox } = deployment
@@ -190,9 +202,15 @@ export async function deployCaller(client: StageClient): Promise<Hex> {
   return contractAddress.toLowerCase() as Hex
 }
 
-const ALL_ERRORS = [...openTokenAbi, ...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi, ...validatorRegistryAbi, ...bridgeAbi].filter(
-  (item) => item.type === 'error',
-)
+const ALL_ERRORS = [
+  ...openTokenAbi,
+  ...batchInboxAbi,
+  ...portalAbi,
+  ...checkpointManagerAbi,
+  ...validatorRegistryAbi,
+  ...bridgeAbi,
+  ...systemConfigAbi,
+].filter((item) => item.type === 'error')
 
 /** The custom error, with its arguments (hex in lowercase), that the call is refused with; undefined if it is not refused. */
 export async function refusal(call: Promise<unknown>): Promise<readonly unknown[] | undefined> {

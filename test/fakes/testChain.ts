@@ -38,6 +38,7 @@ export function testGenesis(params: Partial<ChainParams> = {}): Genesis {
       openToken: filler('a1', 20),
       portal: filler('a2', 20),
       inbox: filler('a3', 20),
+      systemConfig: filler('a8', 20),
       checkpointManager: filler('a4', 20),
       validatorRegistry: filler('a5', 20),
       bridge: filler('a6', 20),
