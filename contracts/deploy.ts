@@ -114,8 +114,8 @@ const APPOINTED_AT_ONCE = 40
 const ENTRY_BYTES = 152
 
 /**
- * Deploys token, portal, inbox, configuration, checkpoint manager, registry, bridge and court, and opens the registry's first set. The client's account pays, and
- * owns: it may publish the genesis file. Everything is sent at once, since the addresses follow from the account's nonces: one L1
+ * Deploys token, portal, inbox, configuration, checkpoint manager, registry, bridge and court, and opens the registry's first set. The client's account
+ * pays, and owns: it may publish the genesis file. Everything is sent at once, since the addresses follow from the account's nonces: one L1
  * block is enough. The account must send nothing else meanwhile. Throws viem's errors, and `DeployError`.
  */
 export async function deployContracts(client: Deployer, options: DeployOptions): Promise<Deployment> {

@@ -54,8 +54,17 @@ async function payOne(l1: L1, payment: Payment): Promise<boolean> {
   const { withdrawalIndex, show } = payment
   const index = Number(withdrawalIndex)
   try {
-    const { proof, hash } = await payWithin(l1, payment)
+    const { proof, hash, leftWei } = await payWithin(l1, payment)
     const { to, amount } = proof.withdrawal
+    if (leftWei > 0n) {
+      const paidInPart = { withdrawalIndex: index, l1Hash: hash, to, amountWei: amount.toString(), leftWei: leftWei.toString() }
+      const rest = `${formatEther(leftWei)} of ${formatEther(amount)} OPEN`
+      show(
+        { paidInPart },
+        `withdrawal ${index}: paid in part by the L1 transaction ${hash}; ${rest} are left for when more may leave the EVM`,
+      )
+      return false
+    }
     const paid = { withdrawalIndex: index, checkpointId: Number(proof.checkpoint.id), l1Hash: hash, to, amountWei: amount.toString() }
     show({ paid }, `withdrawal ${index}: ${formatEther(amount)} OPEN paid to ${to} by the L1 transaction ${hash}`)
     return true
@@ -89,15 +98,15 @@ async function payWithin(l1: L1, { withdrawalIndex, checkpointId, waitMs }: Paym
 async function showWhen(l1: L1, { withdrawalIndex, show }: Payment, { code, message }: WithdrawalError): Promise<void> {
   const index = Number(withdrawalIndex)
   const status = await l1.getWithdrawalStatus({ withdrawalIndex })
-  const matureAtSec = 'checkpoint' in status ? status.checkpoint?.matureAtSec : undefined
-  if (matureAtSec === undefined) {
+  const payableAtSec = code === 'notMature' && 'payableAtSec' in status ? status.payableAtSec : undefined
+  if (payableAtSec === undefined) {
     show({ notYet: { withdrawalIndex: index, code } }, `withdrawal ${index} cannot be paid yet: ${message}`)
     return
   }
-  const inSec = Number(matureAtSec - (await l1TimeSec(l1)))
-  const notYet = { withdrawalIndex: index, code, matureAtSec: Number(matureAtSec), inSec }
+  const inSec = Number(payableAtSec - (await l1TimeSec(l1)))
+  const notYet = { withdrawalIndex: index, code, payableAtSec: Number(payableAtSec), inSec }
   show(
     { notYet },
-    `withdrawal ${index} cannot be paid yet: its checkpoint is mature at ${timeText(matureAtSec)}, in ${inSec} s of L1's clock`,
+    `withdrawal ${index} cannot be paid yet: its checkpoint pays it from ${timeText(payableAtSec)} on, in ${inSec} s of L1's clock`,
   )
 }

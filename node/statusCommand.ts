@@ -70,8 +70,9 @@ function showWithdrawal(index: bigint, status: WithdrawalStatus, show: Show): nu
     show({ withdrawal: { withdrawalIndex: Number(index), stage: 'unknown' } }, `the rollup made no withdrawal ${index} so far`)
     return 1
   }
-  const { from, to, amount, blockNumber } = status.withdrawal
+  const { from, to, amount, blockNumber, fromEvm } = status.withdrawal
   const checkpoint = 'checkpoint' in status ? status.checkpoint : undefined
+  const payableAtSec = 'payableAtSec' in status ? status.payableAtSec : undefined
   const facts = {
     withdrawalIndex: Number(index),
     stage: status.status,
@@ -79,10 +80,18 @@ function showWithdrawal(index: bigint, status: WithdrawalStatus, show: Show): nu
     to,
     amountWei: amount.toString(),
     block: Number(blockNumber),
+    fromEvm: fromEvm === 1,
+    ...(payableAtSec !== undefined && { payableAtSec: Number(payableAtSec) }),
     ...(checkpoint && { checkpoint: checkpointFacts(checkpoint) }),
   }
-  const rows: Row[] = [name, ['amount', `${formatEther(amount)} OPEN from ${from} to ${to}`], ['included', `block ${blockNumber}`]]
-  show({ withdrawal: facts }, table([...rows, ...checkpointRows(checkpoint), ['paid', status.status === 'paid' ? 'yes' : 'not yet']]))
+  const side = fromEvm === 1 ? 'the EVM side' : 'the ledger'
+  const rows: Row[] = [
+    name,
+    ['amount', `${formatEther(amount)} OPEN from ${from} on ${side} to ${to}`],
+    ['included', `block ${blockNumber}`],
+  ]
+  const due = status.status === 'checkpointed' ? `not yet, from ${timeText(status.payableAtSec)} on` : 'not yet'
+  show({ withdrawal: facts }, table([...rows, ...checkpointRows(checkpoint), ['paid', status.status === 'paid' ? 'yes' : due]]))
   return 0
 }
 

@@ -18,7 +18,7 @@ import {
 } from 'viem'
 import { getBlock, getBlockNumber, getContractEvents, readContract } from 'viem/actions'
 import type { L1Contracts } from './l1Actions.ts'
-import { inboxEventsAbi, managerViewsAbi, queueViewsAbi } from './settlementAbi.ts'
+import { bridgeFunctionsAbi, inboxEventsAbi, managerViewsAbi, queueViewsAbi } from './settlementAbi.ts'
 
 export type L1Client = Client<Transport, Chain | undefined, Account | undefined>
 
@@ -40,13 +40,14 @@ export type CheckpointFields = {
   readonly depositCursor: bigint
 }
 
-/** A checkpoint that stands. `matureAtSec` by L1's clock; `isMature` as L1 says it now. */
+/** A checkpoint that stands. `matureAtSec`, and from when on withdrawals of the EVM are paid by it, by L1's clock; `isMature` as L1 says it now. */
 export type StandingCheckpoint = {
   readonly id: bigint
   readonly checkpoint: CheckpointFields
   readonly submitter: Address
   readonly submittedAtSec: bigint
   readonly matureAtSec: bigint
+  readonly evmPayableAtSec: bigint
   readonly isMature: boolean
   /** The L1 transaction that submitted it, and its block. */
   readonly l1Hash: Hex
@@ -215,8 +216,10 @@ async function standing(
   const manager = managerOf(reading)
   const windowSec = await readContract(l1, { ...manager, functionName: 'CHALLENGE_WINDOW_SEC' })
   const matureCount = await readContract(l1, { ...manager, functionName: 'matureCount' })
+  const bridge = { address: reading.contracts.bridge, abi: bridgeFunctionsAbi } as const
+  const evmPayableAtSec = await readContract(l1, { ...bridge, functionName: 'evmPayableFromSec', args: [id] })
   const { submittedAtSec, submitter } = kept
-  const times = { submittedAtSec, matureAtSec: submittedAtSec + windowSec, isMature: id < matureCount }
+  const times = { submittedAtSec, matureAtSec: submittedAtSec + windowSec, evmPayableAtSec, isMature: id < matureCount }
   return { id, checkpoint, submitter, ...times, l1Hash: transactionHash, l1Block: blockNumber }
 }
 

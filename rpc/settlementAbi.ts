@@ -16,17 +16,24 @@ export const managerViewsAbi = parseAbi([
   'error UnknownCheckpoint(uint64 id)',
 ])
 
-/** The bridge's payment of withdrawals. */
+/** The bridge's payment of withdrawals, those of the EVM among them. */
 export const bridgeFunctionsAbi = parseAbi([
   'struct Checkpoint { uint64 lastBlock; bytes32 blockHash; bytes32 evmRoot; bytes32 ledgerRoot; uint64 batchIndex; bytes32 batchAccumulator; uint64 depositCursor; }',
-  'struct Withdrawal { address from; address to; uint96 amount; uint64 blockNumber; }',
+  'struct Withdrawal { address from; address to; uint96 amount; uint64 blockNumber; uint8 fromEvm; }',
   'function finalizeWithdrawal(uint64 id, Checkpoint checkpoint, uint64 index, Withdrawal withdrawal, bytes32[] siblings)',
   'function isFinalized(uint64 index) view returns (bool)',
+  'function paidInPart(uint64 index) view returns (uint96)',
+  'function evmPayableFromSec(uint64 id) view returns (uint64)',
+  'function evmAllowance() view returns (uint256)',
+  'function evmFreeze() view returns (uint64 fromId, uint64 untilSec)',
   'error BadProof()',
   'error AlreadyPaid()',
   'error NotMature(uint256 fromSec)',
   'error UnknownCheckpoint(uint64 id)',
   'error CheckpointMismatch(bytes32 checkpointHash)',
+  'error EvmWindowOpen(uint256 untilSec)',
+  'error Frozen(uint64 untilSec)',
+  'error EvmAllowanceUsed()',
 ])
 
 /** The event of a batch. */

@@ -12,7 +12,9 @@
 import {
   type Account,
   type Address,
+  BaseError,
   type Client,
+  ContractFunctionRevertedError,
   decodeEventLog,
   getAbiItem,
   type Hex,
@@ -57,21 +59,37 @@ const DEPOSIT_QUEUED = toEventSelector(getAbiItem({ abi: queueViewsAbi, name: 'D
 /** A withdrawal cannot be proven, or not yet. */
 export class WithdrawalError extends Error {
   override readonly name = 'WithdrawalError'
-  readonly code: 'unknownWithdrawal' | 'notCheckpointed' | 'unknownCheckpoint' | 'checkpointTooEarly' | 'notMature' | 'alreadyPaid'
+  readonly code:
+    | 'unknownWithdrawal'
+    | 'notCheckpointed'
+    | 'unknownCheckpoint'
+    | 'checkpointTooEarly'
+    | 'notMature'
+    | 'frozen'
+    | 'allowanceUsed'
+    | 'alreadyPaid'
   /** It may be another thing later. */
   readonly retryable: boolean
   constructor(code: WithdrawalError['code'], message: string) {
     super(message)
     this.code = code
-    this.retryable = code === 'notCheckpointed' || code === 'notMature'
+    this.retryable = ['notCheckpointed', 'notMature', 'frozen', 'allowanceUsed'].includes(code)
   }
 }
 
-/** `unknown`: the rollup made none of this index so far. Each of the others holds what those before it do. */
+/**
+ * `unknown`: the rollup made none of this index so far. Each of the others holds what those before it do. `payableAtSec`: when the checkpoint's window is
+ * over, that of the EVM for a withdrawal of the EVM; then it is `mature`.
+ */
 export type WithdrawalStatus =
   | { readonly status: 'unknown' }
   | { readonly status: 'included'; readonly withdrawal: Withdrawal }
-  | { readonly status: 'checkpointed' | 'mature'; readonly withdrawal: Withdrawal; readonly checkpoint: StandingCheckpoint }
+  | {
+      readonly status: 'checkpointed' | 'mature'
+      readonly withdrawal: Withdrawal
+      readonly checkpoint: StandingCheckpoint
+      readonly payableAtSec: bigint
+    }
   | { readonly status: 'paid'; readonly withdrawal: Withdrawal; readonly checkpoint: StandingCheckpoint | undefined }
 
 /** What the bridge pays a withdrawal by. */
@@ -194,7 +212,9 @@ function withdrawalActions(l1: L1Client, options: Options) {
     const checkpoint = await findCheckpoint(l1, options, { block, fromL1Block })
     if (await isPaid(l1, options, withdrawalIndex)) return { status: 'paid', withdrawal, checkpoint }
     if (!checkpoint) return { status: 'included', withdrawal }
-    return { status: checkpoint.isMature ? 'mature' : 'checkpointed', withdrawal, checkpoint }
+    const payableAtSec = payableAt(withdrawal, checkpoint)
+    const isPayable = checkpoint.isMature && (payableAtSec === checkpoint.matureAtSec || (await l1TimeSec(l1)) >= payableAtSec)
+    return { status: isPayable ? 'mature' : 'checkpointed', withdrawal, checkpoint, payableAtSec }
   }
 
   /** The checkpoint that a withdrawal is proven by. */
@@ -233,23 +253,29 @@ function withdrawalActions(l1: L1Client, options: Options) {
         throw new WithdrawalError('unknownWithdrawal', `block ${at.blockNumber} has no withdrawal ${withdrawalIndex}`)
       return { withdrawalIndex, withdrawal: withdrawalsTable.decode(hexToBytes(record)), checkpoint, siblings }
     },
-    /** Has the bridge pay a withdrawal. Who sends only pays the gas: the withdrawal says who is paid. Throws WithdrawalError before it is due. */
+    /**
+     * Has the bridge pay a withdrawal. Who sends only pays the gas: the withdrawal says who is paid. `leftWei`: what the allowance of a withdrawal of the EVM
+     * was too little for, to be paid later by the same proof. Throws WithdrawalError before it is due.
+     */
     async finalizeWithdrawal({
       withdrawalIndex,
       withdrawal,
-      checkpoint: { id, checkpoint, matureAtSec, isMature },
+      checkpoint,
       siblings,
       account = l1.account,
-    }: WithdrawalProof & Sender): Promise<{ readonly hash: Hex }> {
-      if (!isMature && (await l1TimeSec(l1)) < matureAtSec)
-        throw new WithdrawalError('notMature', `checkpoint ${id} is mature at second ${matureAtSec} of L1's clock`)
-      const args = [id, checkpoint, withdrawalIndex, withdrawal, siblings] as const
+    }: WithdrawalProof & Sender): Promise<{ readonly hash: Hex; readonly leftWei: bigint }> {
+      const payableAtSec = payableAt(withdrawal, checkpoint)
+      if ((await l1TimeSec(l1)) < payableAtSec)
+        throw new WithdrawalError('notMature', `checkpoint ${checkpoint.id} pays it from second ${payableAtSec} of L1's clock on`)
+      const args = [checkpoint.id, checkpoint.checkpoint, withdrawalIndex, withdrawal, siblings] as const
       const call = { ...bridge, functionName: 'finalizeWithdrawal', args, account }
-      const { request } = await simulateContract(l1, call as unknown as SimulateContractParameters)
+      const { request } = await heldBack(simulateContract(l1, call as unknown as SimulateContractParameters))
       const hash = await writeContract(l1, { ...request, chain: l1.chain } as WriteContractParameters)
       const receipt = await waitForTransactionReceipt(l1, { hash })
       if (receipt.status !== 'success') throw new L1TransactionError(hash)
-      return { hash }
+      if (await isPaid(l1, options, withdrawalIndex)) return { hash, leftWei: 0n }
+      const paid = await readContract(l1, { ...bridge, functionName: 'paidInPart', args: [withdrawalIndex] })
+      return { hash, leftWei: withdrawal.amount - paid }
     },
     /** Waits until a withdrawal can be paid, or was. Throws WithdrawalError, `retryable`, when that takes longer. */
     async waitUntilMature({
@@ -271,6 +297,26 @@ function withdrawalActions(l1: L1Client, options: Options) {
         await new Promise((resolve) => setTimeout(resolve, pollingIntervalMs))
       }
     },
+  }
+}
+
+/** When the checkpoint pays the withdrawal, by L1's clock: one of the EVM later. */
+function payableAt({ fromEvm }: { readonly fromEvm: number }, { matureAtSec, evmPayableAtSec }: StandingCheckpoint): bigint {
+  return fromEvm === 0 ? matureAtSec : evmPayableAtSec
+}
+
+/** Says what holds a withdrawal of the EVM back. */
+async function heldBack<T>(call: Promise<T>): Promise<T> {
+  try {
+    return await call
+  } catch (error) {
+    const revert = error instanceof BaseError ? error.walk((cause) => cause instanceof ContractFunctionRevertedError) : undefined
+    const { errorName = '', args = [] } = (revert instanceof ContractFunctionRevertedError && revert.data) || {}
+    if (errorName === 'Frozen')
+      throw new WithdrawalError('frozen', `a validator holds withdrawals of the EVM back until second ${args[0]} of L1's clock`)
+    if (errorName === 'EvmAllowanceUsed')
+      throw new WithdrawalError('allowanceUsed', 'what withdrawals of the EVM are paid in a day is used up for now')
+    throw error
   }
 }
 

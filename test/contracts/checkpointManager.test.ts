@@ -310,7 +310,7 @@ test('a rollup without a new mature checkpoint for long is closed: what matured 
   expect(await refusal(invalidate(0n))).toEqual(['NotOpen', STATUS.mature])
 })
 
-test('the ring forgets no checkpoint that everything is paid by for others that are not such: the next one waits for the one that would be the oldest', async () => {
+test('the ring always has a checkpoint that everything is paid by: the next one waits for the one that would be the oldest', async () => {
   // As if 2,048 had been submitted, the second of them just now: counts in the first slot, the entry's time behind its submitter's address.
   const { address } = manager()
   const ring = 2_048n

@@ -16,6 +16,7 @@ import { l2Client, type Stage, startStage, until } from './stage.ts'
 const COMMAND_MAX_MS = 120_000
 const WAIT_MAX_MS = 120_000
 const WINDOW_SEC = 30
+const EVM_WINDOW_SEC = 60
 const PAYEE: Hex = '0x00000000000000000000000000000000000e0001'
 const NOBODYS_HASH: Hex = `0x${'77'.repeat(32)}`
 
@@ -66,9 +67,9 @@ test('a withdrawal of the ledger is told of at every step, paid when it is due a
   const early = await until('when it is due', async () => {
     const told = await run('prove', '--key-file', keyFile, '--withdrawal', '1')
     expect(told).toMatchObject({ code: 4 })
-    const notYet = memberOf<{ readonly code: string; readonly matureAtSec?: number; readonly inSec?: number }>(only(told), 'notYet')
-    expect(notYet.code).toBe(notYet.matureAtSec === undefined ? 'notCheckpointed' : 'notMature')
-    return notYet.matureAtSec === undefined ? undefined : notYet
+    const notYet = memberOf<{ readonly code: string; readonly payableAtSec?: number; readonly inSec?: number }>(only(told), 'notYet')
+    expect(notYet.code).toBe(notYet.payableAtSec === undefined ? 'notCheckpointed' : 'notMature')
+    return notYet.payableAtSec === undefined ? undefined : notYet
   })
   expect(early.inSec).toBeLessThanOrEqual(WINDOW_SEC)
   const halfway = only(await run('status', '--tx', hash))
@@ -79,7 +80,7 @@ test('a withdrawal of the ledger is told of at every step, paid when it is due a
       included: { block, ok: true },
       posted: { l1Hash: expect.stringMatching(/^0x/) },
       isSafe: true,
-      checkpoint: { matureAtSec: early.matureAtSec, isMature: false },
+      checkpoint: { matureAtSec: early.payableAtSec, isMature: false },
       withdrawals: [{ withdrawalIndex: 1, to: PAYEE, amountWei: parseEther('1.5').toString(), isPaid: false }],
     },
   })
@@ -120,13 +121,19 @@ test('programs go the same way by actions, a withdrawal of the EVM side among th
   await expect(l1.proveWithdrawal({ withdrawalIndex: 99n })).rejects.toBeInstanceOf(WithdrawalError)
   expect(await l1.getWithdrawalStatus({ withdrawalIndex: 99n })).toEqual({ status: 'unknown' })
   await pass(WINDOW_SEC)
+  // Its checkpoint is mature, and pays it later: the EVM attests that there was such a call.
+  const mature = await l1.proveWithdrawal({ withdrawalIndex })
+  expect(mature.checkpoint.isMature).toBe(true)
+  await expect(l1.finalizeWithdrawal(mature)).rejects.toMatchObject({ code: 'notMature', retryable: true })
+  expect((await l1.getWithdrawalStatus({ withdrawalIndex })).status).toBe('checkpointed')
+  await pass(EVM_WINDOW_SEC - WINDOW_SEC)
   expect((await l1.waitUntilMature({ withdrawalIndex, timeoutMs: WAIT_MAX_MS })).status).toBe('mature')
   // Any later checkpoint that is mature has it as well.
   const first = await l1.proveWithdrawal({ withdrawalIndex })
   const given = await l1.proveWithdrawal({ withdrawalIndex, checkpointId: first.checkpoint.id })
   expect(given).toEqual(first)
   const before = await paidOnL1()
-  await l1.finalizeWithdrawal(given)
+  expect(await l1.finalizeWithdrawal(given)).toMatchObject({ leftWei: 0n })
   expect((await paidOnL1()) - before).toBe(parseEther('0.25'))
   await expect(l1.proveWithdrawal({ withdrawalIndex })).rejects.toMatchObject({ code: 'alreadyPaid', retryable: false })
 })
