@@ -60,8 +60,8 @@ export type CheckpointRules = { readonly windowSec: bigint; readonly ringSize: b
 const RING_PART = 2n
 
 /**
- * Seconds between two checkpoints, so that the manager always has room: of those that it remembers one has to be past its windows. What is asked for, if that is
- * enough; undefined asked: a good deal more than the least, which every checkpoint after a batch is where the window is short.
+ * Seconds between two checkpoints, so that the manager always has room: of those that it remembers one has to be past its windows. What is asked for,
+ * if that is enough; undefined asked: a good deal more than the least, which every checkpoint after a batch is where the window is short.
  */
 export function checkpointIntervalSec(
   asked: number | undefined,
