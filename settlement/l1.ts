@@ -34,7 +34,7 @@ import { type CheckpointRules, L1_PARAMETER } from './checkpoint.ts'
 import { blobDataHash, callDataHash, payloadOf } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
 import { L1Error, type L1ErrorKind, type L1Refusal } from './l1Error.ts'
-import { createL1Http, type L1Question } from './l1Http.ts'
+import { createL1Http, type L1Question, retryAfterMs } from './l1Http.ts'
 import {
   type L1Batch,
   type L1Checkpoint,
@@ -233,26 +233,48 @@ type Rpc = {
 
 function createRpc({ rpcUrl, timeoutMs = 30_000, retries = 4, retryDelayMs = 250, logRangeBlocks = 2_000 }: L1Endpoint): Rpc {
   const http = createL1Http(rpcUrl, { timeoutMs })
-  // viem would repeat requests for as long as a server's Retry-After says; here the waits have a bound.
+  // viem would repeat requests for as long as a server's Retry-After says; here that has a bound.
   const client = createPublicClient({ transport: custom(http, { retryCount: 0 }), cacheTime: 0 })
+  const pace = createPace()
   const again = async (attempt: number) => {
     if (attempt >= retries) return false
-    await new Promise((resolve) => setTimeout(resolve, retryDelayMs * 2 ** attempt))
+    await sleep(Math.max(retryDelayMs * 2 ** attempt, pace.leftMs()))
     return true
   }
   const ask = async <T>(what: string, question: (client: PublicClient) => Promise<T>): Promise<T> => {
     // Ends: `again` counts.
     for (let attempt = 0; ; attempt++) {
+      // What one question was told holds for all: others are asked at the same time.
+      if (pace.leftMs() > 0) await sleep(pace.leftMs())
       try {
         return await question(client)
       } catch (error) {
         if (error instanceof L1Error || !(error instanceof BaseError)) throw error
+        pace.heard((find(error, HttpRequestError) ?? find(error, RpcRequestError))?.headers?.get('retry-after'))
         if (!mayPass(error)) throw failure(`L1 refuses: ${what}`, 'stop', error)
         if (!(await again(attempt))) throw failure(`L1 does not answer: ${what}`, 'retry', error)
       }
     }
   }
   return { logRangeBlocks: BigInt(logRangeBlocks), ask, request: (what, question) => ask(what, () => http.request(question)), again }
+}
+
+type Pace = { leftMs(): number; heard(retryAfter: string | null | undefined): void }
+
+/** How long a server asked to be left alone, bounded. */
+function createPace(): Pace {
+  let fromMs = 0
+  return {
+    leftMs: () => Math.max(0, fromMs - Date.now()),
+    heard(retryAfter) {
+      const waitMs = retryAfterMs(retryAfter, Date.now())
+      if (waitMs !== undefined) fromMs = Math.max(fromMs, Date.now() + waitMs)
+    },
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
 }
 
 // Without viem's error as its cause, which holds the whole request: of blobs, that is megabytes of log.
@@ -488,8 +510,15 @@ const BEACON_ANSWER_BYTES_MAX = 16 * 1_024 * 1_024
 
 function createBeacon({ beaconUrls, kzg, timeoutMs = 30_000, retries = 4, retryDelayMs = 250 }: L1Options): Beacon {
   const clocks = new Map<string, BeaconClock>()
+  const leftMs = (url: string) => paces.get(url)?.leftMs() ?? 0
+  const paces = new Map(beaconUrls.map((url) => [url, createPace()]))
   const askOne = async (url: string, question: BlobQuestion): Promise<BlobAnswer> => {
-    const get = (path: string) => fetchJson(new URL(path, url.endsWith('/') ? url : `${url}/`), timeoutMs)
+    const get = async (path: string) => {
+      if (leftMs(url) > 0) fail('retry', `${new URL(url).host} asks to be left alone`)
+      const answer = await fetchJson(new URL(path, url.endsWith('/') ? url : `${url}/`), timeoutMs)
+      paces.get(url)?.heard(answer.retryAfter)
+      return answer
+    }
     if (!clocks.has(url)) clocks.set(url, await readBeaconClock(get))
     const path = `eth/v1/beacon/blobs/${beaconBlockId(clocks.get(url), question)}?versioned_hashes=${question.versionedHashes.join(',')}`
     const { status, body } = await get(path)
@@ -500,7 +529,7 @@ function createBeacon({ beaconUrls, kzg, timeoutMs = 30_000, retries = 4, retryD
     blobs: async (question) => {
       let reason = 'no beacon API is configured'
       for (let attempt = 0; attempt <= retries && beaconUrls.length > 0; attempt++) {
-        if (attempt > 0) await new Promise((resolve) => setTimeout(resolve, retryDelayMs * 2 ** (attempt - 1)))
+        if (attempt > 0) await sleep(Math.max(retryDelayMs * 2 ** (attempt - 1), Math.min(...beaconUrls.map(leftMs))))
         for (const url of beaconUrls) {
           const answer = await askOne(url, question).catch(asUnreachable)
           if (answer.ok) return answer
@@ -548,13 +577,13 @@ async function pickBlobs(kzg: Kzg, offered: Uint8Array[] | undefined, versionedH
   return { ok: true, blobs }
 }
 
-type JsonAnswer = { readonly status: number; readonly body: unknown }
+type JsonAnswer = { readonly status: number; readonly body: unknown; readonly retryAfter?: string | null }
 
 async function fetchJson(url: URL, timeoutMs: number): Promise<JsonAnswer> {
   const response = await fetch(url, { signal: AbortSignal.timeout(timeoutMs), headers: { accept: 'application/json' } })
   if (response.status !== 200 || !response.body) {
     await response.body?.cancel()
-    return { status: response.status, body: undefined }
+    return { status: response.status, body: undefined, retryAfter: response.headers.get('retry-after') }
   }
   const chunks: Uint8Array[] = []
   let bytes = 0

@@ -31,7 +31,7 @@ export function createL1Http(endpoint: string, { timeoutMs }: { readonly timeout
   let lastId = 0
 
   /** Status and body. Rejects with what the socket says, or with an error of viem's. */
-  function post(text: string, body: { readonly method: string }): Promise<{ readonly status: number; readonly text: string }> {
+  function post(text: string, body: { readonly method: string }): Promise<Answered> {
     return new Promise((resolve, reject) => {
       const bytes = Buffer.from(text)
       const headers = { 'content-type': 'application/json', 'content-length': bytes.length }
@@ -39,7 +39,7 @@ export function createL1Http(endpoint: string, { timeoutMs }: { readonly timeout
       const request = (isSecure ? askHttps : askHttp)(url, options, (response) => {
         readAll(response).then((answer) => {
           clearTimeout(timer)
-          resolve({ status: response.statusCode ?? 0, text: answer })
+          resolve({ status: response.statusCode ?? 0, text: answer, retryAfter: response.headers['retry-after'] })
         }, fail)
       })
       const timer = setTimeout(() => fail(new TimeoutError({ body, url: endpoint })), timeoutMs)
@@ -56,7 +56,7 @@ export function createL1Http(endpoint: string, { timeoutMs }: { readonly timeout
   return {
     async request({ method, params }) {
       const body = { method } // what is sent may be megabytes of blobs, which no log wants
-      const { status, text } = await post(JSON.stringify({ jsonrpc: '2.0', id: ++lastId, method, params }), body).catch(
+      const { status, text, retryAfter } = await post(JSON.stringify({ jsonrpc: '2.0', id: ++lastId, method, params }), body).catch(
         (cause: unknown) => {
           if (cause instanceof TimeoutError || cause instanceof ResponseBodyTooLargeError) throw cause
           throw new HttpRequestError({ body, url: endpoint, cause: cause instanceof Error ? cause : new Error(String(cause)) })
@@ -64,15 +64,30 @@ export function createL1Http(endpoint: string, { timeoutMs }: { readonly timeout
       )
       const isRefused = status < 200 || status > 299
       const answer = parseAnswer(text)
-      if (answer?.error) {
-        throw new RpcRequestError({ body, error: answer.error, url: endpoint, ...(isRefused && { status }) })
-      }
-      if (isRefused) throw new HttpRequestError({ body, details: text.slice(0, 500), status, url: endpoint })
+      const refusal = isRefused && { status, ...(retryAfter !== undefined && { headers: new Headers({ 'retry-after': retryAfter }) }) }
+      if (answer?.error) throw new RpcRequestError({ body, error: answer.error, url: endpoint, ...refusal })
+      if (isRefused) throw new HttpRequestError({ body, details: text.slice(0, 500), url: endpoint, ...refusal })
       if (!answer) throw new HttpRequestError({ body, details: 'the answer is no JSON-RPC', url: endpoint })
       return answer.result
     },
   }
 }
+
+/** Longest that is honoured: a server that wants more is asked again all the same. */
+export const RETRY_AFTER_MAX_MS = 60_000
+
+/**
+ * What `Retry-After` says, in milliseconds from `nowMs`, 0 to the most that is honoured, as the header's value says: seconds, or a date. Undefined: it says nothing.
+ * Source: RFC 9110, section 10.2.3.
+ */
+export function retryAfterMs(value: string | null | undefined, nowMs: number): number | undefined {
+  if (value === null || value === undefined) return undefined
+  const text = value.trim()
+  const waitMs = /^\d{1,9}$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - nowMs
+  return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(0, waitMs), RETRY_AFTER_MAX_MS)
+}
+
+type Answered = { readonly status: number; readonly text: string; readonly retryAfter: string | undefined }
 
 async function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []

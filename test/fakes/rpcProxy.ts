@@ -4,7 +4,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /** An answer in place of the server behind: a whole HTTP response. */
-export type ProxyAnswer = { readonly status: number; readonly body: unknown }
+export type ProxyAnswer = { readonly status: number; readonly body: unknown; readonly headers?: Readonly<Record<string, string>> }
 
 export type RpcRequest = { readonly id: unknown; readonly method: string; readonly params: readonly unknown[] }
 
@@ -48,8 +48,8 @@ export async function startRpcProxy(url: string, rules: ProxyRules = {}): Promis
   const server = createServer(async (request, response) => {
     const chunks: Buffer[] = []
     for await (const chunk of request) chunks.push(chunk)
-    const { status, body } = await answerTo(request.method ?? '', request.url ?? '/', Buffer.concat(chunks).toString())
-    response.writeHead(status, { 'content-type': 'application/json' }).end(body === undefined ? '' : JSON.stringify(body))
+    const { status, body, headers } = await answerTo(request.method ?? '', request.url ?? '/', Buffer.concat(chunks).toString())
+    response.writeHead(status, { 'content-type': 'application/json', ...headers }).end(body === undefined ? '' : JSON.stringify(body))
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

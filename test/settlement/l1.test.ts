@@ -10,6 +10,7 @@ import { encodePostBatch } from '../../settlement/inbox.ts'
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../../settlement/kzg.ts'
 import { createL1, findGenesis, type L1, type L1Options, type PostedPayload } from '../../settlement/l1.ts'
 import { L1Error, type L1ErrorKind } from '../../settlement/l1Error.ts'
+import { RETRY_AFTER_MAX_MS, retryAfterMs } from '../../settlement/l1Http.ts'
 import { type L1Ref, standingCheckpoints } from '../../settlement/l1Logs.ts'
 import { signTx } from '../../settlement/l1Tx.ts'
 import { bond, createSettledChain, submit } from '../contracts/settledChain.ts'
@@ -337,6 +338,61 @@ test('what may pass is asked again, a limited number of times, and what can not 
     await proxy.stop()
   }
   expect(await kindOf(connect({ rpcUrl: proxy.url }).blockByTag('latest'))).toBe('retry')
+})
+
+test('an endpoint that limits the rate is left alone for as long as it says, by all that is asked, and within a bound', async () => {
+  const [perRequestMs, asked] = [300, { answered: 0, tooEarly: 0, refused: 0 }]
+  // Answers a request now and then; who comes before it said is counted.
+  let fromMs = 0
+  let mayComeMs = 0
+  const limited = () => {
+    const nowMs = Date.now()
+    if (nowMs >= fromMs) {
+      fromMs = nowMs + perRequestMs
+      asked.answered++
+      return undefined
+    }
+    if (nowMs < mayComeMs) asked.tooEarly++
+    asked.refused++
+    mayComeMs = nowMs + 1_000
+    return { status: 429, body: { error: 'too many requests' }, headers: { 'retry-after': '1' } }
+  }
+  const proxy = await startRpcProxy(l1.url, { onRpc: limited })
+  try {
+    const through = connect({ rpcUrl: proxy.url, retries: 8 })
+    const number = (await head()).number
+    for (let i = 0; i < 3; i++) expect((await through.blockByTag('latest')).number).toBe(number)
+    expect(asked.refused).toBeGreaterThan(0)
+    expect(asked.tooEarly).toBe(0)
+  } finally {
+    await proxy.stop()
+  }
+  const nowMs = Date.parse('Mon, 23 Nov 2026 12:00:00 GMT')
+  const said = ['0', '7', '100000', 'Mon, 23 Nov 2026 12:00:05 GMT', 'Mon, 23 Nov 2026 11:00:00 GMT', 'soon', null]
+  expect(said.map((value) => retryAfterMs(value, nowMs))).toEqual([0, 7_000, RETRY_AFTER_MAX_MS, 5_000, 0, undefined, undefined])
+})
+
+test('a beacon API that limits the rate is passed over until its time, and others are asked', async () => {
+  await l1.publishGenesis()
+  await postBlobs()
+  const tip = await head()
+  const [batch] = await connect().batches(0n, tip)
+  if (!batch) throw new Error('a batch was posted')
+  let refused = 0
+  const limited = await startRpcProxy(l1.url, {
+    onGet() {
+      refused++
+      return { status: 429, body: {}, headers: { 'retry-after': '60' } }
+    },
+  })
+  try {
+    const through = connect({ beaconUrls: [limited.url, l1.url] })
+    expect(await through.batchPayload(batch)).toEqual({ ok: true, payload: PAYLOAD })
+    expect(await through.batchPayload(batch)).toEqual({ ok: true, payload: PAYLOAD })
+    expect(refused).toBe(1)
+  } finally {
+    await limited.stop()
+  }
 })
 
 test('a node that leaves a log out is not believed', async () => {
