@@ -61,7 +61,7 @@ const L1 = {
 } as const satisfies Options
 
 const POSTING = {
-  da: { kind: 'string', default: 'blob', help: 'how batches are posted: blob, calldata, or none: not at all' },
+  da: { kind: 'string', default: 'auto', help: 'how batches are posted: blob, calldata, auto: as is cheaper, or none: not at all' },
   'batch-sec': { kind: 'integer', default: 6, help: 'seconds after which what is unposted is posted' },
   'checkpoint-sec': {
     kind: 'integer',
@@ -273,7 +273,7 @@ export function metricsOptions(config: Pick<ConfigOf<'node'>, keyof typeof METRI
 export function postingOptions(config: Pick<ConfigOf<'node'>, keyof typeof POSTING>) {
   const { da, 'batch-sec': batchSec, 'checkpoint-sec': checkpointSec } = config
   if (da === 'none') return undefined
-  if (da !== 'blob' && da !== 'calldata') throw new UsageError(`--da is blob, calldata or none, not ${da}`)
+  if (da !== 'blob' && da !== 'calldata' && da !== 'auto') throw new UsageError(`--da is blob, calldata, auto or none, not ${da}`)
   return { da, batchSec, checkpointSec } as const
 }
 

@@ -15,14 +15,14 @@ import { ANY_COUNT, type BatchHeader, blobDataHash, callDataHash, encodePostBatc
 import type { BlobArchive, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
-import { type BlockSize, choosePost, takeoverMs } from '../settlement/post.ts'
+import { type BlockSize, CALLDATA_PAYLOAD_MAX, chooseDa, choosePost, type Da, takeoverMs } from '../settlement/post.ts'
 import { encodeRotate, toL1Commit } from '../settlement/registry.ts'
-import { createTxManager, type TxManager, type TxOutcome, type TxRequest } from '../settlement/txManager.ts'
+import { createTxManager, type TxClock, type TxManager, type TxOutcome, type TxRequest } from '../settlement/txManager.ts'
 import { createAccuser } from './accuser.ts'
 import { type BatchThread, BatchThreadError } from './batchThread.ts'
 import type { BlockRange } from './batchWork.ts'
 import type { ChainState } from './chainState.ts'
-import { createCheckpointer } from './checkpointer.ts'
+import { type Checkpointer, createCheckpointer } from './checkpointer.ts'
 import type { Cosigner } from './cosigner.ts'
 import type { EpochSets } from './epochs.ts'
 import type { EvidenceStore } from './evidenceStore.ts'
@@ -35,8 +35,6 @@ import type { SafeChain } from './safeChain.ts'
 const POLL_MS = 500
 /** Full blobs that are worth a transaction before the time is up. */
 const BLOBS_WORTH = 3
-/** A batch in call data stays well below the pools' limit for one transaction, 128 KiB. */
-const CALLDATA_PAYLOAD_MAX = 120_000
 /** Blocks looked at for one batch. */
 const BLOCKS_PER_BATCH = 512n
 /** Blocks that are measured at once. */
@@ -46,6 +44,15 @@ const SENDERS_BLOCKS_MAX = 512
 /** Threads that died one after another before it is taken for a defect. */
 const THREADS_LOST_MAX = 3
 const GWEI = 10n ** 9n
+/** How transactions are sent. */
+const SENDING = {
+  maxFeeLimitWei: 500n * GWEI,
+  maxBlobFeeLimitWei: 500n * GWEI,
+  confirmations: 1n,
+  pollMs: 250,
+  resubmitMs: 30_000,
+  waitMs: 20_000,
+} as const
 
 export type PosterOptions = {
   readonly chain: ChainState
@@ -61,7 +68,8 @@ export type PosterOptions = {
   readonly submitter: L1Signer | undefined
   /** Of the validator that this node is, if it is one. */
   readonly publicKey: Hex | undefined
-  readonly da: 'blob' | 'calldata'
+  /** `auto`: by price. */
+  readonly da: Da | 'auto'
   readonly batchSec: number
   /** Seconds between two checkpoints at least. */
   readonly checkpointIntervalSec: bigint
@@ -76,40 +84,10 @@ export type Poster = { stop(): Promise<void> }
 /** Starts posting; without accounts it does nothing. */
 export function createPoster(options: PosterOptions): Poster {
   const { chain, l1, batchThread, follower, safeChain, sets, log, da } = options
-  const { chainId } = chain.genesis.l1
-  const manager = (name: string, kind: 'ordinary' | 'blob', signer: L1Signer | undefined): TxManager | undefined =>
-    signer &&
-    createTxManager(
-      { l1: l1.transactions, store: createPendingTxStore(chain.store, name), clock: { nowMs: Date.now, sleep } },
-      {
-        kind,
-        chainId,
-        signer,
-        maxFeeLimitWei: 500n * GWEI,
-        maxBlobFeeLimitWei: 500n * GWEI,
-        confirmations: 1n,
-        pollMs: 250,
-        resubmitMs: 30_000,
-        waitMs: 20_000,
-      },
-    )
-  const batches = manager('batch', da === 'blob' ? 'blob' : 'ordinary', options.poster)
-  const checkpoints = manager('checkpoint', 'ordinary', options.submitter)
+  const { batches, checkpoints } = createManagers(options, { nowMs: Date.now, sleep })
+  let lastDa: Da | undefined
   const { accuseNext } = createAccuser({ store: options.evidence, registry: chain.genesis.l1.validatorRegistry, log, nowMs: Date.now })
-  const checkpointer =
-    options.submitter &&
-    createCheckpointer({
-      chain,
-      follower,
-      safeChain,
-      cosigner: options.cosigner,
-      sets,
-      account: options.submitter.address,
-      publicKey: options.publicKey,
-      intervalSec: options.checkpointIntervalSec,
-      report: (outcome, facts) => report(log, 'checkpoint', outcome, facts),
-      nowMs: Date.now,
-    })
+  const checkpointer = openCheckpointer(options)
   let stopped = false
   let timer: NodeJS.Timeout | undefined
   /** Ends a pause early. */
@@ -144,7 +122,7 @@ export function createPoster(options: PosterOptions): Poster {
     if (stopped) throw new L1Error('the poster is stopping', { kind: 'retry' })
   }
 
-  async function postNext(sender: TxManager): Promise<void> {
+  async function postNext(): Promise<void> {
     const count = safeChain.judgedCount()
     const inbox = await l1.inboxState()
     // Whatever was posted has to be judged before it is known what follows.
@@ -159,9 +137,13 @@ export function createPoster(options: PosterOptions): Poster {
     // Who posts what nobody can follow, to be the first each time, stops nobody: behind an invalid batch ours stands whatever comes before it.
     const isContested = inbox.accumulator !== head.accumulator
     const posting = { certificate, next: head.nextIndex, count: isContested ? ANY_COUNT : count }
-    const outcome = await sender.send(await toRequest(options, { header, payload, posting }))
+    const kind = chooseDa(payload, await l1.transactions.fees(), { asked: da, last: lastDa })
+    const outcome = await batches[kind]?.send(await toRequest(options, { kind, header, payload, posting }))
+    if (!outcome) return
+    if (outcome.ok) lastDa = kind
     report(log, 'batch', outcome, {
       index: head.nextIndex,
+      da: kind,
       firstBlock: header.firstBlock,
       lastBlock: header.lastBlock,
       bytes: payload.length,
@@ -243,18 +225,22 @@ export function createPoster(options: PosterOptions): Poster {
 
   async function turn(): Promise<void> {
     if (!follower.status().synced) return
-    for (const [name, sender, work] of [
-      ['batch', batches, postNext],
-      ['evidence', checkpoints, accuseNext],
-      ['checkpoint', checkpoints, async (sender: TxManager) => checkpointer?.submitNext(sender)],
-      ['epoch', checkpoints, rotateNext],
-    ] as const) {
-      if (!sender || stopped) continue
-      const left = await sender.resume()
-      if (left) report(log, `${name} of before`, left, {})
-      if (left && !left.ok && left.code === 'pending') continue
-      await work(sender)
-    }
+    if (batches.blob && batches.calldata && (await isFree('batch', batches.blob)) && (await isFree('batch', batches.calldata)))
+      await postNext()
+    for (const [name, work] of [
+      ['evidence', accuseNext],
+      ['checkpoint', async (sender: TxManager) => checkpointer?.submitNext(sender)],
+      ['epoch', rotateNext],
+    ] as const)
+      if (checkpoints && (await isFree(name, checkpoints))) await work(checkpoints)
+  }
+
+  /** Takes up what an earlier turn or run left in flight; false while it is. */
+  async function isFree(name: string, sender: TxManager): Promise<boolean> {
+    if (stopped) return false
+    const left = await sender.resume()
+    if (left) report(log, `${name} of before`, left, {})
+    return !left || left.ok || left.code !== 'pending'
   }
 
   async function run(): Promise<void> {
@@ -278,7 +264,7 @@ export function createPoster(options: PosterOptions): Poster {
     }
   }
 
-  const running = batches || checkpoints ? run() : Promise.resolve()
+  const running = options.poster || options.submitter ? run() : Promise.resolve()
 
   return {
     async stop() {
@@ -292,18 +278,51 @@ export function createPoster(options: PosterOptions): Poster {
   }
 }
 
+type Managers = { readonly batches: Readonly<Record<Da, TxManager | undefined>>; readonly checkpoints: TxManager | undefined }
+
+/** Those of batches are of one account, one after another: what is in flight of either kind is waited for before the next is made. */
+function createManagers({ chain, l1, poster, submitter }: PosterOptions, clock: TxClock): Managers {
+  const { chainId } = chain.genesis.l1
+  const create = (name: string, kind: 'ordinary' | 'blob', signer: L1Signer | undefined) =>
+    signer &&
+    createTxManager({ l1: l1.transactions, store: createPendingTxStore(chain.store, name), clock }, { ...SENDING, kind, chainId, signer })
+  return {
+    batches: { blob: create('batch', 'blob', poster), calldata: create('batch data', 'ordinary', poster) },
+    checkpoints: create('checkpoint', 'ordinary', submitter),
+  }
+}
+
+function openCheckpointer(options: PosterOptions): Checkpointer | undefined {
+  const { chain, follower, safeChain, cosigner, sets, log, publicKey, submitter, checkpointIntervalSec } = options
+  return (
+    submitter &&
+    createCheckpointer({
+      chain,
+      follower,
+      safeChain,
+      cosigner,
+      sets,
+      account: submitter.address,
+      publicKey,
+      intervalSec: checkpointIntervalSec,
+      report: (outcome, facts) => report(log, 'checkpoint', outcome, facts),
+      nowMs: Date.now,
+    })
+  )
+}
+
 /** What a batch may not exceed. A single block may, in call data: whether a pool takes it is for L1 to say. */
 function payloadBytesMax({ da }: Pick<PosterOptions, 'da'>, blockCount = 0): number {
-  return da === 'blob' || blockCount === 1 ? BATCH_PAYLOAD_BYTES_MAX : CALLDATA_PAYLOAD_MAX
+  return da !== 'calldata' || blockCount === 1 ? BATCH_PAYLOAD_BYTES_MAX : CALLDATA_PAYLOAD_MAX
 }
 
 type Made = { readonly header: BatchHeader; readonly payload: Uint8Array; readonly certificate: Posting['certificate'] }
-type Post = { readonly header: BatchHeader; readonly payload: Uint8Array; readonly posting: Posting }
+type Post = { readonly kind: Da; readonly header: BatchHeader; readonly payload: Uint8Array; readonly posting: Posting }
 
-async function toRequest(options: PosterOptions, { header, payload, posting }: Post): Promise<TxRequest> {
-  const { chain, batchThread, safeChain, archive, da } = options
+async function toRequest(options: PosterOptions, { kind, header, payload, posting }: Post): Promise<TxRequest> {
+  const { chain, batchThread, safeChain, archive } = options
   const to = chain.genesis.l1.inbox
-  if (da === 'calldata') {
+  if (kind === 'calldata') {
     await safeChain.posting(callDataHash(payload))
     return { to, data: encodePostBatch(header, { ...posting, payload }) }
   }

@@ -77,7 +77,7 @@ export function createL1Http(endpoint: string, { timeoutMs }: { readonly timeout
 export const RETRY_AFTER_MAX_MS = 60_000
 
 /**
- * What `Retry-After` says, in milliseconds from `nowMs`, 0 to the most that is honoured, as the header's value says: seconds, or a date. Undefined: it says nothing.
+ * What a `Retry-After` of seconds or a date says, in milliseconds from `nowMs`: 0 to the most that is honoured. Undefined: it says nothing.
  * Source: RFC 9110, section 10.2.3.
  */
 export function retryAfterMs(value: string | null | undefined, nowMs: number): number | undefined {

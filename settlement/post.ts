@@ -6,6 +6,7 @@ import { rowBytes } from '../execution/native/row.ts'
 import { BATCH_BLOCKS_MAX, type BatchTooLarge, TAIL_BYTES_MAX } from './batch.ts'
 import { BATCH_PAYLOAD_BYTES_MAX, BLOB_PAYLOAD_BYTES } from './blob.ts'
 import { COLUMN_TXS_MAX } from './evmColumns.ts'
+import { CALL_DATA_BYTES_MAX } from './inbox.ts'
 import { GROUP_ROWS, type LaneBlock, laneRows } from './lane.ts'
 
 /** What a block adds to a batch, in bytes: rows as they are, the tail's part before compression. */
@@ -97,6 +98,53 @@ export function takeoverMs({ isOwn, nextIndex, place, size }: Turn): number {
   if (isOwn || nextIndex === 0n) return 0
   const rank = place === undefined ? size : (place + size - Number(nextIndex % BigInt(size))) % size
   return (rank + 1) * TAKEOVER_MS
+}
+
+/** Where a payload goes: into blobs, or into the call data of its transaction. */
+export type Da = 'blob' | 'calldata'
+
+/** Largest payload in call data, in bytes: well below the pools' limit for one transaction, 128 KiB. The inbox takes more (`CALL_DATA_BYTES_MAX`). */
+export const CALLDATA_PAYLOAD_MAX = 120_000
+
+/** Fees of L1's next block, in wei per gas and per blob gas. */
+export type DaPrices = { readonly baseFeeWei: bigint; readonly tipWei: bigint; readonly blobBaseFeeWei: bigint }
+
+/** Gas that posting takes whatever carries the payload: a transaction's own, the certificate's check, the inbox's slots. Measured: docs/benchmarks.md#l1. */
+const POST_GAS = 262_000n
+/** Of a transaction's POST_GAS that it pays before anything is executed. */
+const TX_GAS = 21_000n
+const BLOB_GAS = 131_072n
+/** The other kind is taken where it costs no more than this part, in percent: prices move, and pools do not like accounts that change. */
+const SWITCH_PERCENT = 80n
+
+/** What a payload costs in each kind, in wei. Sources: EIP-2028 and EIP-7623 (a floor of 10 gas a token, a byte that is not zero being four), EIP-4844. */
+export function daCostsWei(payload: Uint8Array, { baseFeeWei, tipWei, blobBaseFeeWei }: DaPrices): Readonly<Record<Da, bigint>> {
+  let zeros = 0
+  for (const byte of payload) if (byte === 0) zeros++
+  const tokens = BigInt(zeros + 4 * (payload.length - zeros))
+  const [standard, floor] = [POST_GAS + 4n * tokens, TX_GAS + 10n * tokens]
+  const blobs = BigInt(Math.ceil(payload.length / BLOB_PAYLOAD_BYTES))
+  return {
+    blob: POST_GAS * (baseFeeWei + tipWei) + blobs * BLOB_GAS * blobBaseFeeWei,
+    calldata: (standard > floor ? standard : floor) * (baseFeeWei + tipWei),
+  }
+}
+
+/**
+ * The kind for a payload: what is asked for, or by its price, which counts where the last one was of the other kind only if that is worth the change. What is
+ * too long for call data goes into blobs.
+ */
+export function chooseDa(
+  payload: Uint8Array,
+  prices: DaPrices,
+  { asked, last }: { readonly asked: Da | 'auto'; readonly last: Da | undefined },
+): Da {
+  if (asked !== 'auto') return payload.length > CALL_DATA_BYTES_MAX ? 'blob' : asked
+  if (payload.length > CALLDATA_PAYLOAD_MAX) return 'blob'
+  const costs = daCostsWei(payload, prices)
+  if (last === undefined) return costs.calldata < costs.blob ? 'calldata' : 'blob'
+  const other = last === 'blob' ? 'calldata' : 'blob'
+  return costs[other] * 100n <= costs[last] * SWITCH_PERCENT ? other : last
 }
 
 /** How many blocks to try after `count` of them did not fit: always fewer; undefined: there is one block, and no batch can hold it. */

@@ -1,8 +1,21 @@
 /** When to post and how much: never nothing, never too late, and always an end. */
+import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BLOB_PAYLOAD_BYTES } from '../../settlement/blob.ts'
-import { type BlockSize, choosePost, measureBlock, type PostLimits, shrinkPost, takeoverMs } from '../../settlement/post.ts'
+import { CALL_DATA_BYTES_MAX } from '../../settlement/inbox.ts'
+import {
+  type BlockSize,
+  CALLDATA_PAYLOAD_MAX,
+  chooseDa,
+  choosePost,
+  type Da,
+  daCostsWei,
+  measureBlock,
+  type PostLimits,
+  shrinkPost,
+  takeoverMs,
+} from '../../settlement/post.ts'
 import { startStory, toBatch, toLaneBlock } from './story.ts'
 
 const LIMITS: PostLimits = { intervalMs: 60_000, blobsWorth: 1, payloadBytesMax: 6 * BLOB_PAYLOAD_BYTES }
@@ -91,6 +104,55 @@ test('a block is measured as it stands in a batch', async () => {
     plainTailBytes: bytes + 16 + 1,
     evmCount: evm.length,
   })
+})
+
+const GWEI = 10n ** 9n
+const prices = (baseFeeGwei: bigint, blobGwei: bigint) => ({ baseFeeWei: baseFeeGwei * GWEI, tipWei: 0n, blobBaseFeeWei: blobGwei * GWEI })
+/** So many bytes, none of them zero. */
+const payload = (bytes: number) => new Uint8Array(bytes).fill(1)
+
+test('what a payload costs is gas by the fee, with the floor of call data, or whole blobs by theirs', () => {
+  const at = { baseFeeWei: 2n, tipWei: 1n, blobBaseFeeWei: 5n }
+  // 16 gas a byte above what posting takes, while that is more than the floor of 40 above a transaction's own; 4 and 10 for a zero.
+  expect(daCostsWei(payload(1_000), at)).toEqual({ blob: 262_000n * 3n + 131_072n * 5n, calldata: (262_000n + 16_000n) * 3n })
+  expect(daCostsWei(payload(100_000), at).calldata).toBe((21_000n + 4_000_000n) * 3n)
+  expect(daCostsWei(new Uint8Array(100_000), at).calldata).toBe((21_000n + 1_000_000n) * 3n)
+  expect(daCostsWei(payload(BLOB_PAYLOAD_BYTES + 1), at).blob).toBe(262_000n * 3n + 2n * 131_072n * 5n)
+})
+
+test.each<{ bytes: number; base: bigint; blob: bigint; last?: Da; want: Da; why: string }>([
+  { bytes: 1_000, base: 1n, blob: 0n, want: 'blob', why: 'blobs for nothing' },
+  { bytes: 1_000, base: 1n, blob: 1n, want: 'calldata', why: 'a blob for 1,000 bytes at the price of gas' },
+  { bytes: 8_000, base: 1n, blob: 1n, want: 'calldata', why: 'below a blob of as much gas' },
+  { bytes: 9_000, base: 1n, blob: 1n, want: 'blob', why: 'above it' },
+  { bytes: 100_000, base: 1n, blob: 30n, want: 'calldata', why: 'blobs that are very dear' },
+  { bytes: CALLDATA_PAYLOAD_MAX + 1, base: 1n, blob: 1_000n, want: 'blob', why: 'too long, whatever it costs' },
+  { bytes: 8_000, base: 1n, blob: 1n, last: 'blob', want: 'blob', why: 'hardly cheaper is no reason to change' },
+  { bytes: 9_000, base: 1n, blob: 1n, last: 'calldata', want: 'calldata', why: 'nor the other way' },
+  { bytes: 1_000, base: 1n, blob: 1n, last: 'blob', want: 'calldata', why: 'a good deal cheaper is' },
+  { bytes: 30_000, base: 1n, blob: 1n, last: 'calldata', want: 'blob', why: 'and the other way' },
+])('the kind goes by the price: $why', ({ bytes, base, blob, last, want }) =>
+  expect(chooseDa(payload(bytes), prices(base, blob), { asked: 'auto', last })).toBe(want),
+)
+
+test('at prices that move about where both cost the same the kind does not flip', () => {
+  let last: Da | undefined
+  const kinds = new Set<Da>()
+  for (const bytes of [8_000, 8_500, 7_900, 8_600, 8_100, 8_400]) {
+    last = chooseDa(payload(bytes), prices(1n, 1n), { asked: 'auto', last })
+    kinds.add(last)
+  }
+  expect(kinds.size).toBe(1)
+})
+
+test('what was asked for is done, but for what the inbox takes in no call data', () => {
+  const free = prices(1n, 0n)
+  expect(chooseDa(payload(1_000), free, { asked: 'calldata', last: undefined })).toBe('calldata')
+  expect(chooseDa(payload(CALL_DATA_BYTES_MAX), free, { asked: 'calldata', last: undefined })).toBe('calldata')
+  expect(chooseDa(payload(CALL_DATA_BYTES_MAX + 1), free, { asked: 'calldata', last: undefined })).toBe('blob')
+  expect(chooseDa(payload(1_000), prices(1n, 1_000n), { asked: 'blob', last: undefined })).toBe('blob')
+  const inbox = readFileSync(new URL('../../contracts/BatchInbox.sol', import.meta.url), 'utf8')
+  expect(inbox).toContain(`CALL_DATA_PAYLOAD_BYTES_MAX = ${CALL_DATA_BYTES_MAX.toLocaleString('en').replace(',', '_')};`)
 })
 
 test('who posted last goes on; then validators step in one after another, in an order that turns, and others after them', () => {
