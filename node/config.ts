@@ -44,6 +44,11 @@ const RPC = {
   'rpc-host': { kind: 'string', default: '127.0.0.1', help: 'address on which JSON-RPC listens' },
   'rpc-port': { kind: 'integer', default: 8545, help: 'port of JSON-RPC over HTTP and WebSocket; 0: any free one' },
   'rpc-hosts': { kind: 'string', default: '', help: 'names, separated by commas, by which clients may call it besides localhost; *: any' },
+  'rpc-proxies': {
+    kind: 'string',
+    default: '',
+    help: 'addresses of reverse proxies, separated by commas, whose X-Forwarded-For says who asks',
+  },
   'rpc-origins': { kind: 'string', default: '', help: 'origins of web pages that may read answers, separated by commas; *: any' },
 } as const satisfies Options
 
@@ -260,6 +265,7 @@ export function rpcOptions(config: Pick<ConfigOf<'node'>, keyof typeof RPC>) {
     port: config['rpc-port'],
     allowedHosts: list(config['rpc-hosts']),
     allowedOrigins: list(config['rpc-origins']),
+    trustedProxies: list(config['rpc-proxies']),
   }
 }
 

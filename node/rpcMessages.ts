@@ -12,7 +12,7 @@ import type { LogLevel } from './log.ts'
 import type { LoopDelay } from './loopDelay.ts'
 
 /** How the server listens, and its bounds. */
-export type ListenOptions = Pick<RpcServerOptions, 'host' | 'port' | 'limits' | 'allowedHosts' | 'allowedOrigins'>
+export type ListenOptions = Pick<RpcServerOptions, 'host' | 'port' | 'limits' | 'allowedHosts' | 'allowedOrigins' | 'trustedProxies'>
 
 /** Transactions in one message: their bytes stand one after another in `raws`, whose memory moves to the other thread. */
 export type PackedTxs = {

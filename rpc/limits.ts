@@ -19,6 +19,10 @@ export type RpcLimits = {
   readonly callsInFlight: number
   /** Calls of one connection a second, on average; as many may come at once. */
   readonly callsPerSec: number
+  /** Calls of one address a second, over all its connections; loopback is not counted. */
+  readonly callsPerSecOfAddress: number
+  /** Connections of one address; loopback is not counted. */
+  readonly connectionsOfAddress: number
   /** Characters of the bodies that are being answered, of all connections together. */
   readonly bytesInFlight: number
   /** Time in which a request must have arrived in full. */
@@ -62,6 +66,8 @@ export const RPC_LIMITS: RpcLimits = {
   connections: 512,
   callsInFlight: 256,
   callsPerSec: 10_000,
+  callsPerSecOfAddress: 20_000,
+  connectionsOfAddress: 128,
   bytesInFlight: 67_108_864,
   requestMs: 15_000,
   idleMs: 60_000,

@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
+import { type Client, type Clients, createClients } from './clients.ts'
 import type { Desk } from './desk.ts'
 import { asksFor, createDispatcher, errorText, parseBody } from './dispatch.ts'
 import { type Intake, intakeMethods } from './intake.ts'
@@ -35,6 +36,8 @@ export type RpcServerOptions = {
   readonly allowedHosts?: readonly string[] | undefined
   /** Origins whose pages may read answers, such as `http://localhost:5173`; `*` for any. */
   readonly allowedOrigins?: readonly string[] | undefined
+  /** Addresses of reverse proxies whose X-Forwarded-For is believed. */
+  readonly trustedProxies?: readonly string[] | undefined
   readonly log: RpcLog
   /** Milliseconds; for tests. */
   readonly now?: (() => number) | undefined
@@ -57,10 +60,14 @@ type Shared = {
   readonly isHostAllowed: (header: string | undefined) => boolean
   readonly isOriginAllowed: (header: string) => boolean
   readonly desk: Desk
-  /** Answers a body, unless the connection asks for too much, or everybody together does. */
-  readonly answer: (text: string, connection: object, subscriber: Subscriber | undefined) => Promise<Answered>
+  readonly clients: Clients
+  /** Answers a body, unless the connection or its client asks for too much, or everybody together does. */
+  readonly answer: (text: string, from: Asker, subscriber: Subscriber | undefined) => Promise<Answered>
   readonly log: RpcLog
 }
+
+/** Where a body comes from. */
+type Asker = { readonly connection: object; readonly client: Client | undefined }
 
 /** `refused`: above a limit. `subscribed`: the body may have begun subscriptions, whose ids the text tells. */
 type Answered = { readonly text: string | undefined; readonly refused?: boolean; readonly subscribed?: boolean }
@@ -76,6 +83,7 @@ export async function createRpcServer(options: RpcServerOptions): Promise<RpcSer
     isHostAllowed: hostCheck([...LOOPBACK_HOSTS, ...(options.allowedHosts ?? [])]),
     isOriginAllowed: (origin) => (options.allowedOrigins ?? []).some((allowed) => allowed === '*' || allowed === origin),
     desk,
+    clients: createClients(limits, options.trustedProxies ?? [], options.now ?? Date.now),
     answer: createAnswerer(options, limits),
     log,
   }
@@ -117,11 +125,11 @@ function createAnswerer({ desk, intake, log, now = Date.now }: RpcServerOptions,
     return meter
   }
 
-  return async (text, connection, subscriber) => {
+  return async (text, { connection, client }, subscriber) => {
     const parsed = parseBody(text, limits)
     if (!parsed.ok) return { text: parsed.answer }
     const meter = meterOf(connection)
-    const refused = begin(meter, parsed.calls, limits) ?? (lengthInFlight > limits.bytesInFlight ? busyText(limits) : undefined)
+    const refused = begin(meter, client, parsed.calls, limits) ?? (lengthInFlight > limits.bytesInFlight ? busyText(limits) : undefined)
     if (refused !== undefined) return { text: refused, refused: true }
     meter.inFlight += parsed.calls
     lengthInFlight += text.length
@@ -148,11 +156,23 @@ function createHttpServer(shared: Shared): Server {
       )
     },
   )
+  server.on('connection', (socket: Socket) => {
+    const client = shared.clients.of(socket.remoteAddress, undefined)
+    if (client === undefined) return
+    if (client.connections >= limits.connectionsOfAddress) return socket.destroy()
+    client.connections++
+    socket.once('close', () => client.connections--)
+  })
   server.keepAliveTimeout = limits.idleMs
   server.setTimeout(2 * limits.idleMs, (socket) => socket.destroy())
   server.maxConnections = limits.connections
   server.maxRequestsPerSocket = 0
   return server
+}
+
+function clientOf({ clients }: Shared, { socket, headers }: IncomingMessage): Client | undefined {
+  const forwarded = headers['x-forwarded-for']
+  return clients.of(socket.remoteAddress, Array.isArray(forwarded) ? forwarded.join(',') : forwarded)
 }
 
 /** What an HTTP request gets back. */
@@ -167,7 +187,7 @@ async function answerHttp(shared: Shared, request: IncomingMessage): Promise<Ans
   const { limits } = shared
   const body = await readBody(request, limits.bodyBytes)
   if (body === undefined) return refusal(413, `the body exceeds ${limits.bodyBytes} bytes`)
-  const { text, refused } = await shared.answer(body, request.socket, undefined)
+  const { text, refused } = await shared.answer(body, { connection: request.socket, client: clientOf(shared, request) }, undefined)
   return { status: refused ? 429 : text === undefined ? 204 : 200, text }
 }
 
@@ -193,11 +213,12 @@ function createSocketServer(shared: Shared, server: Server): { close(): void } {
       socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n')
       return
     }
+    const asker = clientOf(shared, request)
     ;(socket as Socket).setTimeout(0) // from here on silence is judged by pings
     sockets.handleUpgrade(request, socket, head, (client) => {
       isAlive.set(client, true)
       client.on('pong', () => isAlive.set(client, true))
-      serve(shared, client)
+      serve(shared, client, asker)
     })
   })
   const heartbeat = setInterval(() => {
@@ -217,7 +238,7 @@ function createSocketServer(shared: Shared, server: Server): { close(): void } {
   }
 }
 
-function serve({ limits, desk, answer, log }: Shared, client: WebSocket): void {
+function serve({ limits, desk, answer, log }: Shared, client: WebSocket, asker: Client | undefined): void {
   const subscriber: Subscriber = {
     send(text) {
       if (client.readyState !== client.OPEN) return
@@ -227,7 +248,7 @@ function serve({ limits, desk, answer, log }: Shared, client: WebSocket): void {
     },
   }
   client.on('message', (message: Buffer) => {
-    answer(message.toString('utf8'), client, subscriber).then(
+    answer(message.toString('utf8'), { connection: client, client: asker }, subscriber).then(
       ({ text, subscribed }) => {
         if (client.readyState === client.CLOSED) return desk.drop(subscriber) // of what it asked for last, too
         if (text !== undefined) subscriber.send(text)
@@ -241,12 +262,17 @@ function serve({ limits, desk, answer, log }: Shared, client: WebSocket): void {
 }
 
 /** Why a connection's calls are not taken on, if they are not. */
-function begin(meter: Meter, calls: number, limits: RpcLimits): string | undefined {
+function begin(meter: Meter, client: Client | undefined, calls: number, limits: RpcLimits): string | undefined {
   if (meter.inFlight > 0 && meter.inFlight + calls > limits.callsInFlight) {
     return errorText(RPC_ERROR.limitExceeded, 'too many calls at once', { code: 'tooManyCalls', max: limits.callsInFlight })
   }
   if (!meter.bucket.take(calls))
     return errorText(RPC_ERROR.limitExceeded, 'too many calls a second', { code: 'rateExceeded', max: limits.callsPerSec })
+  if (client?.bucket.take(calls) === false)
+    return errorText(RPC_ERROR.limitExceeded, 'too many calls a second from this address', {
+      code: 'rateExceeded',
+      max: limits.callsPerSecOfAddress,
+    })
   return undefined
 }
 
