@@ -1,6 +1,6 @@
 /**
- * l1: gas on L1 of what the rollup does there, on an anvil under the rules of the newest fork that it has: a batch's posting, a checkpoint by its number of
- * validators, deposits, withdrawals, exits. The first of a kind pays for fresh storage; what stands here is a later one's. Documented in
+ * l1: gas on L1 of what the rollup does there, on an anvil under the rules of the newest fork that it has: a batch's posting, a checkpoint and its fall by the
+ * number of validators, deposits, withdrawals, exits. The first of a kind pays for fresh storage; what stands here is a later one's. Documented in
  * docs/benchmarks.md#l1.
  *
  *     node test/bench/l1.bench.ts [--validators 1,4,32,100] [--json]
@@ -10,6 +10,7 @@ import type { PrivateKeyAccount } from 'viem/accounts'
 import { encodeSet } from '../../consensus/validatorSet.ts'
 import { accounts, withdrawals } from '../../execution/ledger/tables.ts'
 import { bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
+import { encodeSlashSigners } from '../../settlement/registry.ts'
 import { setOf } from '../consensus/fixtures.ts'
 import { bond, certificateOf, createSettledChain, domainOf, pass, submit } from '../contracts/settledChain.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
@@ -54,11 +55,25 @@ async function measureCheckpoints(on: Anvil, size: number): Promise<Figure[]> {
   }
   await gasOf(undefined)
   const [all, bare] = [await gasOf(undefined), await gasOf(quorum)]
+  const fallen = await gasOfFall(l1, size)
   return [
     { operation: 'batch of 1 byte in call data, all signed', validators: size, gas: all.batch },
     { operation: 'checkpoint, all signed', validators: size, gas: all.checkpoint },
     { operation: 'checkpoint, a bare quorum signed', validators: size, gas: bare.checkpoint },
+    { operation: 'fall of a checkpoint, the proof aside', validators: size, gas: fallen.fall },
+    { operation: 'places of the validators who signed it', validators: size, gas: fallen.slash },
   ]
+}
+
+/** The second checkpoint, which all have signed, falls; the stage's owner stands for the fraud verifier. */
+async function gasOfFall(l1: L1Stage, size: number): Promise<{ readonly fall: number; readonly slash: number }> {
+  const { checkpointManager, validatorRegistry } = l1.deployment
+  const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
+  const args = [1n, l1.user.account.address] as const
+  const fall = await mined(l1.owner, await l1.owner.writeContract({ ...manager, functionName: 'invalidate', args }))
+  const data = encodeSlashSigners(0, size)
+  const slash = await mined(l1.poster, await l1.poster.sendTransaction({ to: validatorRegistry, data }))
+  return { fall: Number(fall.gasUsed), slash: Number(slash.gasUsed) }
 }
 
 async function measureBridge(on: Anvil): Promise<Figure[]> {
