@@ -17,6 +17,7 @@ const CONTRACTS = [
   { file: 'CheckpointManager.sol', name: 'CheckpointManager' },
   { file: 'ValidatorRegistry.sol', name: 'ValidatorRegistry' },
   { file: 'Bridge.sol', name: 'Bridge' },
+  { file: 'fraud/RowReader.sol', name: 'RowReader' },
   { file: 'fraud/GroupExecution.sol', name: 'GroupExecution' },
   { file: 'fraud/steps/TransferStep.sol', name: 'TransferStep' },
   { file: 'fraud/steps/DatanetStep.sol', name: 'DatanetStep' },

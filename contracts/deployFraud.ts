@@ -1,4 +1,7 @@
-/** What judges batches on L1, as transactions that make it: a verifier for each native type, what calls them, and the court above. Spec: docs/spec/fraud.md */
+/**
+ * What judges batches on L1, as transactions that make it: who reads rows, a verifier for each native type, what calls them, and the court above.
+ * Spec: docs/spec/fraud.md
+ */
 import { encodeDeployData, type Hex, zeroAddress } from 'viem'
 import { claimStepAbi, creditStepAbi, fraudVerifierAbi, groupExecutionAbi, paramStepAbi, validatorStepAbi } from '../settlement/abi.ts'
 import {
@@ -9,6 +12,7 @@ import {
   groupExecutionBytecode,
   modelStepBytecode,
   paramStepBytecode,
+  rowReaderBytecode,
   transferStepBytecode,
   validatorStepBytecode,
   workerStepBytecode,
@@ -38,6 +42,7 @@ export function groupExecutionCreations(
 ): Creation[] {
   const [chain, epoch, blocks] = [BigInt(chainId), BigInt(epochSec), BigInt(epochBlocks)]
   const steps = {
+    rows: rowReaderBytecode,
     transfer: transferStepBytecode,
     datanets: datanetStepBytecode,
     models: modelStepBytecode,

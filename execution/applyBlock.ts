@@ -4,7 +4,7 @@
  * Spec: docs/spec/block.md
  */
 import type { Hex } from 'viem'
-import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX, REPORTS_PER_BLOCK_MAX } from '../genesis/params.ts'
+import { type ChainParams, DEPOSIT_GAS_PER_BLOCK_MAX, GROUP, REPORTS_PER_BLOCK_MAX } from '../genesis/params.ts'
 import { type AppliedTx, applyTx, type Outcome } from './applyTx.ts'
 import { assert } from './assert.ts'
 import {
@@ -28,7 +28,7 @@ import { nextSetRequestsHash } from './ledger/validators.ts'
 import { orderedRoot, orderedRootOf } from './mpt.ts'
 import { nativeRowBytes, operationRowBytes } from './native/native.ts'
 import { invalid, type Rejection } from './native/nativeType.ts'
-import { REPORT_ROW_BYTES, ROW_ELEMENT_BYTES } from './native/row.ts'
+import { DEPOSIT_ROW_BYTES_MAX, REPORT_ROW_BYTES, typeWeight } from './native/row.ts'
 import type { EvmOperation } from './precompile.ts'
 import type { RecoverAll } from './recover.ts'
 import type { JudgeEvidence } from './report.ts'
@@ -136,7 +136,7 @@ export function startBlock(executor: Executor, env: BlockEnv): BlockRun {
   function conclude(tx: Tx, outcome: AppliedTx): AppliedTx {
     // What a call did through the doors is posted as rows of their own, and known only now.
     let bytes = ownPostedBytes(tx)
-    for (const operation of state.operations()) bytes += operationRowBytes(operation) + GROUP_SHARE_BYTES
+    for (const operation of state.operations()) bytes += postedBytes(operation, operationRowBytes(operation))
     if (!outcome.ok || (tx.kind !== 'deposit' && bytesUsed + bytes > params.blockBytesMax)) {
       state.revert()
       return outcome.ok ? full(bytes) : outcome
@@ -258,21 +258,30 @@ function checkReportPlace(before: readonly Tx[]): Rejection | undefined {
   return others.length < REPORTS_PER_BLOCK_MAX ? undefined : invalid('tooManyReports', { max: REPORTS_PER_BLOCK_MAX })
 }
 
-/** A row's part of the 40 bytes that a batch says of each sixteen rows (settlement/lane.ts), rounded up. */
-const GROUP_SHARE_BYTES = 3
+/** What a batch says of each group of rows: two places and a root. Spec: docs/spec/batch.md#payload */
+const GROUP_ENTRY_BYTES = 38
+
+/** A row's part of its group's entry at most: a group is closed when the next row would make it too many or too heavy, so that two neighbours are more. */
+function groupShare(weight: number): number {
+  return Math.ceil(2 * GROUP_ENTRY_BYTES * Math.max(1 / GROUP.rows, weight / GROUP.weight))
+}
 
 /** Bytes that a transaction takes on L1 by itself: its row on the native lane, its own bytes on the EVM lane (before compression), a deposit's mark. */
 function ownPostedBytes(tx: Tx): number {
   switch (tx.kind) {
     case 'native':
-      return nativeRowBytes(tx.native) + GROUP_SHARE_BYTES
+      return postedBytes(tx.native, nativeRowBytes(tx.native))
     case 'report':
-      return REPORT_ROW_BYTES + GROUP_SHARE_BYTES
+      return REPORT_ROW_BYTES + groupShare(GROUP.weightPerRecord * GROUP.reportRecords)
     case 'deposit':
-      return ROW_ELEMENT_BYTES + GROUP_SHARE_BYTES
+      return DEPOSIT_ROW_BYTES_MAX + groupShare(GROUP.weightPerRecord * GROUP.depositRecords)
     case 'ethereum':
       return tx.raw.length
   }
+}
+
+function postedBytes(typed: Parameters<typeof typeWeight>[0], bytes: number): number {
+  return bytes + groupShare(typeWeight(typed) + GROUP.weightPerByte * bytes)
 }
 
 function toReceipt(tx: Tx, outcome: Outcome, cumulativeGasUsed: bigint): Receipt {

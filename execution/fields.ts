@@ -3,12 +3,12 @@
  *
  * A list of ABI parameters (as viem parses them from `'uint32 datanetId, bytes32 contentRoot'`) is compiled into a coder for
  * - RLP: a transaction's wire form (strict: one value has one encoding),
- * - packed: rows on L1 and ledger records (fixed widths; string, bytes and arrays have a uint16 length before them),
+ * - packed: ledger records, and what is hashed with them (fixed widths; string, bytes and arrays have a uint16 length before them),
  * - EIP-712: what a wallet signs.
  * Calls and logs use the same parameters through viem's ABI functions.
  *
  * Values are viem's: number up to 48 bits, else bigint; addresses and bytesN lowercase hex; bytes hex; structs objects.
- * Spec: docs/spec/transactions.md#native-wire-form, docs/spec/batch.md#rows, docs/spec/ledger.md#tables
+ * Spec: docs/spec/transactions.md#native-wire-form, docs/spec/ledger.md#tables
  */
 import { type AbiParameter, type AbiParameterToPrimitiveType, type Hex, stringToBytes } from 'viem'
 import { assert } from './assert.ts'
@@ -234,7 +234,7 @@ function compile(parameter: AbiParameter, structNames: Readonly<Record<string, s
   return uintCoder(Number(type.slice(4)))
 }
 
-/** Longest string, bytes or array: its length has to fit the packed form, so that whatever has a wire form has a row. */
+/** Longest string, bytes or array: its length has to fit the packed form. */
 const PACKED_LENGTH_MAX = 0xffff
 
 const NO_STRUCTS: ReadonlyMap<string, string> = new Map()

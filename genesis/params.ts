@@ -184,14 +184,32 @@ export const LIMIT = {
   contentIdBytes: 64,
   contributors: 4,
   datanetsPerModel: 16,
-  drawsPerCredit: 64,
-  entriesPerCredit: 1_024,
-  epochsPerClaim: 256,
+  drawsPerCredit: 20,
+  /** Of a credit without draws; each of those takes the place of `entriesPerDraw`. */
+  entriesPerCredit: 208,
+  entriesPerDraw: 10,
+  epochsPerClaim: 128,
   receiptsPerCredit: 4_096,
-  /** Retires of one datanet that one credit looks back over; more, and the model must be registered anew. */
+  /** Retires of a model's datanets together that one credit looks back over; more, and the model must be registered anew. */
   retiresPerCheck: 32,
   /** Bytes of one serialized transaction of any kind. Source: the usual mempool bound (geth txMaxSize). */
   txBytes: 131_072,
+} as const
+
+/**
+ * What the rows between two ledger roots of a batch may be, so that each such group can be executed on L1 by one transaction. Weight is in thousands of
+ * L1's gas: that of the openings and of the witness at 2^30 records. Spec: docs/spec/batch.md#groups
+ */
+export const GROUP = {
+  rows: 16,
+  bytes: 8_192,
+  weight: 15_000,
+  /** Two for each byte, as many for each record; and what a row takes whatever it is. */
+  weightPerByte: 2,
+  weightPerRecord: 36,
+  /** Records that the row of a deposit, and that of a report, counts as: for the deposit's data, and for two records of all validators. */
+  depositRecords: 16,
+  reportRecords: 30,
 } as const
 
 /** Most validators of a set: a bitmap of signers is at most 16 bytes. */

@@ -19,7 +19,17 @@ import { encodeBlobs } from '../settlement/blob.ts'
 import { decodeBatchBlocks } from '../settlement/derive.ts'
 import type { BatchHeader, Posting } from '../settlement/inbox.ts'
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../settlement/kzg.ts'
-import { encodeLane, executeLane, type LaneBlock, type LaneRow, type LaneTx, laneRows, lookupsOf } from '../settlement/lane.ts'
+import {
+  encodeLane,
+  executeLane,
+  groupsLike,
+  groupsOf,
+  type LaneBlock,
+  type LaneRow,
+  type LaneTx,
+  laneRows,
+  lookupsOf,
+} from '../settlement/lane.ts'
 import { type BlockSize, measureBlock, shrinkPost } from '../settlement/post.ts'
 import { toL1Signature } from '../settlement/registry.ts'
 import { l1InfoAfter } from './blocks.ts'
@@ -86,7 +96,8 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     const lane = laneOf(request)
     const parent = parentOf(firstBlock)
     const blocks = toBatchBlocks(lane, parent)
-    const { rows, roots } = executeOwn(lane, firstBlock)
+    const groups = groupsOf(laneRows(lane))
+    const ledgerRoots = executeOwn(lane, groups, firstBlock)
     const last = store.block(lastBlock)
     assert(last, 'a block of the batch is missing')
     const commit = commitOf(store, lastBlock)
@@ -94,7 +105,7 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     const signature = toL1Signature(commit.signature, uncompressedSignature)
     assert(signature, 'a final block has a signature')
     const certificate = { round, bitmap: bytesToHex(bitmap), signature }
-    const batch = { index, firstBlock, commit, blocks, lane: encodeLane(rows), ledgerRoots: roots }
+    const batch = { index, firstBlock, commit, blocks, lane: encodeLane(groups), ledgerRoots }
     const payloadBytesMax = blocks.length === 1 ? request.singleBytesMax : request.payloadBytesMax
     const encoded = encodeBatch(batch, { parent, compress: brotli.compress, payloadBytesMax })
     if (!encoded.ok) {
@@ -114,15 +125,14 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     return { timestampMs: timestampMs(before.block.header), originNumber: l1InfoAfter(store, firstBlock - 1n).number }
   }
 
-  /** The rows of our own blocks, and the ledger roots after their groups. */
-  function executeOwn(lane: readonly LaneBlock[], firstBlock: bigint): { rows: LaneRow[]; roots: readonly Hex[] } {
+  /** The ledger roots after these groups of our own blocks' rows. */
+  function executeOwn(lane: readonly LaneBlock[], groups: readonly (readonly LaneRow[])[], firstBlock: bigint): readonly Hex[] {
     const root = store.roots(firstBlock - 1n).ledgerRoot
-    const rows = laneRows(lane)
-    const executed = executeLane({ root, source: store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }, rows)
+    const executed = executeLane({ root, source: store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }, groups)
     assert(executed.ok, 'the lane of our own blocks does not run')
     const last = store.roots(firstBlock + BigInt(lane.length) - 1n).ledgerRoot
     assert((executed.roots.at(-1) ?? root) === last, 'the lane leads to another ledger root than the blocks')
-    return { rows, roots: executed.roots }
+    return executed.roots
   }
 
   return {
@@ -140,12 +150,15 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
       if (!decoded.ok) return decoded
       const { batch } = decoded
       const own = laneOf({ firstBlock, lastBlock, senders: [] })
-      const { rows, roots } = executeOwn(own, firstBlock)
+      const rows = laneRows(own)
       for (const [i, block] of toBatchBlocks(own, parent).entries()) {
         const theirs = batch.blocks[i]
         if (!theirs || !isSameBlock(theirs, block)) return { ok: false, code: 'blockHashMismatch', block: firstBlock + BigInt(i) }
       }
-      if (Buffer.compare(encodeLane(rows).bytes, batch.lane.bytes) !== 0) return { ok: false, code: 'laneMismatch' }
+      const isSame = rows.length === batch.groups.flat().length && Buffer.compare(encodeLane([rows]).bytes, batch.lane.bytes) === 0
+      if (!isSame) return { ok: false, code: 'laneMismatch' }
+      // Groups may be smaller than ours: their roots are of their own.
+      const roots = executeOwn(own, groupsLike(rows, batch.groups), firstBlock)
       const group = roots.findIndex((root, i) => root !== batch.ledgerRoots[i])
       return group === -1 ? { ok: true, commit: batch.commit } : { ok: false, code: 'groupMismatch', group }
     },

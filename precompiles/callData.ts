@@ -12,7 +12,7 @@ import { attempt, type Cursor, decodeUtf8, type FieldsOf, malformed, take, takeB
 /** Bytes of a function selector. */
 export const SELECTOR_BYTES = 4
 
-/** Most bytes of a string and items of an array that the packed form of fields can hold. Spec: docs/spec/batch.md#rows */
+/** Most bytes of a string and items of an array that the packed form of fields can hold. Spec: docs/spec/ledger.md#tables */
 export const PACKED_LENGTH_MAX = 0xffff
 
 type Reader = {

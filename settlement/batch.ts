@@ -1,12 +1,12 @@
 /**
  * Batches: a range of blocks as bytes for L1, complete but for what L1 itself says and what follows by execution.
  *
- * Wire: head ‖ lane ‖ groups ‖ tail, each from a multiple of 31 bytes on, zeros between.
- *   head    version 0x01 ‖ batchIndex u64 ‖ firstBlock u64 ‖ blockCount u32 ‖ laneElements u32 ‖ rowCount u32 ‖ groupCount u32 ‖ tailBytes u32
- *           ‖ commitRound u32 ‖ bitmap (u16 length) ‖ signature 96
+ * Wire: head ‖ lane ‖ groups ‖ tail, the head filled up with zeros to 155 bytes.
+ *   head    version 0x01 ‖ batchIndex u64 ‖ firstBlock u64 ‖ blockCount u16 ‖ laneBytes u24 ‖ groupCount u16 ‖ tailBytes u24 ‖ commitRound u32
+ *           ‖ bitmap (u16 length) ‖ signature 96
  *   lane    the native lane's rows (settlement/lane.ts), so that each can be opened on L1
- *   groups  firstElement u32 ‖ contextElement u32 ‖ ledgerRoot 32, one for sixteen rows
- *   tail    brotli of: coinbases ‖ block table ‖ EVM columns (settlement/evmColumns.ts)
+ *   groups  firstByte u24 ‖ contextByte u24 ‖ ledgerRoot 32, one for each group of rows
+ *   tail    brotli of: coinbases ‖ block table ‖ EVM columns (settlement/evmColumns.ts) ‖ attachments of rows
  *
  * Decoding is strict: but for the compressor's choices, a batch has one form. Spec: docs/spec/batch.md#payload, #tail
  */
@@ -16,13 +16,13 @@ import { timestampMs } from '../execution/block.ts'
 import { parseL1Info } from '../execution/deposit.ts'
 import { attempt, type Cursor, compileFields, malformed, take } from '../execution/fields.ts'
 import { encodeNative, nativeTypeOf } from '../execution/native/native.ts'
-import { ROW_ELEMENT_BYTES, type Row } from '../execution/native/row.ts'
+import { attach, type Row } from '../execution/native/row.ts'
 import { encodeReport } from '../execution/report.ts'
+import { encodeVarint, takeVarint } from '../execution/varint.ts'
 import { TX_TYPE } from '../genesis/params.ts'
 import { BATCH_PAYLOAD_BYTES_MAX } from './blob.ts'
 import { COLUMN_TXS_MAX, encodeEvmColumns, takeEvmColumns } from './evmColumns.ts'
-import { decodeLane, GROUP_ROWS, type GroupPlace, type Lane, type LaneBlock, type LaneRow } from './lane.ts'
-import { encodeVarint, takeVarint } from './varint.ts'
+import { decodeLane, type GroupPlace, type Lane, type LaneBlock, type LaneRow } from './lane.ts'
 
 const VERSION = 0x01
 
@@ -35,7 +35,14 @@ export const TAIL_BYTES_MAX = 2 ** 24
 /** Bytes of a commit's bitmap at most: a set has at most 128 validators. */
 const BITMAP_BYTES_MAX = 16
 
-const GROUP_BYTES = 40
+/** Length of the head with the zeros behind it: five elements of a blob, whatever the bitmap. */
+export const HEAD_BYTES = 155
+
+/** Length of what is said of a group. */
+export const GROUP_ENTRY_BYTES = 38
+
+/** Bytes of a lane, and of a compressed tail, at most: what a head can say. */
+const SECTION_BYTES_MAX = 2 ** 24 - 1
 
 /** Brotli (RFC 7932), done by whoever may: the bytes in one stream, at quality 5. */
 export type Compression = {
@@ -72,8 +79,8 @@ export type Batch = {
   readonly ledgerRoots: readonly Hex[]
 }
 
-/** A batch as it was read, its lane's rows with it. */
-export type DecodedBatch = Batch & { readonly rows: readonly LaneRow[] }
+/** A batch as it was read, its lane's rows with it, in their groups. */
+export type DecodedBatch = Batch & { readonly groups: readonly (readonly LaneRow[])[] }
 
 /** Why a range of blocks is no batch: it has to be shorter. */
 export type BatchTooLarge = {
@@ -93,11 +100,11 @@ export type BatchRejection = {
     | 'badHead'
     /** The sections do not add up to the payload. */
     | 'badLength'
-    /** Something between two sections. */
+    /** Something behind the head. */
     | 'badPadding'
-    /** Rows malformed, in an order that no blocks give, or not as many as the head says. */
+    /** Rows malformed or in an order that no blocks give, or groups that begin where no row does or are too much for L1. */
     | 'badLane'
-    /** A group's place is not where the group is. */
+    /** A group names another block row than the one that rules it. */
     | 'badGroup'
     /** No brotli, or too much of it. */
     | 'badCompression'
@@ -109,10 +116,10 @@ export type BatchRejection = {
 
 const headFields = compileFields(
   parseAbiParameters(
-    'uint8 version, uint64 batchIndex, uint64 firstBlock, uint32 blockCount, uint32 laneElements, uint32 rowCount, uint32 groupCount, uint32 tailBytes, uint32 commitRound, bytes bitmap, bytes32 signature0, bytes32 signature1, bytes32 signature2',
+    'uint8 version, uint64 batchIndex, uint64 firstBlock, uint16 blockCount, uint24 laneBytes, uint16 groupCount, uint24 tailBytes, uint32 commitRound, bytes bitmap, bytes32 signature0, bytes32 signature1, bytes32 signature2',
   ),
 )
-const groupFields = compileFields(parseAbiParameters('uint32 firstElement, uint32 contextElement, bytes32 ledgerRoot'))
+const groupFields = compileFields(parseAbiParameters('uint24 firstByte, uint24 contextByte, bytes32 ledgerRoot'))
 
 /** The part of executed blocks that a batch holds. They follow one another behind `parent`. */
 export function toBatchBlocks(blocks: readonly LaneBlock[], parent: BatchParent): BatchBlock[] {
@@ -146,11 +153,11 @@ export function encodeBatch(
   const evmTransactions = blocks.flatMap(({ transactions }) => transactions.filter((raw) => !isOfLane(raw)))
   const txs = evmTransactions.length
   if (txs > COLUMN_TXS_MAX) return { ok: false, code: 'tooManyTransactions', got: txs, max: COLUMN_TXS_MAX }
-  const plainTail = concatBytes([encodeTable(blocks, parent), encodeEvmColumns(evmTransactions)])
+  const plainTail = concatBytes([encodeTable(blocks, parent), encodeEvmColumns(evmTransactions), lane.attachments])
   if (plainTail.length > TAIL_BYTES_MAX) return { ok: false, code: 'tailTooLarge', got: plainTail.length, max: TAIL_BYTES_MAX }
   const tail = compress(plainTail)
   const groups = lane.places.map((place, i) => groupFields.pack({ ...place, ledgerRoot: ledgerRoots[i] ?? '0x' }))
-  const payload = concatBytes([pad(encodeHead(batch, tail.length)), lane.bytes, pad(concatBytes(groups)), tail])
+  const payload = concatBytes([encodeHead(batch, tail.length), lane.bytes, ...groups, tail])
   const max = Math.min(payloadBytesMax, BATCH_PAYLOAD_BYTES_MAX)
   if (payload.length > max) return { ok: false, code: 'payloadTooLarge', got: payload.length, max }
   return { ok: true, payload, tailRatio: tail.length / plainTail.length }
@@ -172,19 +179,20 @@ export function decodeBatch(
   if ('code' in head) return head
   const sections = cut(payload, head)
   if ('code' in sections) return sections
-  const lane = readLane(sections, head.rowCount, chainId)
+  const lane = readLane(sections, chainId)
   if ('code' in lane) return lane
   const plainTail = decompress(sections.tail, TAIL_BYTES_MAX)
   if (!plainTail) return reject('badCompression')
-  const tail = attempt(() => readTail(plainTail, head.blockCount, parent))
+  const tail = attempt(() => readTail(plainTail, { blockCount: head.blockCount, parent, groups: lane.groups }))
   if (!tail) return reject('badTail')
-  const blocks = joinLane(tail, { rows: lane.rows, firstBlock: head.firstBlock, parent })
+  const { groups } = tail
+  const blocks = joinLane(tail, { rows: groups.flat(), firstBlock: head.firstBlock, parent })
   if ('code' in blocks) return blocks
   const commit = { round: head.commitRound, bitmap: head.bitmap, signature: head.signature }
   const bytes = sections.lane
-  const { rows, places, ledgerRoots } = lane
-  const whole = { bytes, rowCount: rows.length, places }
-  return { ok: true, batch: { index: head.batchIndex, firstBlock: head.firstBlock, commit, blocks, lane: whole, ledgerRoots, rows } }
+  const { places, ledgerRoots } = lane
+  const whole = { bytes, places, attachments: tail.attachments }
+  return { ok: true, batch: { index: head.batchIndex, firstBlock: head.firstBlock, commit, blocks, lane: whole, ledgerRoots, groups } }
 }
 
 // ---- head and sections --------------------------------------------------------------------------------------------------------------
@@ -198,22 +206,30 @@ type Head = Omit<NonNullable<ReturnType<typeof headFields.unpack>>, 'bitmap'> & 
 function encodeHead({ index, firstBlock, commit, blocks, lane }: Batch, tailBytes: number): Uint8Array {
   const { round: commitRound, bitmap, signature } = commit
   assert(signature.length === 96 && bitmap.length > 0 && bitmap.length <= BITMAP_BYTES_MAX, 'the commit is not one of a set')
-  assert(blocks.length > 0 && lane.bytes.length % ROW_ELEMENT_BYTES === 0, 'a batch has blocks, and a lane of whole elements')
-  return headFields.pack({
-    version: VERSION,
-    batchIndex: index,
-    firstBlock,
-    blockCount: blocks.length,
-    laneElements: lane.bytes.length / ROW_ELEMENT_BYTES,
-    rowCount: lane.rowCount,
-    groupCount: lane.places.length,
-    tailBytes,
-    commitRound,
-    bitmap: bytesToHex(bitmap),
-    signature0: bytesToHex(signature.subarray(0, 32)),
-    signature1: bytesToHex(signature.subarray(32, 64)),
-    signature2: bytesToHex(signature.subarray(64)),
-  })
+  assert(
+    blocks.length > 0 && lane.bytes.length <= SECTION_BYTES_MAX && tailBytes <= SECTION_BYTES_MAX,
+    'a batch has blocks, and no more than a head can say',
+  )
+  const out = new Uint8Array(HEAD_BYTES)
+  headFields.packInto(
+    {
+      version: VERSION,
+      batchIndex: index,
+      firstBlock,
+      blockCount: blocks.length,
+      laneBytes: lane.bytes.length,
+      groupCount: lane.places.length,
+      tailBytes,
+      commitRound,
+      bitmap: bytesToHex(bitmap),
+      signature0: bytesToHex(signature.subarray(0, 32)),
+      signature1: bytesToHex(signature.subarray(32, 64)),
+      signature2: bytesToHex(signature.subarray(64)),
+    },
+    out,
+    0,
+  )
+  return out
 }
 
 function readHead(payload: Uint8Array): Head | BatchRejection {
@@ -221,49 +237,52 @@ function readHead(payload: Uint8Array): Head | BatchRejection {
   const cursor = { bytes: payload, at: 0, end: payload.length }
   const read = attempt(() => headFields.unpackFrom(cursor))
   if (!read) return reject('badHead')
-  const { blockCount, rowCount, groupCount, signature0, signature1, signature2 } = read
+  const { blockCount, laneBytes, groupCount, signature0, signature1, signature2 } = read
   const bitmap = hexToBytes(read.bitmap)
   if (bitmap.length === 0 || bitmap.length > BITMAP_BYTES_MAX) return reject('badHead', { bitmapBytes: bitmap.length })
   if (blockCount === 0 || blockCount > BATCH_BLOCKS_MAX) return reject('badHead', { blockCount })
-  if (groupCount !== Math.ceil(rowCount / GROUP_ROWS)) return reject('badHead', { rowCount, groupCount })
+  if (groupCount > laneBytes || (groupCount === 0) !== (laneBytes === 0)) return reject('badHead', { laneBytes, groupCount })
   const signature = concatBytes([hexToBytes(signature0), hexToBytes(signature1), hexToBytes(signature2)])
   return { ...read, bitmap, signature, bytes: cursor.at }
 }
 
 type Sections = { readonly lane: Uint8Array; readonly groups: Uint8Array; readonly tail: Uint8Array }
 
-function cut(payload: Uint8Array, { bytes, laneElements, groupCount, tailBytes }: Head): Sections | BatchRejection {
-  const laneAt = aligned(bytes)
-  const groupsAt = laneAt + laneElements * ROW_ELEMENT_BYTES
-  const groupsEnd = groupsAt + groupCount * GROUP_BYTES
-  const tailAt = aligned(groupsEnd)
+function cut(payload: Uint8Array, { bytes, laneBytes, groupCount, tailBytes }: Head): Sections | BatchRejection {
+  const groupsAt = HEAD_BYTES + laneBytes
+  const tailAt = groupsAt + groupCount * GROUP_ENTRY_BYTES
   if (tailAt + tailBytes !== payload.length) return reject('badLength', { got: payload.length, want: tailAt + tailBytes })
-  const between = [payload.subarray(bytes, laneAt), payload.subarray(groupsEnd, tailAt)]
-  if (between.some((zeros) => zeros.some((byte) => byte !== 0))) return reject('badPadding')
-  return { lane: payload.subarray(laneAt, groupsAt), groups: payload.subarray(groupsAt, groupsEnd), tail: payload.subarray(tailAt) }
+  if (payload.subarray(bytes, HEAD_BYTES).some((byte) => byte !== 0)) return reject('badPadding')
+  return { lane: payload.subarray(HEAD_BYTES, groupsAt), groups: payload.subarray(groupsAt, tailAt), tail: payload.subarray(tailAt) }
 }
 
-type ReadLane = { readonly rows: LaneRow[]; readonly places: GroupPlace[]; readonly ledgerRoots: Hex[] }
+/** Rows as far as the lane says them, group by group. */
+type ReadLane = { readonly groups: LaneRow[][]; readonly places: GroupPlace[]; readonly ledgerRoots: Hex[] }
 
-function readLane({ lane, groups }: Sections, rowCount: number, chainId: number): ReadLane | BatchRejection {
-  const decoded = decodeLane(lane, chainId)
-  if (!decoded || decoded.rows.length !== rowCount) return reject('badLane')
-  const ledgerRoots: Hex[] = []
-  for (const [i, place] of decoded.places.entries()) {
-    const group = groupFields.unpack(groups.subarray(i * GROUP_BYTES, (i + 1) * GROUP_BYTES))
-    assert(group, 'every 40 bytes are a group')
-    const isThere = group.firstElement === place.firstElement && group.contextElement === place.contextElement
-    if (!isThere) return reject('badGroup', { group: i })
-    ledgerRoots.push(group.ledgerRoot)
-  }
-  return { ...decoded, ledgerRoots }
+function readLane({ lane, groups }: Sections, chainId: number): ReadLane | BatchRejection {
+  const entries = Array.from({ length: groups.length / GROUP_ENTRY_BYTES }, (_, i) => {
+    const entry = groupFields.unpack(groups.subarray(i * GROUP_ENTRY_BYTES, (i + 1) * GROUP_ENTRY_BYTES))
+    assert(entry, 'every 38 bytes are a group')
+    return entry
+  })
+  const firsts = entries.map(({ firstByte }) => firstByte)
+  const decoded = decodeLane(lane, firsts, chainId)
+  if (!decoded) return reject('badLane')
+  const wrong = entries.findIndex(({ contextByte }, i) => contextByte !== decoded.places[i]?.contextByte)
+  return wrong === -1 ? { ...decoded, ledgerRoots: entries.map(({ ledgerRoot }) => ledgerRoot) } : reject('badGroup', { group: wrong })
 }
 
 // ---- tail ---------------------------------------------------------------------------------------------------------------------------
 
 /** A block of the table: `isEvm` has a flag for each of its transactions. */
 type TableBlock = Omit<BatchBlock, 'transactions'> & { readonly isEvm: readonly boolean[] }
-type Tail = { readonly table: readonly TableBlock[]; readonly evmTransactions: readonly Uint8Array[] }
+type Tail = {
+  readonly table: readonly TableBlock[]
+  readonly evmTransactions: readonly Uint8Array[]
+  /** The lane's rows with what stands here for them. */
+  readonly groups: readonly (readonly LaneRow[])[]
+  readonly attachments: Uint8Array
+}
 
 /** Coinbases in the order of their first block: count ‖ 20 bytes each; then the blocks. */
 function encodeTable(blocks: readonly BatchBlock[], parent: BatchParent): Uint8Array {
@@ -285,7 +304,9 @@ function encodeTable(blocks: readonly BatchBlock[], parent: BatchParent): Uint8A
   return concatBytes(parts)
 }
 
-function readTail(bytes: Uint8Array, blockCount: number, parent: BatchParent): Tail {
+type TailOf = { readonly blockCount: number; readonly parent: BatchParent; readonly groups: ReadLane['groups'] }
+
+function readTail(bytes: Uint8Array, { blockCount, parent, groups }: TailOf): Tail {
   const cursor = { bytes, at: 0, end: bytes.length }
   const coinbases = readCoinbases(cursor, blockCount)
   const table: TableBlock[] = []
@@ -303,12 +324,14 @@ function readTail(bytes: Uint8Array, blockCount: number, parent: BatchParent): T
   }
   if (used !== coinbases.length) malformed()
   const evmTransactions = takeEvmColumns(cursor)
+  const attachments = bytes.subarray(cursor.at)
+  const whole = groups.map((group) => group.map((one) => ({ ...one, row: attach(one.row, cursor) })))
   if (cursor.at !== cursor.end) malformed()
-  return { table, evmTransactions }
+  return { table, evmTransactions, groups: whole, attachments }
 }
 
-/** No batch has more: native transactions have rows of three elements or more, the others columns. */
-const EVERY_TX_MAX = Math.floor(BATCH_PAYLOAD_BYTES_MAX / (3 * ROW_ELEMENT_BYTES)) + COLUMN_TXS_MAX
+/** No batch has more: native transactions have rows of more than 64 bytes, the others columns. */
+const EVERY_TX_MAX = Math.floor(BATCH_PAYLOAD_BYTES_MAX / 64) + COLUMN_TXS_MAX
 
 function readCoinbases(cursor: Cursor, blockCount: number): Hex[] {
   const count = takeVarint(cursor)
@@ -384,16 +407,6 @@ function isRuledBy(rows: readonly Row[], block: Omit<BatchBlock, 'transactions'>
 /** Whether the transaction stands in the lane, as a row: those that do not stand in the columns. */
 function isOfLane(raw: Uint8Array): boolean {
   return raw[0] === TX_TYPE.evidenceReport || nativeTypeOf(raw[0] ?? 0) !== undefined
-}
-
-function aligned(bytes: number): number {
-  return Math.ceil(bytes / ROW_ELEMENT_BYTES) * ROW_ELEMENT_BYTES
-}
-
-function pad(bytes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(aligned(bytes.length))
-  out.set(bytes)
-  return out
 }
 
 function reject(code: BatchRejection['code'], facts: Readonly<Record<string, unknown>> = {}): BatchRejection {

@@ -23,7 +23,7 @@ import { type BatchHeader, batchAccumulator } from './inbox.ts'
 import type { L1Block } from './l1.ts'
 import { L1Error } from './l1Error.ts'
 import type { L1Batch, L1Deposit } from './l1Logs.ts'
-import { encodeLane, executeLane, type LaneRow, type LaneStart, laneRows, lookupsOf } from './lane.ts'
+import { encodeLane, executeLane, groupsLike, type LaneRow, type LaneStart, laneRows, lookupsOf } from './lane.ts'
 
 /** Behind which batch derivation stands. The first head is the genesis file's keccak256, 0 and 0. */
 export type DerivationHead = { readonly accumulator: Hex; readonly nextIndex: bigint; readonly lastBlock: bigint }
@@ -228,8 +228,10 @@ export function checkExecuted(
   assert(last && results.length === batch.blocks.length, 'a batch is compared with its own blocks')
   const blocks = results.map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
   const rows = laneRows(blocks)
-  if (!sameBytes(encodeLane(rows).bytes, batch.lane.bytes)) return reject('laneMismatch', { differences: compareRows(batch.rows, rows) })
-  const lane = executeLane({ ...ledger, lookups: lookupsOf(blocks) }, rows)
+  const theirs = batch.groups.flat()
+  const isSame = theirs.length === rows.length && sameBytes(encodeLane([rows]).bytes, batch.lane.bytes)
+  if (!isSame) return reject('laneMismatch', { differences: compareRows(theirs, rows) })
+  const lane = executeLane({ ...ledger, lookups: lookupsOf(blocks) }, groupsLike(rows, batch.groups))
   assert(lane.ok, 'rows of executed blocks were refused')
   for (const [group, want] of lane.roots.entries()) {
     const got = batch.ledgerRoots[group]

@@ -9,7 +9,7 @@
 import { concatBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { attempt, type Cursor, malformed, take, takeRlpList, takeRlpString, takeUint } from '../execution/fields.ts'
-import { encodeVarint, takeVarint } from './varint.ts'
+import { encodeVarint, takeVarint } from '../execution/varint.ts'
 
 /** Items in the list of a signed transaction, by type. Source: Yellow Paper (legacy), EIP-2930, EIP-1559, EIP-7702. */
 const FIELD_COUNT = new Map([

@@ -3,19 +3,17 @@
  * refuses without reasons: as strictly, and to the first thing that is wrong. Spec: docs/spec/fraud.md#structure
  */
 import { attempt, takeBigUint, takeUint } from '../execution/fields.ts'
-import { ROW_ELEMENT_BYTES, ROW_KIND, type Row, takeRow } from '../execution/native/row.ts'
-import { BATCH_BLOCKS_MAX } from './batch.ts'
+import { BLOCK_ROW_BYTES_MAX, ROW_KIND, type Row, takeRow } from '../execution/native/row.ts'
+import { GROUP } from '../genesis/params.ts'
+import { BATCH_BLOCKS_MAX, GROUP_ENTRY_BYTES, HEAD_BYTES } from './batch.ts'
+import { ELEMENT_PAYLOAD_BYTES } from './blob.ts'
 import type { BatchHeader } from './inbox.ts'
-import { GROUP_ROWS } from './lane.ts'
+import { isGroup } from './lane.ts'
 import type { ElementRange } from './openings.ts'
 
-const HEAD_ELEMENTS = 5
-const HEAD_BYTES = HEAD_ELEMENTS * ROW_ELEMENT_BYTES
-const BITMAP_AT = 43
+const BITMAP_AT = 33
 const SIGNATURE_BYTES = 96
 const BITMAP_BYTES_MAX = 16
-const GROUP_BYTES = 40
-const BLOCK_ELEMENTS = 2
 
 /** A row by its place: the n-th (from 0) of a group. */
 export type RowPlace = { readonly group: number; readonly row: number }
@@ -53,84 +51,62 @@ export function rangesOfFault(payload: Uint8Array, fault: StructureFault): Eleme
   const head = readHead(payload)
   if (fault.kind === 'rows') return [...ranges, ...rangesOfGroup(payload, head, fault.group)]
   for (const { group, row } of fault.places) {
-    ranges.push(entryRange(head, group))
-    const entry = entryAt(payload, head, group)
-    let element = entry.firstElement
-    let block = entry.contextElement
-    for (let i = 0; i <= row && element < head.laneElements; i++) {
-      ranges.push(laneRange(element, 1))
-      if (i < row && payload[laneAt(element)] === ROW_KIND.block) block = element
-      element += Math.max(1, elementsAt(payload, element))
-    }
-    ranges.push(laneRange(block + BLOCK_ELEMENTS, 1))
+    ranges.push(entryRange(head, group), entryRange(head, group + 1), groupRange(payload, head, group))
+    const { from, end, contextByte } = boundsOf(payload, head, group)
+    // The block row that rules the row, and the head of the row behind it.
+    const rows = readRows(payload, { from, end, chainId: 0 }, row)
+    const block = rows.findLast(({ row: { kind } }) => kind === 'block')?.at ?? contextByte
+    ranges.push(laneRange(block, BLOCK_ROW_BYTES_MAX + 1))
   }
   return ranges.map((range) => clip(range, payload.length))
 }
 
 /** The elements that `proveRows` and `proveGroup` need of a group, whatever is wrong with it; for `proveGroup` also the entry before. */
 export function rangesOfGroup(payload: Uint8Array, head: PayloadHead, group: number): ElementRange[] {
-  const entry = entryAt(payload, head, group)
-  const isLast = group + 1 === head.groupCount
-  const ranges = [entryRange(head, group), laneRange(entry.contextElement, BLOCK_ELEMENTS)]
+  const { end, contextByte } = boundsOf(payload, head, group)
+  const ranges = [entryRange(head, group), laneRange(contextByte, BLOCK_ROW_BYTES_MAX), groupRange(payload, head, group)]
   if (group > 0) ranges.push(entryRange(head, group - 1))
-  let element = entry.firstElement
-  const rows = isLast ? head.rowCount - group * GROUP_ROWS : GROUP_ROWS
-  for (let i = 0; i < rows && element < head.laneElements; i++) {
-    const elements = Math.max(1, elementsAt(payload, element))
-    ranges.push(laneRange(element, Math.min(elements, head.laneElements - element)))
-    element += elements
-  }
-  if (!isLast) {
-    const next = entryAt(payload, head, group + 1)
-    ranges.push(entryRange(head, group + 1), laneRange(next.firstElement, 1))
-  }
+  if (group + 1 < head.groupCount) ranges.push(entryRange(head, group + 1), laneRange(end, 1))
   return ranges.map((range) => clip(range, payload.length))
 }
 
 /** What L1 reads of a payload's head. */
 export type PayloadHead = ReturnType<typeof readHead>
 
-/** The head of a payload of 43 bytes or more, whatever it says. */
+/** The head of a payload of 33 bytes or more, whatever it says. */
 export function readHead(payload: Uint8Array) {
   const cursor = { bytes: payload, at: 0, end: payload.length }
   return {
     version: takeUint(cursor, 1),
     batchIndex: takeBigUint(cursor, 8),
     firstBlock: takeBigUint(cursor, 8),
-    blockCount: takeUint(cursor, 4),
-    laneElements: takeUint(cursor, 4),
-    rowCount: takeUint(cursor, 4),
-    groupCount: takeUint(cursor, 4),
-    tailBytes: takeUint(cursor, 4),
+    blockCount: takeUint(cursor, 2),
+    laneBytes: takeUint(cursor, 3),
+    groupCount: takeUint(cursor, 2),
+    tailBytes: takeUint(cursor, 3),
     commitRound: takeUint(cursor, 4),
     bitmapBytes: takeUint(cursor, 2),
   }
 }
 
 function isHeadWrong(head: PayloadHead, payloadBytes: number, { header }: PostedAs): boolean {
-  const { version, firstBlock, blockCount, laneElements, rowCount, groupCount, tailBytes, bitmapBytes } = head
+  const { version, firstBlock, blockCount, laneBytes, groupCount, tailBytes, bitmapBytes } = head
   if (version !== 1 || bitmapBytes === 0 || bitmapBytes > BITMAP_BYTES_MAX) return true
   if (firstBlock !== header.firstBlock) return true
   if (blockCount === 0 || blockCount > BATCH_BLOCKS_MAX || BigInt(blockCount) !== header.lastBlock - header.firstBlock + 1n) return true
-  if (groupCount !== Math.ceil(rowCount / GROUP_ROWS) || laneElements < rowCount) return true
-  return (rowCount === 0 && laneElements !== 0) || tailAt(head) + tailBytes !== payloadBytes
+  if (groupCount > laneBytes || (groupCount === 0 && laneBytes !== 0)) return true
+  return tailAt(head) + tailBytes !== payloadBytes
 }
 
 function findPadding(payload: Uint8Array, head: PayloadHead): number | undefined {
-  const gaps = [
-    [BITMAP_AT + head.bitmapBytes + SIGNATURE_BYTES, HEAD_BYTES],
-    [groupsAt(head) + head.groupCount * GROUP_BYTES, tailAt(head)],
-  ] as const
-  for (const [from, to] of gaps) {
-    const place = payload.subarray(from, to).findIndex((byte) => byte !== 0)
-    if (place !== -1) return from + place
-  }
-  return undefined
+  const from = BITMAP_AT + head.bitmapBytes + SIGNATURE_BYTES
+  const place = payload.subarray(from, HEAD_BYTES).findIndex((byte) => byte !== 0)
+  return place === -1 ? undefined : from + place
 }
 
 /** What the rows up to here leave for those behind them. The rows that are to blame stand with it. */
 type Walk = {
-  block: { readonly number: bigint; readonly timestampMs: number; readonly element: number } | undefined
+  block: { readonly number: bigint; readonly timestampMs: number; readonly at: number } | undefined
   isBehindBlock: boolean
   /** Why no deposit, no report may come: the rows that are to blame, none where it is the want of an L1 info. */
   noDeposit: readonly RowPlace[] | undefined
@@ -139,36 +115,46 @@ type Walk = {
 
 function findRows(payload: Uint8Array, head: PayloadHead, posted: PostedAs): StructureFault | undefined {
   const walk: Walk = { block: undefined, isBehindBlock: false, noDeposit: undefined, noReport: undefined }
-  let element = 0
   for (let group = 0; group < head.groupCount; group++) {
     const fault: StructureFault = { kind: 'rows', group }
-    const entry = entryAt(payload, head, group)
-    const isLast = group + 1 === head.groupCount
+    const { from, end, contextByte, isLast } = boundsOf(payload, head, group)
     // The group before ended here, and it ruled what rules the first row of this one.
-    if (group === 0 && (entry.firstElement !== 0 || entry.contextElement !== 0)) return fault
-    const rows = isLast ? head.rowCount - group * GROUP_ROWS : GROUP_ROWS
-    for (let row = 0; row < rows; row++) {
-      const read = rowAt(payload, head, element, posted.chainId)
-      if (!read) return fault
-      const blame = step(walk, read, { place: { group, row }, element, posted })
+    if (group === 0 && (from !== 0 || contextByte !== 0)) return fault
+    if (from >= end || end - from > GROUP.bytes || end > head.laneBytes) return fault
+    const rows = readRows(payload, { from, end, chainId: posted.chainId }, GROUP.rows)
+    for (const [row, read] of rows.entries()) {
+      const blame = step(walk, read, { place: { group, row }, posted })
       if (blame === 'neighbours') return fault
       if (blame) return { kind: 'order', places: blame }
-      element += read.elements
     }
-    if (isLast) return element !== head.laneElements || walk.isBehindBlock ? fault : undefined
+    if (rows.at(-1)?.end !== end || !isGroup(rows)) return fault
+    if (isLast) return walk.isBehindBlock ? fault : undefined
     const next = entryAt(payload, head, group + 1)
-    if (element >= head.laneElements || next.firstElement !== element) return fault
-    const context = payload[laneAt(element)] === ROW_KIND.block ? element : walk.block?.element
-    if (next.contextElement !== context) return fault
+    const context = payload[HEAD_BYTES + end] === ROW_KIND.block ? end : walk.block?.at
+    if (next.contextByte !== context) return fault
   }
   return undefined
 }
 
-type ReadRow = { readonly row: Row; readonly elements: number }
-type StepPlace = { readonly place: RowPlace; readonly element: number; readonly posted: PostedAs }
+/** A row and its place in the lane. */
+type ReadRow = { readonly row: Row; readonly at: number; readonly end: number }
+type StepPlace = { readonly place: RowPlace; readonly posted: PostedAs }
+
+/** The rows from one place of the lane up to the other: so many at most, and none from the first malformed one on. */
+function readRows(payload: Uint8Array, { from, end, chainId }: { from: number; end: number; chainId: number }, most: number): ReadRow[] {
+  const cursor = { bytes: payload, at: HEAD_BYTES + from, end: HEAD_BYTES + end }
+  const rows: ReadRow[] = []
+  while (cursor.at < cursor.end && rows.length < most) {
+    const at = cursor.at - HEAD_BYTES
+    const row = attempt(() => takeRow(cursor, chainId)) // ends: every row has a byte or more
+    if (!row) break
+    rows.push({ row, at, end: cursor.at - HEAD_BYTES })
+  }
+  return rows
+}
 
 /** Whom to blame if the row may not stand here: its neighbours, or the rows that forbid it and itself. */
-function step(walk: Walk, { row }: ReadRow, { place, element, posted }: StepPlace): 'neighbours' | readonly RowPlace[] | undefined {
+function step(walk: Walk, { row, at }: ReadRow, { place, posted }: StepPlace): 'neighbours' | readonly RowPlace[] | undefined {
   const { isBehindBlock, block } = walk
   walk.isBehindBlock = row.kind === 'block'
   if (row.kind === 'block') {
@@ -176,7 +162,7 @@ function step(walk: Walk, { row }: ReadRow, { place, element, posted }: StepPlac
     if (isBehindBlock || row.number < firstBlock || row.number > lastBlock) return 'neighbours'
     if (block && row.number <= block.number) return 'neighbours'
     if (block && BigInt(row.timestampMs) < BigInt(block.timestampMs) + (row.number - block.number)) return 'neighbours'
-    walk.block = { number: row.number, timestampMs: row.timestampMs, element }
+    walk.block = { number: row.number, timestampMs: row.timestampMs, at }
     walk.noDeposit = []
     walk.noReport = undefined
     return undefined
@@ -195,51 +181,48 @@ function step(walk: Walk, { row }: ReadRow, { place, element, posted }: StepPlac
   return undefined
 }
 
-function rowAt(payload: Uint8Array, head: PayloadHead, element: number, chainId: number): ReadRow | undefined {
-  if (element >= head.laneElements) return undefined
-  return attempt(() => {
-    const cursor = { bytes: payload, at: laneAt(element), end: groupsAt(head) }
-    const row = takeRow(cursor, chainId)
-    return { row, elements: (cursor.at - laneAt(element)) / ROW_ELEMENT_BYTES }
-  })
+/** Where a group stands in the lane by its entry and the next one. */
+function boundsOf(payload: Uint8Array, head: PayloadHead, group: number) {
+  const { firstByte: from, contextByte } = entryAt(payload, head, group)
+  const isLast = group + 1 === head.groupCount
+  return { from, contextByte, isLast, end: isLast ? head.laneBytes : entryAt(payload, head, group + 1).firstByte }
 }
 
-function entryAt(payload: Uint8Array, head: PayloadHead, group: number): { firstElement: number; contextElement: number } {
-  const cursor = { bytes: payload, at: groupsAt(head) + group * GROUP_BYTES, end: payload.length }
-  return { firstElement: takeUint(cursor, 4), contextElement: takeUint(cursor, 4) }
+function entryAt(payload: Uint8Array, head: PayloadHead, group: number): { firstByte: number; contextByte: number } {
+  const cursor = { bytes: payload, at: groupsAt(head) + group * GROUP_ENTRY_BYTES, end: payload.length }
+  return { firstByte: takeUint(cursor, 3), contextByte: takeUint(cursor, 3) }
 }
 
-function elementsAt(payload: Uint8Array, element: number): number {
-  const at = laneAt(element)
-  return ((payload[at + 1] ?? 0) << 8) | (payload[at + 2] ?? 0)
-}
-
-function laneAt(element: number): number {
-  return (HEAD_ELEMENTS + element) * ROW_ELEMENT_BYTES
-}
-
-function groupsAt({ laneElements }: PayloadHead): number {
-  return laneAt(laneElements)
+function groupsAt({ laneBytes }: PayloadHead): number {
+  return HEAD_BYTES + laneBytes
 }
 
 function tailAt(head: PayloadHead): number {
-  return groupsAt(head) + Math.ceil((head.groupCount * GROUP_BYTES) / ROW_ELEMENT_BYTES) * ROW_ELEMENT_BYTES
+  return groupsAt(head) + head.groupCount * GROUP_ENTRY_BYTES
 }
 
+/** Of a group that is not there, nothing. */
 function entryRange(head: PayloadHead, group: number): ElementRange {
-  return bytesRange(groupsAt(head) + group * GROUP_BYTES, GROUP_BYTES)
+  return bytesRange(groupsAt(head) + group * GROUP_ENTRY_BYTES, group < head.groupCount ? GROUP_ENTRY_BYTES : 0)
 }
 
-function laneRange(element: number, elements: number): ElementRange {
-  return { first: HEAD_ELEMENTS + element, end: HEAD_ELEMENTS + element + elements }
+/** A group that is too long is not looked at. */
+function groupRange(payload: Uint8Array, head: PayloadHead, group: number): ElementRange {
+  const { from, end } = boundsOf(payload, head, group)
+  return laneRange(from, end > from && end - from <= GROUP.bytes ? end - from : 0)
+}
+
+function laneRange(from: number, length: number): ElementRange {
+  return bytesRange(HEAD_BYTES + from, length)
 }
 
 function bytesRange(from: number, length: number): ElementRange {
-  return { first: Math.floor(from / ROW_ELEMENT_BYTES), end: Math.ceil((from + length) / ROW_ELEMENT_BYTES) }
+  if (length === 0) return { first: 0, end: 0 }
+  return { first: Math.floor(from / ELEMENT_PAYLOAD_BYTES), end: Math.ceil((from + length) / ELEMENT_PAYLOAD_BYTES) }
 }
 
 /** Nothing behind the payload's last blob can be opened. */
 function clip({ first, end }: ElementRange, payloadBytes: number): ElementRange {
-  const last = Math.ceil(payloadBytes / ROW_ELEMENT_BYTES)
+  const last = Math.ceil(payloadBytes / ELEMENT_PAYLOAD_BYTES)
   return { first: Math.min(first, last), end: Math.min(end, last) }
 }

@@ -1,7 +1,7 @@
 /**
  * The native lane of a range of blocks: everything that changes the ledger, as rows in execution order, and its re-execution without the EVM.
- * Rows are counted in sixteens; a group says where its first row stands, where the block row that rules it stands, and the ledger root after
- * its last row, so that whoever has the bytes and the root before can check sixteen rows alone. Spec: docs/spec/batch.md#rows
+ * Rows stand in groups that L1 can execute by one transaction; a group says where its first row stands, where the block row that rules it stands, and the
+ * ledger root after its last row, so that whoever has the bytes and the root before can check its rows alone. Spec: docs/spec/batch.md#groups
  */
 import { bytesToHex, concatBytes, type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
@@ -25,14 +25,11 @@ import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
 import { createLedgerTree, isPageKey, pageNumber, type TreeEntry, type TreeReader } from '../execution/ledger/tree.ts'
 import { checkSigned, nativeGas, type SignedNative } from '../execution/native/native.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
-import { type BlockRow, encodeRow, ROW_ELEMENT_BYTES, type Row, takeRow } from '../execution/native/row.ts'
+import { attachmentsOf, type BlockRow, encodeRow, type Row, rowWeight, takeRow } from '../execution/native/row.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 import type { JudgeEvidence } from '../execution/report.ts'
 import type { DepositTx, EthereumTx, NativeTx, ReportTx } from '../execution/tx.ts'
-import type { ChainParams } from '../genesis/params.ts'
-
-/** Rows of one group: the unit of the fraud proof. */
-export const GROUP_ROWS = 16
+import { type ChainParams, GROUP } from '../genesis/params.ts'
 
 /** What the lane takes from a transaction whose signature was checked. */
 export type LaneTx =
@@ -59,42 +56,65 @@ export type LaneRow = {
   readonly checked: CheckedNative | undefined
 }
 
-/** Where a group's first row starts, and the block row that rules it, in elements from the start of the lane. */
-export type GroupPlace = { readonly firstElement: number; readonly contextElement: number }
+/** Where a group's first row starts, and the block row that rules it, in bytes from the start of the lane. */
+export type GroupPlace = { readonly firstByte: number; readonly contextByte: number }
 
-/** A lane's bytes: a multiple of 31, `rowCount` rows, one place a group. */
-export type Lane = { readonly bytes: Uint8Array; readonly rowCount: number; readonly places: readonly GroupPlace[] }
+/** A lane's bytes, one place a group, and the bytes that stand in the tail for its rows, one behind another. */
+export type Lane = { readonly bytes: Uint8Array; readonly places: readonly GroupPlace[]; readonly attachments: Uint8Array }
 
 /** The rows of the blocks, which follow one another. */
 export function laneRows(blocks: readonly LaneBlock[]): LaneRow[] {
   return blocks.flatMap(rowsOfBlock)
 }
 
-/** The lane that the rows are. */
-export function encodeLane(rows: readonly LaneRow[]): Lane {
-  const encoded = rows.map(({ row }) => encodeRow(row))
-  const places = placeGroups(rows.map(({ row }, i) => ({ row, bytes: encoded[i]?.length ?? 0 })))
-  return { bytes: concatBytes(encoded), rowCount: rows.length, places }
+/** The lane that the groups of rows are. */
+export function encodeLane(groups: readonly (readonly LaneRow[])[]): Lane {
+  const places: GroupPlace[] = []
+  const parts: Uint8Array[] = []
+  let at = 0
+  let contextByte = 0
+  for (const group of groups) {
+    for (const [i, { row }] of group.entries()) {
+      if (row.kind === 'block') contextByte = at
+      if (i === 0) places.push({ firstByte: at, contextByte })
+      const bytes = encodeRow(row)
+      parts.push(bytes)
+      at += bytes.length
+    }
+  }
+  const attachments = concatBytes(groups.flatMap((group) => group.flatMap(({ row }) => attachmentsOf(row))))
+  return { bytes: concatBytes(parts), places, attachments }
 }
 
-/** The rows of a lane with the places of its groups; undefined: malformed, or rows in an order that no blocks give. */
-export function decodeLane(bytes: Uint8Array, chainId: number): { rows: LaneRow[]; places: GroupPlace[] } | undefined {
+/**
+ * The groups of a lane whose first rows stand at these places, ascending from 0; fields that stand in the tail are not there yet (`attach`). Undefined: rows
+ * are malformed or in an order that no blocks give, or groups begin where no row does or are more than L1 can execute.
+ */
+export function decodeLane(
+  bytes: Uint8Array,
+  firsts: readonly number[],
+  chainId: number,
+): { groups: LaneRow[][]; places: GroupPlace[] } | undefined {
   return attempt(() => {
-    const cursor = { bytes, at: 0, end: bytes.length }
-    const read: { row: Row; bytes: number }[] = []
-    while (cursor.at < cursor.end) {
-      const from = cursor.at
-      const row = takeRow(cursor, chainId) // ends: every row is at least one element long
-      read.push({ row, bytes: cursor.at - from })
-    }
-    const rows = read.map(({ row }) => row)
-    if (!areInOrder(rows)) malformed()
     let block = 0n
-    const placed = rows.map((row) => {
-      if (row.kind === 'block') block = row.number
-      return { row, block, txIndex: undefined, checked: undefined }
+    let contextByte = 0
+    const places: GroupPlace[] = []
+    const groups = firsts.map((from, g) => {
+      const end = firsts[g + 1] ?? bytes.length
+      const cursor = { bytes, at: from, end }
+      const rows: LaneRow[] = []
+      while (cursor.at < end && rows.length < GROUP.rows) {
+        const at = cursor.at
+        const row = takeRow(cursor, chainId) // ends: every row has a byte or more
+        if (row.kind === 'block') [block, contextByte] = [row.number, at]
+        if (rows.length === 0) places.push({ firstByte: at, contextByte })
+        rows.push({ row, block, txIndex: undefined, checked: undefined })
+      }
+      if (cursor.at !== end || from > end || !isGroup(rows)) malformed()
+      return rows
     })
-    return { rows: placed, places: placeGroups(read) }
+    const isWhole = firsts.length > 0 ? firsts[0] === 0 : bytes.length === 0
+    return isWhole && areInOrder(groups.flat().map(({ row }) => row)) ? { groups, places } : malformed()
   })
 }
 
@@ -183,7 +203,7 @@ export function createLaneRun({ root, source, params, judgeEvidence, lookups, ru
 
   return {
     applyGroup(rows) {
-      assert(rows.length > 0 && rows.length <= GROUP_ROWS, 'a group has one to sixteen rows')
+      assert(rows.length > 0, 'a group has rows')
       for (const row of rows) {
         const rejection = applyRow(row)
         if (rejection) {
@@ -205,11 +225,14 @@ function toldOf(read: RecordReader, onTouch: (table: number, id: Uint8Array) => 
   }
 }
 
-/** The ledger root after each group of the rows. */
-export function executeLane(start: LaneStart, rows: readonly LaneRow[]): { readonly ok: true; readonly roots: Hex[] } | LaneRejection {
+/** The ledger root after each group of rows. */
+export function executeLane(
+  start: LaneStart,
+  groups: readonly (readonly LaneRow[])[],
+): { readonly ok: true; readonly roots: Hex[] } | LaneRejection {
   const run = createLaneRun(start)
   const roots: Hex[] = []
-  for (const group of groupsOf(rows)) {
+  for (const group of groups) {
     const result = run.applyGroup(group)
     if (!result.ok) return result
     roots.push(result.ledgerRoot)
@@ -217,10 +240,39 @@ export function executeLane(start: LaneStart, rows: readonly LaneRow[]): { reado
   return { ok: true, roots }
 }
 
-/** The rows in sixteens, the last group perhaps shorter. */
+/** The rows in groups as large as they may be. */
 export function groupsOf(rows: readonly LaneRow[]): LaneRow[][] {
-  const count = Math.ceil(rows.length / GROUP_ROWS)
-  return Array.from({ length: count }, (_, i) => rows.slice(i * GROUP_ROWS, (i + 1) * GROUP_ROWS))
+  const groups: LaneRow[][] = []
+  let weight = 0
+  for (const one of rows) {
+    const own = rowWeight(one.row)
+    const last = groups.at(-1)
+    if (last && last.length < GROUP.rows && weight + own <= GROUP.weight) {
+      last.push(one)
+      weight += own
+    } else {
+      groups.push([one])
+      weight = own
+    }
+  }
+  return groups
+}
+
+/** The rows in groups of as many rows as others have. Asserts that they are as many in all. */
+export function groupsLike(rows: readonly LaneRow[], others: readonly (readonly unknown[])[]): LaneRow[][] {
+  let next = 0
+  const groups = others.map(({ length }) => {
+    next += length
+    return rows.slice(next - length, next)
+  })
+  assert(next === rows.length, 'groups have all rows')
+  return groups
+}
+
+/** Whether L1 can execute the rows by one transaction: one row whatever it weighs, or some that are not too many or too heavy together. */
+export function isGroup(rows: readonly Pick<LaneRow, 'row'>[]): boolean {
+  const weight = rows.reduce((sum, { row }) => sum + rowWeight(row), 0)
+  return rows.length === 1 || (rows.length > 1 && rows.length <= GROUP.rows && weight <= GROUP.weight)
 }
 
 function rowsOfBlock({ header, transactions, operations }: LaneBlock): LaneRow[] {
@@ -255,18 +307,6 @@ function placeDeposits(transactions: readonly LaneTx[]): { info: L1Info | undefi
   assert(info, 'a block with deposits starts with L1 info')
   const before = info.depositCursor - BigInt(deposits.length)
   return deposits.map((deposit, i) => ({ info: i === 0 ? info : undefined, deposit, index: before + BigInt(i) }))
-}
-
-function placeGroups(rows: readonly { readonly row: Row; readonly bytes: number }[]): GroupPlace[] {
-  const places: GroupPlace[] = []
-  let element = 0
-  let contextElement = 0
-  for (const [i, { row, bytes }] of rows.entries()) {
-    if (row.kind === 'block') contextElement = element
-    if (i % GROUP_ROWS === 0) places.push({ firstElement: element, contextElement })
-    element += bytes / ROW_ELEMENT_BYTES
-  }
-  return places
 }
 
 /**

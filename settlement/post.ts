@@ -2,17 +2,18 @@
  * When to post, and how much: blobs are paid for whole, L1 is slow, and no block may wait for ever. Policy only; nobody else depends on it.
  * A guess says how many blocks fit, encoding says whether they do, and what does not fit shrinks until it does.
  */
-import { rowBytes } from '../execution/native/row.ts'
-import { BATCH_BLOCKS_MAX, type BatchTooLarge, TAIL_BYTES_MAX } from './batch.ts'
+import { attachmentsOf, rowBytes } from '../execution/native/row.ts'
+import { BATCH_BLOCKS_MAX, type BatchTooLarge, GROUP_ENTRY_BYTES, TAIL_BYTES_MAX } from './batch.ts'
 import { BATCH_PAYLOAD_BYTES_MAX, BLOB_PAYLOAD_BYTES } from './blob.ts'
 import { COLUMN_TXS_MAX } from './evmColumns.ts'
 import { CALL_DATA_BYTES_MAX } from './inbox.ts'
-import { GROUP_ROWS, type LaneBlock, laneRows } from './lane.ts'
+import { groupsOf, type LaneBlock, laneRows } from './lane.ts'
 
 /** What a block adds to a batch, in bytes: rows as they are, the tail's part before compression. */
 export type BlockSize = {
   readonly laneBytes: number
-  readonly rowCount: number
+  /** Groups that the block's rows make by themselves; blocks that stand together make no more. */
+  readonly groupCount: number
   readonly plainTailBytes: number
   /** Ethereum transactions. */
   readonly evmCount: number
@@ -46,7 +47,6 @@ const FULL = 0.95
 
 /** Head, with the longest bitmap; and what columns, coinbases and padding add whatever the blocks. */
 const FRAME_BYTES = 155 + 512
-const GROUP_BYTES = 40
 /** A row of the block table at most, but for its bits. */
 const TABLE_ROW_BYTES = 16
 
@@ -56,8 +56,9 @@ export function measureBlock(block: LaneBlock): BlockSize {
   const laneBytes = rows.reduce((sum, { row }) => sum + rowBytes(row), 0)
   const evm = block.transactions.filter(({ kind }) => kind === 'ethereum')
   const bits = Math.ceil(block.transactions.length / 8)
-  const plainTailBytes = evm.reduce((sum, { raw }) => sum + raw.length, TABLE_ROW_BYTES + bits)
-  return { laneBytes, rowCount: rows.length, plainTailBytes, evmCount: evm.length }
+  const attached = rows.reduce((sum, { row }) => attachmentsOf(row).reduce((bytes, { length }) => bytes + length, sum), 0)
+  const plainTailBytes = evm.reduce((sum, { raw }) => sum + raw.length, TABLE_ROW_BYTES + bits + attached)
+  return { laneBytes, groupCount: groupsOf(rows).length, plainTailBytes, evmCount: evm.length }
 }
 
 /** Whether to post now, and how many blocks: all that fit when the time is up, whole blobs when there are enough of them. */
@@ -156,15 +157,14 @@ export function shrinkPost(count: number, { got, max }: BatchTooLarge): number |
 
 /** The longest row of blocks, at least one, whose payload is guessed to be no larger. */
 function countFitting({ sizes, tailRatio }: Waiting, payloadBytesMax: number): { count: number; payloadBytes: number } {
-  const sum = { laneBytes: 0, rowCount: 0, plainTailBytes: 0, evmCount: 0 }
+  const sum = { laneBytes: 0, groupCount: 0, plainTailBytes: 0, evmCount: 0 }
   let payloadBytes = 0
   for (const [count, size] of sizes.entries()) {
     sum.laneBytes += size.laneBytes
-    sum.rowCount += size.rowCount
+    sum.groupCount += size.groupCount
     sum.plainTailBytes += size.plainTailBytes
     sum.evmCount += size.evmCount
-    const guess =
-      FRAME_BYTES + sum.laneBytes + Math.ceil(sum.rowCount / GROUP_ROWS) * GROUP_BYTES + Math.ceil(sum.plainTailBytes * tailRatio)
+    const guess = FRAME_BYTES + sum.laneBytes + sum.groupCount * GROUP_ENTRY_BYTES + Math.ceil(sum.plainTailBytes * tailRatio)
     const isOver = guess > payloadBytesMax || sum.plainTailBytes > TAIL_BYTES_MAX || sum.evmCount > COLUMN_TXS_MAX
     if (count > 0 && (isOver || count >= BATCH_BLOCKS_MAX)) return { count, payloadBytes }
     payloadBytes = guess

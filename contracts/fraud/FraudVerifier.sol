@@ -11,6 +11,7 @@ import {Portal} from "../Portal.sol";
 import {BlobReader, PayloadWitness, Run} from "./BlobReader.sol";
 import {DepositFacts, Group, IGroupExecution, L1Facts} from "./GroupTypes.sol";
 import {Fault, GroupEntry, LaneReader, RowPlace, ShownBatch} from "./LaneReader.sol";
+import {IRowReader, Rows} from "./RowReader.sol";
 
 /// @notice A batch as the inbox took it.
 struct BatchLink {
@@ -61,6 +62,8 @@ contract FraudVerifier {
     BatchInbox public immutable INBOX;
     Portal public immutable PORTAL;
     IGroupExecution public immutable EXECUTION;
+    /// @notice Who reads rows: the same that the execution was made for.
+    IRowReader public immutable ROWS;
 
     /// @dev Least length of a payload: its head.
     uint256 private constant HEAD_BYTES = 155;
@@ -87,6 +90,7 @@ contract FraudVerifier {
         INBOX = checkpoints.INBOX();
         PORTAL = checkpoints.PORTAL();
         EXECUTION = execution;
+        ROWS = execution.ROWS();
     }
 
     // ---- structure ------------------------------------------------------------------------------------------------------------------------
@@ -135,7 +139,7 @@ contract FraudVerifier {
     function proveRows(Claimed calldata claimed, uint32 group) external {
         ShownBatch memory batch = _read(claimed);
         if (group >= batch.head.groupCount) revert NoSuchGroup(group);
-        (Fault fault,,,) = LaneReader.groupFault(batch, group);
+        (Fault fault,,) = LaneReader.groupFault(batch, group);
         _conclude(claimed.id, fault);
     }
 
@@ -143,7 +147,7 @@ contract FraudVerifier {
     function proveOrder(Claimed calldata claimed, RowPlace[] calldata places) external {
         ShownBatch memory batch = _read(claimed);
         for (uint256 i = 0; i < places.length; ++i) {
-            if (!LaneReader.hasRow(batch.head, places[i])) revert NoSuchGroup(places[i].group);
+            if (places[i].group >= batch.head.groupCount) revert NoSuchGroup(places[i].group);
         }
         _conclude(claimed.id, LaneReader.orderFault(batch, places));
     }
@@ -172,16 +176,15 @@ contract FraudVerifier {
         ShownBatch memory batch = _read(claimed);
         if (group >= batch.head.groupCount) revert NoSuchGroup(group);
         Group memory shown;
-        uint256 from;
-        uint256 end;
+        Rows memory rows;
         Fault fault;
-        (fault, shown.context, from, end) = LaneReader.groupFault(batch, group);
+        (fault, shown.context, rows) = LaneReader.groupFault(batch, group);
         if (fault != Fault.None) return _conclude(claimed.id, fault);
 
         shown.preRoot = group == 0 ? _rootBefore(batch.header, before) : LaneReader.entryAt(batch, group - 1).ledgerRoot;
         shown.postRoot = LaneReader.entryAt(batch, group).ledgerRoot;
-        shown.rows = BlobReader.read(batch.runs, LaneReader.laneAt(from), (end - from) * BlobReader.ELEMENT_BYTES);
-        shown.rowCount = LaneReader.rowsOf(batch.head, group);
+        shown.rows = rows.expanded;
+        shown.rowCount = rows.ends.length;
         shown.infos = _l1Facts(batch.header, LaneReader.l1Numbers(shown.rows), witness.l1Headers);
         shown.deposits = _deposits(witness.deposits);
         shown.depositCount = PORTAL.depositCount();
@@ -246,6 +249,7 @@ contract FraudVerifier {
 
     function _open(BatchLink calldata link, PayloadWitness calldata payload) private view returns (ShownBatch memory batch) {
         batch.index = link.index;
+        batch.reader = ROWS;
         batch.header = link.header;
         batch.runs = BlobReader.open(link.dataHash, payload);
     }

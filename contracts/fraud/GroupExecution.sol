@@ -5,10 +5,12 @@ import {BlockContext, DepositFacts, Group, IGroupExecution, L1Facts} from "./Gro
 import {LedgerRecords} from "./LedgerRecords.sol";
 import {LedgerTables} from "./LedgerTables.sol";
 import {Packed} from "./Packed.sol";
+import {IRowReader} from "./RowReader.sol";
 import {Failed, IStepVerifier, Refused, Step} from "./StepTypes.sol";
 
-/// @notice Verifiers of the native types, fixed at deployment. A type without one (zero) cannot be proven.
+/// @notice Who reads rows, and verifiers of the native types, fixed at deployment. A type without one (zero) cannot be proven.
 struct StepVerifiers {
+    address rows;
     address transfer;
     address datanets;
     address models;
@@ -39,8 +41,8 @@ contract GroupExecution is IGroupExecution {
     /// @notice An L1 block that the rows depend on is not shown.
     error L1BlockMissing(uint64 number);
 
-    uint256 private constant ELEMENT_BYTES = 31;
-    uint256 private constant ROW_HEAD_BYTES = 3;
+    /// @dev kind u8 ‖ bytes that are paid for u24 ‖ length u24, before the body.
+    uint256 private constant ROW_FRAME_BYTES = 7;
 
     uint256 private constant ROW_BLOCK = 0x01;
     uint256 private constant ROW_L1_INFO = 0x02;
@@ -86,6 +88,8 @@ contract GroupExecution is IGroupExecution {
 
     /// @notice Chain id of the rollup.
     uint256 public immutable rollupChainId;
+    /// @inheritdoc IGroupExecution
+    IRowReader public immutable ROWS;
 
     address private immutable _transfer;
     address private immutable _datanets;
@@ -116,6 +120,7 @@ contract GroupExecution is IGroupExecution {
 
     constructor(uint256 rollupChainId_, StepVerifiers memory verifiers) {
         rollupChainId = rollupChainId_;
+        ROWS = IRowReader(verifiers.rows);
         _transfer = verifiers.transfer;
         _datanets = verifiers.datanets;
         _models = verifiers.models;
@@ -159,26 +164,27 @@ contract GroupExecution is IGroupExecution {
         bytes calldata rows = group.rows;
         uint256 offset = 0;
         for (uint256 i = 0; i < group.rowCount; ++i) {
-            if (offset + ROW_HEAD_BYTES > rows.length) revert BadGroup();
+            if (offset + ROW_FRAME_BYTES > rows.length) revert BadGroup();
             uint256 kind = uint8(rows[offset]);
-            uint256 end = offset + ELEMENT_BYTES * uint16(bytes2(rows[offset + 1:offset + ROW_HEAD_BYTES]));
-            if (end == offset || end > rows.length) revert BadGroup();
-            code = executeRow(run, group, kind, rows[offset + ROW_HEAD_BYTES:end]);
+            uint256 paid = uint24(bytes3(rows[offset + 1:offset + 4]));
+            uint256 end = offset + ROW_FRAME_BYTES + uint24(bytes3(rows[offset + 4:offset + 7]));
+            if (end > rows.length) revert BadGroup();
+            code = executeRow(run, group, kind, paid, rows[offset + ROW_FRAME_BYTES:end]);
             if (code != 0) return code;
             offset = end;
         }
         if (offset != rows.length) revert BadGroup();
     }
 
-    function executeRow(Run memory run, Group calldata group, uint256 kind, bytes calldata body) private returns (bytes32) {
-        if (kind == ROW_NATIVE) return executeNative(run.context, body);
+    function executeRow(Run memory run, Group calldata group, uint256 kind, uint256 paid, bytes calldata body) private returns (bytes32) {
+        if (kind == ROW_NATIVE) return executeNative(run.context, paid, body);
         if (kind == ROW_OPERATION) return executeOperation(run.context, body);
         if (kind == ROW_L1_INFO) return executeL1Info(run, group, body);
         if (kind == ROW_DEPOSIT) return executeDeposit(run, group, body);
         if (kind == ROW_REPORT) return executeReport(run.context, body);
         if (kind != ROW_BLOCK) revert BadGroup();
         uint256 timestampMs = uint64(bytes8(body[8:16]));
-        if (timestampMs > SAFE_INTEGER_MAX || !isPadded(body, BLOCK_BYTES)) return "malformed";
+        if (timestampMs > SAFE_INTEGER_MAX || body.length != BLOCK_BYTES) return "malformed";
         run.context = BlockContext({
             number: uint64(bytes8(body[0:8])),
             timestampMs: uint64(timestampMs),
@@ -190,7 +196,7 @@ contract GroupExecution is IGroupExecution {
 
     // ---- native transactions and operations ------------------------------------------------------------------------------------------
 
-    function executeNative(BlockContext memory context, bytes calldata body) private returns (bytes32 code) {
+    function executeNative(BlockContext memory context, uint256 rowBytes, bytes calldata body) private returns (bytes32 code) {
         if (body.length < NATIVE_HEAD_BYTES) return "malformed";
         Signed memory signed = Signed({
             typeByte: uint8(body[0]),
@@ -208,7 +214,6 @@ contract GroupExecution is IGroupExecution {
         if (code != 0) return code;
         address sender = ecrecover(digestOf(signed.typeByte, structHash), 27 + signed.yParity, signed.r, signed.s);
         if (sender == address(0)) return "badSignature";
-        uint256 rowBytes = ROW_HEAD_BYTES + body.length;
         code = payFee(context, signed, sender, GAS_BASE + GAS_PER_ROW_BYTE * rowBytes + itemGas, rowBytes);
         if (code != 0) return code;
         bool isFailure;
@@ -248,7 +253,7 @@ contract GroupExecution is IGroupExecution {
         if (code != 0) return (code, 0, 0);
         uint256 length;
         (length, itemGas, structHash) = abi.decode(answer, (uint256, uint256, bytes32));
-        if (!isPadded(fields, length)) code = "malformed";
+        if (fields.length != length) code = "malformed";
     }
 
     function applyRule(uint8 typeByte, bytes calldata fields, Step memory step) internal returns (bytes32 code, bool isFailure) {
@@ -272,13 +277,6 @@ contract GroupExecution is IGroupExecution {
         assembly ("memory-safe") {
             revert(add(answer, 32), mload(answer))
         }
-    }
-
-    /// @dev Whether the row ends right behind its first `length` bytes, but for zeros of its last element.
-    function isPadded(bytes calldata body, uint256 length) private pure returns (bool) {
-        if (length > body.length || body.length - length >= ELEMENT_BYTES) return false;
-        for (uint256 i = length; i < body.length; ++i) if (body[i] != 0) return false;
-        return true;
     }
 
     /// @dev EIP-712. Spec: docs/spec/transactions.md#native-wire-form
@@ -333,7 +331,7 @@ contract GroupExecution is IGroupExecution {
         L1Facts calldata facts = group.infos[run.infos++];
         if (facts.number != uint64(bytes8(body[0:8]))) revert BadGroup();
         uint128 blobBaseFee = uint128(bytes16(body[8:24]));
-        if (!isPadded(body, 24)) return "malformed";
+        if (body.length != 24) return "malformed";
         bytes memory before = LedgerTables.l1Record();
         uint256 number = before.uintOf(0, 8);
         if (facts.number <= number || facts.number > number + ORIGIN_STEP_MAX) return "badOrigin";
@@ -358,7 +356,7 @@ contract GroupExecution is IGroupExecution {
 
     function executeDeposit(Run memory run, Group calldata group, bytes calldata body) private returns (bytes32) {
         uint64 index = uint64(bytes8(body[0:8]));
-        if (!isPadded(body, 8)) return "malformed";
+        if (body.length != 8) return "malformed";
         bytes memory l1 = LedgerTables.l1Record();
         if (index != l1.uintOf(L1_CURSOR_AT, 8)) return "wrongDeposit";
         if (index >= group.depositCount) return "unknownDeposit";

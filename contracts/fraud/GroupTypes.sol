@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IRowReader} from "./RowReader.sol";
+
 /// @notice What a block row says: the block that the rows behind it belong to. Spec: docs/spec/batch.md#rows
 struct BlockContext {
     uint64 number;
@@ -38,7 +40,7 @@ struct Group {
     BlockContext context;
     /// One to sixteen rows.
     uint256 rowCount;
-    /// Their bytes, one row behind another: kind u8 ‖ elements u16 ‖ body, zeros up to `elements` × 31.
+    /// Their bytes as `IRowReader` expands them, one row behind another.
     bytes rows;
     /// One for each L1 info row, in the order of the rows, with its number; the hash is zero where the L1 block is not shown.
     L1Facts[] infos;
@@ -50,6 +52,9 @@ struct Group {
 
 /// @notice Executes the rows of a group on its partial ledger.
 interface IGroupExecution {
+    /// @notice Who reads rows, and expands them to what is executed here.
+    function ROWS() external view returns (IRowReader);
+
     /// @notice The ledger root that the rows lead to from `preRoot`, or that one of them is refused, which no row of a batch may be.
     /// @dev Reverts where the witness does not lead to `preRoot`, leaves out what a row touches, or the group has a type that cannot be proven:
     /// what it answers is true for every witness for which it answers. Keeps nothing, but needs transient storage: it cannot be asked by STATICCALL.

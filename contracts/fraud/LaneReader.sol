@@ -4,16 +4,16 @@ pragma solidity ^0.8.28;
 import {BatchHeader} from "../BatchInbox.sol";
 import {BlobReader, Run} from "./BlobReader.sol";
 import {BlockContext} from "./GroupTypes.sol";
+import {IRowReader, Rows} from "./RowReader.sol";
 
 /// @notice What stands at the beginning of a payload, as far as L1 reads it. Spec: docs/spec/batch.md#payload
 struct PayloadHead {
     uint8 version;
     uint64 firstBlock;
-    uint32 blockCount;
-    uint32 laneElements;
-    uint32 rowCount;
-    uint32 groupCount;
-    uint32 tailBytes;
+    uint16 blockCount;
+    uint24 laneBytes;
+    uint16 groupCount;
+    uint24 tailBytes;
     uint16 bitmapBytes;
 }
 
@@ -23,12 +23,14 @@ struct ShownBatch {
     BatchHeader header;
     Run[] runs;
     PayloadHead head;
+    /// Who reads the rows.
+    IRowReader reader;
 }
 
 /// @notice An entry of the groups' section.
 struct GroupEntry {
-    uint256 firstElement;
-    uint256 contextElement;
+    uint256 firstByte;
+    uint256 contextByte;
     bytes32 ledgerRoot;
 }
 
@@ -45,7 +47,7 @@ enum Fault {
     Head,
     /// A byte that has to be zero is not.
     Padding,
-    /// A group is not where its entry or the next one says.
+    /// A group is not where its entry or the next one says, or is more than one transaction can execute.
     Place,
     /// A row that is no row.
     Row,
@@ -65,17 +67,18 @@ enum Fault {
 library LaneReader {
     using BlobReader for Run[];
 
-    uint256 internal constant GROUP_ROWS = 16;
+    /// @dev What a group may be. Source: genesis/params.ts, GROUP
+    uint256 private constant GROUP_ROWS = 16;
+    uint256 private constant GROUP_BYTES_MAX = 8_192;
+    uint256 private constant GROUP_WEIGHT_MAX = 15_000;
 
-    uint256 private constant ELEMENT_BYTES = 31;
-    uint256 private constant HEAD_ELEMENTS = 5;
-    uint256 private constant HEAD_SHOWN_BYTES = 43;
+    uint256 private constant HEAD_BYTES = 155;
+    uint256 private constant HEAD_SHOWN_BYTES = 33;
     uint256 private constant SIGNATURE_BYTES = 96;
     uint256 private constant BITMAP_BYTES_MAX = 16;
     uint256 private constant BLOCKS_MAX = 4_096;
-    uint256 private constant GROUP_BYTES = 40;
-    uint256 private constant BLOCK_ELEMENTS = 2;
-    uint256 private constant EVIDENCE_BYTES = 285;
+    uint256 private constant ENTRY_BYTES = 38;
+    uint256 private constant BLOCK_ROW_BYTES_MAX = 52;
 
     uint8 private constant BLOCK = 1;
     uint8 private constant L1_INFO = 2;
@@ -84,17 +87,14 @@ library LaneReader {
     uint8 private constant OPERATION = 5;
     uint8 private constant REPORT = 6;
 
-    uint256 private constant MALFORMED = type(uint256).max;
-    /// @dev Times are safe integers of JavaScript.
-    uint64 private constant TIMESTAMP_MS_MAX = 2 ** 53 - 1;
-    /// @dev Half of secp256k1's order.
-    uint256 private constant S_MAX = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
+    /// @dev A row expanded: kind u8 ‖ paid u24 ‖ length u24 ‖ body.
+    uint256 private constant FRAME_BYTES = 7;
 
     /// @dev What is known of the block that a walk is in. What is not known hinders nothing.
     struct Walk {
         bool hasBlock;
         BlockContext context;
-        uint256 blockElement;
+        uint256 blockByte;
         /// The row before was the block row.
         bool isBehindBlock;
         /// No deposit, no report may come any more.
@@ -107,12 +107,11 @@ library LaneReader {
         bytes memory bytes_ = runs.read(0, HEAD_SHOWN_BYTES);
         head.version = uint8(bytes_[0]);
         head.firstBlock = uint64(_uint(bytes_, 9, 8));
-        head.blockCount = uint32(_uint(bytes_, 17, 4));
-        head.laneElements = uint32(_uint(bytes_, 21, 4));
-        head.rowCount = uint32(_uint(bytes_, 25, 4));
-        head.groupCount = uint32(_uint(bytes_, 29, 4));
-        head.tailBytes = uint32(_uint(bytes_, 33, 4));
-        head.bitmapBytes = uint16(_uint(bytes_, 41, 2));
+        head.blockCount = uint16(_uint(bytes_, 17, 2));
+        head.laneBytes = uint24(_uint(bytes_, 19, 3));
+        head.groupCount = uint16(_uint(bytes_, 22, 2));
+        head.tailBytes = uint24(_uint(bytes_, 24, 3));
+        head.bitmapBytes = uint16(_uint(bytes_, 31, 2));
     }
 
     /// @notice The place that a payload gives itself. Needs its first element.
@@ -124,7 +123,6 @@ library LaneReader {
     function headFault(ShownBatch memory batch) internal pure returns (Fault) {
         PayloadHead memory head = batch.head;
         BatchHeader memory header = batch.header;
-        uint256 rows = head.rowCount;
         bool isWrong = head.version != 1
             || head.bitmapBytes == 0
             || head.bitmapBytes > BITMAP_BYTES_MAX
@@ -132,9 +130,8 @@ library LaneReader {
             || head.blockCount == 0
             || head.blockCount > BLOCKS_MAX
             || head.blockCount != uint256(header.lastBlock) - header.firstBlock + 1
-            || head.groupCount != (rows + GROUP_ROWS - 1) / GROUP_ROWS
-            || head.laneElements < rows
-            || (rows == 0 && head.laneElements != 0)
+            || head.groupCount > head.laneBytes
+            || (head.groupCount == 0 && head.laneBytes != 0)
             || tailAt(head) + head.tailBytes != header.payloadBytes;
         return isWrong ? Fault.Head : Fault.None;
     }
@@ -143,107 +140,91 @@ library LaneReader {
     function paddingFault(ShownBatch memory batch, uint256 pos) internal pure returns (Fault) {
         PayloadHead memory head = batch.head;
         uint256 headEnd = HEAD_SHOWN_BYTES + head.bitmapBytes + SIGNATURE_BYTES;
-        uint256 groupsEnd = groupsAt(head) + uint256(head.groupCount) * GROUP_BYTES;
-        bool isPadding = (pos >= headEnd && pos < HEAD_ELEMENTS * ELEMENT_BYTES)
-            || (pos >= groupsEnd && pos < tailAt(head))
-            || pos >= batch.header.payloadBytes;
+        bool isPadding = (pos >= headEnd && pos < HEAD_BYTES) || pos >= batch.header.payloadBytes;
         return isPadding && batch.runs.read(pos, 1)[0] != 0 ? Fault.Padding : Fault.None;
     }
 
     /// @notice Entry of the groups' section.
     function entryAt(ShownBatch memory batch, uint256 group) internal pure returns (GroupEntry memory entry) {
-        bytes memory bytes_ = batch.runs.read(groupsAt(batch.head) + group * GROUP_BYTES, GROUP_BYTES);
-        entry.firstElement = _uint(bytes_, 0, 4);
-        entry.contextElement = _uint(bytes_, 4, 4);
-        entry.ledgerRoot = bytes32(_uint(bytes_, 8, 32));
+        bytes memory bytes_ = batch.runs.read(groupsAt(batch.head) + group * ENTRY_BYTES, ENTRY_BYTES);
+        entry.firstByte = _uint(bytes_, 0, 3);
+        entry.contextByte = _uint(bytes_, 3, 3);
+        entry.ledgerRoot = bytes32(_uint(bytes_, 6, 32));
     }
 
-    /// @notice What is wrong with a group: its place, its rows, their order, or the next group's place, which follows from them. `context` is that of the first
-    /// row, `from` and `end` the bytes of the rows.
-    /// @dev Needs the group's entry and the next one, the row that rules the first row, the group's rows, and the first element of the next group.
+    /// @notice What is wrong with a group: its place, its size, its rows, their order, or the next group's place, which follows from them. `context` is that of
+    /// the first row.
+    /// @dev Needs the group's entry and the next one, the row that rules the first row, the group's rows, and the first byte of the next group.
     function groupFault(
         ShownBatch memory batch,
         uint256 group
-    ) internal pure returns (Fault fault, BlockContext memory context, uint256 from, uint256 end) {
+    ) internal view returns (Fault fault, BlockContext memory context, Rows memory rows) {
         GroupEntry memory entry = entryAt(batch, group);
         GroupEntry memory next;
         bool isLast = group + 1 == batch.head.groupCount;
-        uint256 lane = batch.head.laneElements;
         if (!isLast) next = entryAt(batch, group + 1);
-        from = entry.firstElement;
-        end = isLast ? lane : next.firstElement;
-        if (group == 0 && from != 0) return (Fault.Place, context, from, end);
-        if (entry.contextElement > from || from >= end || end > lane) return (Fault.Place, context, from, end);
+        uint256 from = entry.firstByte;
+        uint256 end = isLast ? batch.head.laneBytes : next.firstByte;
+        if (group == 0 && from != 0) return (Fault.Place, context, rows);
+        if (entry.contextByte > from || !_isRange(batch, from, end)) return (Fault.Place, context, rows);
 
         Walk memory walk;
-        if (entry.contextElement != from && !_startsBehind(batch, entry, walk)) return (Fault.Place, context, from, end);
-        uint256 pos = from;
-        uint256 rows = rowsOf(batch.head, group);
-        for (uint256 i = 0; i < rows; ++i) {
-            bytes memory row;
-            (fault, row) = _rowAt(batch, pos);
-            if (fault == Fault.None) fault = _step(walk, row, pos, batch.header);
-            if (fault != Fault.None) return (fault, context, from, end);
+        if (entry.contextByte != from && !_startsBehind(batch, entry, walk)) return (Fault.Place, context, rows);
+        rows = batch.reader.read(batch.runs.read(HEAD_BYTES + from, end - from), GROUP_ROWS);
+        if (rows.isMalformed) return (Fault.Row, context, rows);
+        uint256 count = rows.ends.length;
+        if (rows.ends[count - 1] != end - from || (count > 1 && rows.weight > GROUP_WEIGHT_MAX)) return (Fault.Place, context, rows);
+        uint256 offset = 0;
+        for (uint256 i = 0; i < count; ++i) {
+            uint256 pos = from + (i == 0 ? 0 : rows.ends[i - 1]);
+            fault = _step(walk, rows.expanded, offset, pos, batch.header);
+            if (fault != Fault.None) return (fault, context, rows);
             if (i == 0) context = walk.context;
-            pos += row.length / ELEMENT_BYTES;
+            offset = _behind(rows.expanded, offset);
         }
-        if (pos != end) return (Fault.Place, context, from, end);
-        if (isLast) return (walk.isBehindBlock ? Fault.Order : Fault.None, context, from, end);
-        bool isBlock = uint8(batch.runs.read(laneAt(end), 1)[0]) == BLOCK;
-        if (next.contextElement != (isBlock ? end : walk.blockElement)) return (Fault.Place, context, from, end);
+        if (isLast) return (walk.isBehindBlock ? Fault.Order : Fault.None, context, rows);
+        bool isBlock = _kindAt(batch, end) == BLOCK;
+        if (next.contextByte != (isBlock ? end : walk.blockByte)) return (Fault.Place, context, rows);
     }
 
     /// @notice Whether rows of one block, in their order but perhaps not all of them, can stand in no block, whatever stands between them.
-    /// @dev Needs the entries of their groups, the first element of each row of those groups up to them, and that of the row behind the block row.
-    function orderFault(ShownBatch memory batch, RowPlace[] calldata places) internal pure returns (Fault) {
-        uint256 blockElement;
+    /// @dev Needs the entries of their groups and the next ones, the rows of those groups, and the row behind the block row.
+    function orderFault(ShownBatch memory batch, RowPlace[] calldata places) internal view returns (Fault) {
+        uint256 blockByte;
         uint256 before;
         Walk memory walk;
         for (uint256 i = 0; i < places.length; ++i) {
-            (uint256 pos, uint256 blockAt) = _elementOf(batch, places[i]);
+            (bool isThere, uint256 pos, uint256 blockAt) = _placeOf(batch, places[i]);
+            if (!isThere) return Fault.None;
             if (i == 0) {
-                blockElement = blockAt;
+                blockByte = blockAt;
                 before = blockAt;
-                uint8 second = uint8(batch.runs.read(laneAt(blockAt + BLOCK_ELEMENTS), 1)[0]);
-                walk.noDeposit = second != L1_INFO;
+                uint256 length = _blockRowBytes(batch, blockAt);
+                if (length == 0) return Fault.None;
+                walk.noDeposit = _kindAt(batch, blockAt + length) != L1_INFO;
             }
             // Not of one block, or not ascending: nothing is shown.
-            if (blockAt != blockElement || pos <= before) return Fault.None;
+            if (blockAt != blockByte || pos <= before) return Fault.None;
             before = pos;
-            if (_forbids(walk, uint8(batch.runs.read(laneAt(pos), 1)[0]))) return Fault.Order;
+            if (_forbids(walk, _kindAt(batch, pos))) return Fault.Order;
         }
         return Fault.None;
     }
 
-    function laneAt(uint256 element) internal pure returns (uint256) {
-        return (HEAD_ELEMENTS + element) * ELEMENT_BYTES;
-    }
-
     function groupsAt(PayloadHead memory head) internal pure returns (uint256) {
-        return laneAt(head.laneElements);
+        return HEAD_BYTES + head.laneBytes;
     }
 
     function tailAt(PayloadHead memory head) internal pure returns (uint256) {
-        uint256 elements = (uint256(head.groupCount) * GROUP_BYTES + ELEMENT_BYTES - 1) / ELEMENT_BYTES;
-        return groupsAt(head) + elements * ELEMENT_BYTES;
+        return groupsAt(head) + uint256(head.groupCount) * ENTRY_BYTES;
     }
 
-    /// @notice Rows of a group.
-    function rowsOf(PayloadHead memory head, uint256 group) internal pure returns (uint256) {
-        return group + 1 == head.groupCount ? head.rowCount - group * GROUP_ROWS : GROUP_ROWS;
-    }
-
-    /// @notice Whether the batch has a row at this place.
-    function hasRow(PayloadHead memory head, RowPlace calldata place) internal pure returns (bool) {
-        return place.group < head.groupCount && place.row < rowsOf(head, place.group);
-    }
-
-    /// @notice Numbers of the L1 info rows among well-formed rows.
+    /// @notice Numbers of the L1 info rows among expanded rows.
     function l1Numbers(bytes memory rows) internal pure returns (uint64[] memory numbers) {
         numbers = new uint64[](GROUP_ROWS);
         uint256 count = 0;
-        for (uint256 pos = 0; pos < rows.length; pos += _uint(rows, pos + 1, 2) * ELEMENT_BYTES) {
-            if (uint8(rows[pos]) == L1_INFO) numbers[count++] = uint64(_uint(rows, pos + 3, 8));
+        for (uint256 offset = 0; offset < rows.length; offset = _behind(rows, offset)) {
+            if (uint8(rows[offset]) == L1_INFO) numbers[count++] = uint64(_uint(rows, offset + FRAME_BYTES, 8));
         }
         assembly ("memory-safe") {
             mstore(numbers, count)
@@ -252,65 +233,60 @@ library LaneReader {
 
     // ---- rows -----------------------------------------------------------------------------------------------------------------------
 
-    /// @dev A group that does not begin with a block row: its first row is ruled by the row at `contextElement`.
-    function _startsBehind(ShownBatch memory batch, GroupEntry memory entry, Walk memory walk) private pure returns (bool) {
-        if (entry.contextElement + BLOCK_ELEMENTS > entry.firstElement) return false;
-        (Fault fault, bytes memory row) = _rowAt(batch, entry.contextElement);
-        if (fault != Fault.None || uint8(row[0]) != BLOCK) return false;
+    /// @dev A group that does not begin with a block row: its first row is ruled by the row at `contextByte`.
+    function _startsBehind(ShownBatch memory batch, GroupEntry memory entry, Walk memory walk) private view returns (bool) {
+        uint256 room = entry.firstByte - entry.contextByte;
+        Rows memory rows =
+            batch.reader.read(batch.runs.read(HEAD_BYTES + entry.contextByte, room < BLOCK_ROW_BYTES_MAX ? room : BLOCK_ROW_BYTES_MAX), 1);
+        if (rows.ends.length == 0 || uint8(rows.expanded[0]) != BLOCK) return false;
         walk.hasBlock = true;
-        walk.context = _contextOf(row);
-        walk.blockElement = entry.contextElement;
-        walk.isBehindBlock = entry.contextElement + BLOCK_ELEMENTS == entry.firstElement;
+        walk.context = _contextOf(rows.expanded, 0);
+        walk.blockByte = entry.contextByte;
+        walk.isBehindBlock = rows.ends[0] == room;
         walk.noDeposit = walk.isBehindBlock;
         return true;
     }
 
-    /// @dev The row at an element of the lane, or that none is there.
-    function _rowAt(ShownBatch memory batch, uint256 element) private pure returns (Fault, bytes memory row) {
-        uint256 lane = batch.head.laneElements;
-        if (element >= lane) return (Fault.Row, row);
-        uint256 elements = _uint(batch.runs.read(laneAt(element) + 1, 2), 0, 2);
-        if (elements == 0 || elements > lane - element) return (Fault.Row, row);
-        row = batch.runs.read(laneAt(element), elements * ELEMENT_BYTES);
-        uint256 end = _endOf(row);
-        if (end == MALFORMED || (end + ELEMENT_BYTES - 1) / ELEMENT_BYTES != elements) return (Fault.Row, row);
-        return (_isZero(row, end) ? Fault.None : Fault.Row, row);
+    /// @dev Length of the block row at a place of the lane; 0: there is none, or nothing behind it.
+    function _blockRowBytes(ShownBatch memory batch, uint256 place) private view returns (uint256) {
+        uint256 room = batch.head.laneBytes - place;
+        Rows memory rows = batch.reader.read(batch.runs.read(HEAD_BYTES + place, room < BLOCK_ROW_BYTES_MAX ? room : BLOCK_ROW_BYTES_MAX), 1);
+        return rows.ends.length == 0 || uint8(rows.expanded[0]) != BLOCK || rows.ends[0] == room ? 0 : rows.ends[0];
     }
 
-    /// @dev Where the body of a row ends, before the zeros.
-    function _endOf(bytes memory row) private pure returns (uint256) {
-        uint8 kind = uint8(row[0]);
-        if (kind == L1_INFO) return 27;
-        if (kind == DEPOSIT) return 11;
-        if (kind == REPORT) return 3 + EVIDENCE_BYTES;
-        if (kind == BLOCK) {
-            if (row.length < BLOCK_ELEMENTS * ELEMENT_BYTES || _uint(row, 11, 8) > TIMESTAMP_MS_MAX) return MALFORMED;
-            return 51;
-        }
-        if (kind == OPERATION) {
-            bytes memory schema = _schemaOf(uint8(row[3]), true);
-            return schema.length == 0 ? MALFORMED : _skip(row, 24, schema);
-        }
-        if (kind != NATIVE || row.length < 3 * ELEMENT_BYTES) return MALFORMED;
-        if (uint8(row[4]) > 1 || _uint(row, 37, 32) > S_MAX) return MALFORMED;
-        bytes memory fields = _schemaOf(uint8(row[3]), false);
-        return fields.length == 0 ? MALFORMED : _skip(row, 89, fields);
+    /// @dev Whether a group can stand from one place of the lane to the other.
+    function _isRange(ShownBatch memory batch, uint256 from, uint256 end) private pure returns (bool) {
+        return from < end && end - from <= GROUP_BYTES_MAX && end <= batch.head.laneBytes;
     }
 
-    function _contextOf(bytes memory row) private pure returns (BlockContext memory context) {
-        context.number = uint64(_uint(row, 3, 8));
-        context.timestampMs = uint64(_uint(row, 11, 8));
-        context.baseFeeWei = uint96(_uint(row, 19, 12));
-        context.coinbase = address(uint160(_uint(row, 31, 20)));
+    function _kindAt(ShownBatch memory batch, uint256 place) private pure returns (uint8) {
+        uint8 head = uint8(batch.runs.read(HEAD_BYTES + place, 1)[0]);
+        if (head >= 0x80) return OPERATION;
+        return head >= 0x50 ? NATIVE : head;
+    }
+
+    function _contextOf(bytes memory rows, uint256 offset) private pure returns (BlockContext memory context) {
+        uint256 body = offset + FRAME_BYTES;
+        context.number = uint64(_uint(rows, body, 8));
+        context.timestampMs = uint64(_uint(rows, body + 8, 8));
+        context.baseFeeWei = uint96(_uint(rows, body + 16, 12));
+        context.coinbase = address(uint160(_uint(rows, body + 28, 20)));
+    }
+
+    /// @dev Where the expanded row ends that starts at `offset`.
+    function _behind(bytes memory rows, uint256 offset) private pure returns (uint256) {
+        return offset + FRAME_BYTES + _uint(rows, offset + 4, 3);
     }
 
     /// @dev The next row, well formed, of a walk along neighbouring rows.
-    function _step(Walk memory walk, bytes memory row, uint256 pos, BatchHeader memory header) private pure returns (Fault) {
-        uint8 kind = uint8(row[0]);
+    /// @param offset where it stands, expanded
+    /// @param pos where it stands in the lane
+    function _step(Walk memory walk, bytes memory rows, uint256 offset, uint256 pos, BatchHeader memory header) private pure returns (Fault) {
+        uint8 kind = uint8(rows[offset]);
         bool isBehindBlock = walk.isBehindBlock;
         walk.isBehindBlock = kind == BLOCK;
         if (kind == BLOCK) {
-            BlockContext memory context = _contextOf(row);
+            BlockContext memory context = _contextOf(rows, offset);
             if (isBehindBlock || context.number < header.firstBlock || context.number > header.lastBlock) return Fault.Order;
             if (walk.hasBlock) {
                 if (context.number <= walk.context.number) return Fault.Order;
@@ -320,14 +296,14 @@ library LaneReader {
             }
             walk.hasBlock = true;
             walk.context = context;
-            walk.blockElement = pos;
+            walk.blockByte = pos;
             walk.noDeposit = true;
             walk.noReport = false;
             return Fault.None;
         }
         if (!walk.hasBlock) return Fault.Order;
         if (kind == L1_INFO) {
-            if (!isBehindBlock || _uint(row, 3, 8) > header.l1OriginNumber) return Fault.Order;
+            if (!isBehindBlock || _uint(rows, offset + FRAME_BYTES, 8) > header.l1OriginNumber) return Fault.Order;
             walk.noDeposit = false;
             return Fault.None;
         }
@@ -349,109 +325,25 @@ library LaneReader {
         return false;
     }
 
-    /// @dev Where a row starts, and the block row that rules it, by its group's entry and the lengths of the rows before it.
-    function _elementOf(ShownBatch memory batch, RowPlace calldata place) private pure returns (uint256 pos, uint256 blockAt) {
+    /// @dev Whether the batch has such a row; where it starts, and the block row that rules it.
+    function _placeOf(ShownBatch memory batch, RowPlace calldata place) private view returns (bool isThere, uint256 pos, uint256 blockAt) {
         GroupEntry memory entry = entryAt(batch, place.group);
-        pos = entry.firstElement;
-        blockAt = entry.contextElement;
+        bool isLast = uint256(place.group) + 1 == batch.head.groupCount;
+        uint256 end = isLast ? batch.head.laneBytes : entryAt(batch, uint256(place.group) + 1).firstByte;
+        if (entry.contextByte > entry.firstByte || !_isRange(batch, entry.firstByte, end)) return (false, 0, 0);
+        bytes memory lane = batch.runs.read(HEAD_BYTES + entry.firstByte, end - entry.firstByte);
+        Rows memory rows = batch.reader.read(lane, uint256(place.row) + 1);
+        if (rows.ends.length <= place.row) return (false, 0, 0);
+        pos = entry.firstByte;
+        blockAt = entry.contextByte;
         for (uint256 i = 0; i < place.row; ++i) {
-            bytes memory head = batch.runs.read(laneAt(pos), 3);
-            if (uint8(head[0]) == BLOCK) blockAt = pos;
-            pos += _uint(head, 1, 2);
+            if (uint8(lane[pos - entry.firstByte]) == BLOCK) blockAt = pos;
+            pos = entry.firstByte + rows.ends[i];
         }
-    }
-
-    // ---- fields: the packed form of a type's parameters ---------------------------------------------------------------------------------
-
-    uint8 private constant FIXED = 0;
-    uint8 private constant BYTES = 1;
-    uint8 private constant STRING = 2;
-    uint8 private constant ARRAY = 3;
-    uint8 private constant STRUCTS = 4;
-
-    /// @dev Parameters of a type, two bytes a piece: fixed widths together (their bytes), `bytes`, `string`, arrays (bytes of an item), and arrays of structs
-    /// that have no fixed width (pieces of an item, which follow). Empty: there is no such type. Source: execution/native/native.ts.
-    function _schemaOf(uint8 typeByte, bool isOperation) private pure returns (bytes memory) {
-        if (typeByte == 0x50) return hex"0021";
-        if (typeByte == 0x51) return hex"02000045";
-        if (typeByte == 0x52) return hex"00240100000c0317";
-        if (typeByte == 0x53) return hex"000c";
-        if (typeByte == 0x54) return hex"020000a4032e0037";
-        if (typeByte == 0x55) return hex"00410200";
-        if (typeByte == 0x56) return hex"0090040300bc0100000c03040306";
-        if (typeByte == 0x57) return hex"00190320030403060100" hex"0100";
-        if (typeByte == 0x58) return hex"0304";
-        if (typeByte == 0x59 && isOperation) return hex"0040";
-        return "";
-    }
-
-    /// @dev Where fields of this schema end that start at `at`.
-    function _skip(bytes memory row, uint256 pos, bytes memory schema) private pure returns (uint256) {
-        for (uint256 i = 0; i < schema.length; i += 2) {
-            uint8 piece = uint8(schema[i]);
-            uint256 width = uint8(schema[i + 1]);
-            if (piece == STRUCTS) {
-                uint256 items;
-                (pos, items) = _count(row, pos);
-                // ends: an item has at least one byte, and none is read past the row's end
-                for (; items > 0 && pos <= row.length; --items) pos = _skipPieces(row, pos, schema, i + 2, width);
-                i += width * 2;
-            } else {
-                pos = _skipPiece(row, pos, piece, width);
-            }
-            if (pos > row.length) return MALFORMED;
-        }
-        return pos;
-    }
-
-    function _skipPieces(bytes memory row, uint256 pos, bytes memory schema, uint256 from, uint256 pieces) private pure returns (uint256) {
-        for (uint256 i = 0; i < pieces; ++i) {
-            pos = _skipPiece(row, pos, uint8(schema[from + 2 * i]), uint8(schema[from + 2 * i + 1]));
-            if (pos > row.length) return MALFORMED;
-        }
-        return pos;
-    }
-
-    function _skipPiece(bytes memory row, uint256 pos, uint8 piece, uint256 width) private pure returns (uint256) {
-        if (piece == FIXED) return pos + width;
-        uint256 count;
-        (pos, count) = _count(row, pos);
-        if (pos > row.length) return MALFORMED;
-        if (piece == ARRAY) return pos + count * width;
-        if (piece == STRING && pos + count <= row.length && !_isUtf8(row, pos, pos + count)) return MALFORMED;
-        return pos + count;
-    }
-
-    function _count(bytes memory row, uint256 pos) private pure returns (uint256, uint256) {
-        return pos + 2 > row.length ? (MALFORMED, 0) : (pos + 2, _uint(row, pos, 2));
-    }
-
-    /// @dev Whether the bytes are UTF-8, in its shortest form, without surrogates. Source: The Unicode Standard, table 3-7.
-    function _isUtf8(bytes memory text, uint256 pos, uint256 end) private pure returns (bool) {
-        while (pos < end) {
-            uint8 first = uint8(text[pos++]);
-            if (first < 0x80) continue;
-            if (first < 0xc2 || first > 0xf4) return false;
-            uint256 more = first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
-            if (pos + more > end) return false;
-            uint8 least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
-            uint8 most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-            for (; more > 0; --more) {
-                uint8 byte_ = uint8(text[pos++]);
-                if (byte_ < least || byte_ > most) return false;
-                (least, most) = (0x80, 0xbf);
-            }
-        }
-        return true;
+        return (true, pos, blockAt);
     }
 
     // ---- bytes --------------------------------------------------------------------------------------------------------------------------
-
-    /// @dev Whether there are only zeros from `at` on: fewer than 31, or a length that is wrong anyway.
-    function _isZero(bytes memory data, uint256 pos) private pure returns (bool) {
-        for (; pos < data.length; ++pos) if (data[pos] != 0) return false;
-        return true;
-    }
 
     /// @dev A big-endian integer of up to 32 bytes, which lie within the bytes.
     function _uint(bytes memory data, uint256 pos, uint256 width) private pure returns (uint256 value) {

@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {Refused} from "./StepTypes.sol";
 
-/// @title Packed form: members at their own widths, one behind another. Spec: docs/spec/batch.md#rows
+/// @title Packed form: members at their own widths, one behind another. Spec: docs/spec/ledger.md#tables
 library Packed {
     /// @dev What the ledger holds is well formed: another length is nobody's but ours.
     error Unreadable();

@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {Group, IGroupExecution} from "../fraud/GroupTypes.sol";
+import {IRowReader} from "../fraud/RowReader.sol";
 
 /// @notice Everything around the fraud verifier, as a test wants it: checkpoints, inbox, portal and execution in one.
 contract FraudStage is IGroupExecution {
@@ -10,6 +11,11 @@ contract FraudStage is IGroupExecution {
     bytes32 public genesisLedgerRoot;
     bytes32 public depositRoot;
     uint64 public depositCount;
+    IRowReader public immutable ROWS;
+
+    constructor(IRowReader rows) {
+        ROWS = rows;
+    }
 
     /// @notice What a success asked for.
     event Invalidated(uint64 id, address challenger);

@@ -13,13 +13,16 @@ contract GroupWatcher is GroupExecution {
 
     constructor(uint256 rollupChainId_, StepVerifiers memory verifiers) GroupExecution(rollupChainId_, verifiers) {}
 
-    function watchGroup(Group calldata group, bytes calldata witness)
+    /// @notice The group whose rows are as they stand in the lane.
+    function watchGroup(Group calldata posted, bytes calldata witness)
         external
         returns (bool isRefused, bytes32 root, bytes32 code, bytes32[] memory failures, uint256 gasUsed)
     {
         delete _failures;
         gasUsed = gasleft();
-        (isRefused, root, code) = executeGroup(group, witness);
+        Group memory group = posted;
+        group.rows = ROWS.read(posted.rows, 16).expanded;
+        (isRefused, root, code) = this.executeGroup(group, witness);
         gasUsed -= gasleft();
         failures = _failures;
     }

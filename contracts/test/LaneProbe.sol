@@ -4,10 +4,17 @@ pragma solidity ^0.8.28;
 import {BatchHeader} from "../BatchInbox.sol";
 import {BlobReader, PayloadWitness, Run} from "../fraud/BlobReader.sol";
 import {Fault, LaneReader, RowPlace, ShownBatch} from "../fraud/LaneReader.sol";
+import {IRowReader} from "../fraud/RowReader.sol";
 
 /// @notice Lets tests open payloads and asks what it costs.
 contract LaneProbe {
     using BlobReader for Run[];
+
+    IRowReader private immutable _READER;
+
+    constructor(IRowReader reader) {
+        _READER = reader;
+    }
 
     /// @notice `length` bytes of the payload from `from` on, as the witness shows them; and the gas that the opening took.
     function open(
@@ -23,18 +30,14 @@ contract LaneProbe {
     }
 
     /// @notice The first thing that is wrong with a payload, group by group.
-    function structure(uint64 index, BatchHeader calldata header, bytes calldata payload) external pure returns (Fault fault) {
+    function structure(uint64 index, BatchHeader calldata header, bytes calldata payload) external view returns (Fault fault) {
         ShownBatch memory batch = _batch(index, header, payload);
         if (payload.length < 155) return Fault.Head;
         batch.head = LaneReader.headOf(batch.runs);
         fault = LaneReader.headFault(batch);
-        for (uint256 place = 139; fault == Fault.None && place < 155; ++place) fault = LaneReader.paddingFault(batch, place);
-        uint256 tail = fault == Fault.None ? LaneReader.tailAt(batch.head) : 0;
-        for (uint256 k = 31; fault == Fault.None && k > 0; --k) {
-            if (tail - k >= 155) fault = LaneReader.paddingFault(batch, tail - k);
-        }
+        for (uint256 place = 129; fault == Fault.None && place < 155; ++place) fault = LaneReader.paddingFault(batch, place);
         for (uint256 group = 0; fault == Fault.None && group < batch.head.groupCount; ++group) {
-            (fault,,,) = LaneReader.groupFault(batch, group);
+            (fault,,) = LaneReader.groupFault(batch, group);
         }
     }
 
@@ -44,14 +47,15 @@ contract LaneProbe {
         BatchHeader calldata header,
         bytes calldata payload,
         RowPlace[] calldata places
-    ) external pure returns (Fault) {
+    ) external view returns (Fault) {
         ShownBatch memory batch = _batch(index, header, payload);
         batch.head = LaneReader.headOf(batch.runs);
         return LaneReader.orderFault(batch, places);
     }
 
-    function _batch(uint64 index, BatchHeader calldata header, bytes calldata payload) private pure returns (ShownBatch memory batch) {
+    function _batch(uint64 index, BatchHeader calldata header, bytes calldata payload) private view returns (ShownBatch memory batch) {
         batch.index = index;
+        batch.reader = _READER;
         batch.header = header;
         batch.runs = new Run[](1);
         batch.runs[0].data = bytes.concat(payload, new bytes((31 - (payload.length % 31)) % 31));

@@ -1,7 +1,7 @@
 /**
  * Openings: words of an output, a prompt or a record, shown under the root that commits to them. In proofs a word is its bytes, one character a
  * byte, for what a leaf holds need not be text.
- * Wire: the packed form of the members below (docs/spec/batch.md#rows). Spec: docs/spec/attribution.md#openings
+ * Wire: the packed form of the members below (docs/spec/ledger.md#tables). Spec: docs/spec/attribution.md#openings
  */
 import { type Hex, parseAbiParameters } from 'viem'
 import { assert } from '../assert.ts'

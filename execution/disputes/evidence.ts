@@ -1,5 +1,5 @@
 /**
- * What a dispute shows, and what comes of it. Evidence is packed as rows are (docs/spec/batch.md#rows), one form a kind of dispute; whoever judges it has
+ * What a dispute shows, and what comes of it. Evidence is packed as records are (docs/spec/ledger.md#tables), one form a kind of dispute; whoever judges it has
  * the disputed credit, its model, and the lists that hash to what the credit's record holds.
  * Spec: docs/spec/disputes.md#evidence
  */

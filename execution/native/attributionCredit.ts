@@ -6,7 +6,7 @@
 import { type Hex, parseAbiItem, parseAbiParameters, zeroHash } from 'viem'
 import { BPS, type ChainParams, DOOR, LIMIT, NATIVE_GAS, TREASURY, TX_TYPE } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
-import { compileFields, type FieldsOf } from '../fields.ts'
+import { compileFields } from '../fields.ts'
 import { fromHex, toHex } from '../hex.ts'
 import { addEarned, addEntries, sumOfEntries } from '../ledger/earnings.ts'
 import type { Ledger } from '../ledger/ledger.ts'
@@ -14,6 +14,7 @@ import { fixMaturity } from '../ledger/maturity.ts'
 import * as tables from '../ledger/tables.ts'
 import { REQUEST_MEMBERS, requestDigest } from '../receipt.ts'
 import { type SignedDigest, splitSignature } from '../recover.ts'
+import { type CreditFields, creditRow } from './creditRow.ts'
 import { WHOLE_DATANET } from './datanetReview.ts'
 import {
   type Applied,
@@ -36,7 +37,6 @@ const parameters = parseAbiParameters(
 const entryFields = compileFields(parseAbiParameters('uint32[] accounts, uint48[] amountsGwei'))
 const drawnFields = compileFields(parseAbiParameters('(address client, uint96 amount)[] drawn'), { drawn: 'Drawn' })
 
-type CreditFields = FieldsOf<typeof parameters>
 type Worker = NonNullable<ReturnType<typeof tables.workers.get>>
 type Model = NonNullable<ReturnType<typeof tables.models.get>>
 
@@ -48,6 +48,10 @@ export const attributionCredit = defineNative({
   payable: false,
   parameters,
   structNames: { draws: 'Draw', request: 'InferenceRequest' },
+  row: creditRow,
+
+  // Whatever the model: its worker, it, what they and the treasury earn, the credit, its epoch; retires; and datanets with their owners and what those earn.
+  records: ({ draws, accounts }) => 11 + LIMIT.retiresPerCheck + 3 * LIMIT.datanetsPerModel + 2 * draws.length + accounts.length,
 
   itemGas: ({ draws, accounts }) =>
     NATIVE_GAS.credit + NATIVE_GAS.perDraw * BigInt(draws.length) + NATIVE_GAS.perEntry * BigInt(accounts.length),
@@ -131,17 +135,24 @@ function signedRequests({ draws }: CreditFields, chainId: number): SignedDigest[
   return signed.length === draws.length ? signed : []
 }
 
-function areEntries({ accounts, amountsGwei }: CreditFields): boolean {
-  if (accounts.length !== amountsGwei.length || accounts.length > LIMIT.entriesPerCredit) return false
+/** Whether a credit of so many draws and entries, or a dispute of it, can be executed on L1 by one transaction. */
+export function isBoundedCredit(draws: number, entries: number): boolean {
+  return draws <= LIMIT.drawsPerCredit && entries + LIMIT.entriesPerDraw * draws <= LIMIT.entriesPerCredit
+}
+
+function areEntries({ draws, accounts, amountsGwei }: CreditFields): boolean {
+  if (accounts.length !== amountsGwei.length || !isBoundedCredit(draws.length, accounts.length)) return false
   return isStrictlyAscending(accounts) && !amountsGwei.includes(0)
 }
 
 /** The datanet by which the model is suspended: it, or an upload within the model's snapshot, was retired since the model was registered. */
 function findRetired(ledger: Ledger, { datanets }: Model): number | undefined {
+  let left: number = LIMIT.retiresPerCheck
   for (const { datanetId, uploadCount, retires } of datanets) {
     const now = tables.datanets.get(ledger, { datanetId })?.retires
     assert(now !== undefined, 'a model names a datanet that is not there')
-    if (now - retires > LIMIT.retiresPerCheck) return datanetId
+    left -= now - retires
+    if (left < 0) return datanetId
     for (let n = retires; n < now; n++) {
       const retire = tables.retires.get(ledger, { datanetId, n })
       if (retire && (retire.uploadIndex === WHOLE_DATANET || retire.uploadIndex < uploadCount)) return datanetId

@@ -19,6 +19,8 @@ export const claim = defineNative({
   payable: false,
   parameters: parseAbiParameters('uint32[] epochs'),
 
+  records: ({ epochs }) => 2 * epochs.length,
+
   itemGas: ({ epochs }) => NATIVE_GAS.perEpoch * BigInt(epochs.length),
 
   check({ epochs }) {

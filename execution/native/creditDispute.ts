@@ -14,7 +14,8 @@ import type { FieldsOf } from '../fields.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { maturityOf } from '../ledger/maturity.ts'
 import { addBalance, credits, disputes, models, workers } from '../ledger/tables.ts'
-import { drawsHash, entriesHash } from './attributionCredit.ts'
+import { attachedRow, compileRow, type RowCoder } from '../rowFields.ts'
+import { drawsHash, entriesHash, isBoundedCredit } from './attributionCredit.ts'
 import {
   type Applied,
   codeBytes32,
@@ -48,6 +49,10 @@ export const creditDispute = defineNative({
   payable: true,
   parameters,
   structNames: { drawn: 'Drawn' },
+  row: compileRow(parameters, { evidence: attachedRow, opened: attachedRow }) as RowCoder<DisputeFields>,
+  attached: ['evidence', 'opened'],
+
+  records: ({ drawn, accounts }) => 13 + 3 * LIMIT.datanetsPerModel + drawn.length + 2 * accounts.length,
 
   itemGas: ({ drawn, accounts, evidence, opened }) =>
     NATIVE_GAS.dispute +
@@ -57,8 +62,7 @@ export const creditDispute = defineNative({
 
   check({ kind, drawn, accounts, amountsGwei }) {
     if (kind < DISPUTE_KIND.equivocation || kind > DISPUTE_KIND.wrongAttribution) return invalid('unknownKind', { kind })
-    const isBounded = drawn.length <= LIMIT.drawsPerCredit && accounts.length <= LIMIT.entriesPerCredit
-    return isBounded && accounts.length === amountsGwei.length ? undefined : invalid('badEntries')
+    return isBoundedCredit(drawn.length, accounts.length) && accounts.length === amountsGwei.length ? undefined : invalid('badEntries')
   },
 
   apply(ledger, context, fields) {

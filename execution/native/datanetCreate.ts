@@ -42,6 +42,8 @@ export const datanetCreate = defineNative({
   parameters: parseAbiParameters('string name, bytes32 schemaHash, uint32 licence, address curator, uint8 joinPolicy, uint96 uploadBond'),
   returns: parseAbiParameters('uint32 datanetId'),
 
+  records: () => 1,
+
   check({ name, licence, curator, joinPolicy }) {
     const nameBytes = utf8Length(name)
     if (nameBytes === 0 || nameBytes > LIMIT.nameBytes) return invalid('badName', { nameBytes })

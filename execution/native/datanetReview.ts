@@ -30,6 +30,8 @@ export const datanetReview = defineNative({
   payable: false,
   parameters: parseAbiParameters('uint32 datanetId, uint32 uploadIndex, uint8 verdict, uint16 qualityBps, uint8 reason'),
 
+  records: () => 5,
+
   check({ uploadIndex, verdict, qualityBps, reason }) {
     const isAccept = verdict === VERDICT.accept
     if (verdict < VERDICT.accept || verdict > VERDICT.withdraw) return invalid('unknownVerdict', { verdict })

@@ -29,6 +29,8 @@ export const modelRegister = defineNative({
   returns: parseAbiParameters('bytes32 modelId'),
   structNames: { datanets: 'DatanetSnapshot' },
 
+  records: ({ datanets }) => 1 + datanets.length,
+
   itemGas: (fields) => NATIVE_GAS.perDatanet * BigInt(fields.datanets.length),
 
   check(fields) {

@@ -6,7 +6,7 @@ import { concatHex, encodeAbiParameters, type Hex, parseAbiParameters, stringToB
 import { NATIVE_GAS } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
-import { toHex } from '../hex.ts'
+import { hexBytes, toHex } from '../hex.ts'
 import { keccak256 } from '../keccak.ts'
 import { isLowS, recoverAddress, type Signature, type SignedDigest } from '../recover.ts'
 import { encodeRlp } from '../rlp.ts'
@@ -137,14 +137,25 @@ export function checkSignatures(native: SignedNative, signers?: Signers): Sent {
   return type.checkSigners(fields, chainId, signers?.slice(1)) ?? { ok: true, sender }
 }
 
-/** Bytes of the row that carries the transaction on L1: the smallest multiple of 31. Spec: docs/spec/batch.md#rows */
-export function nativeRowBytes({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
-  return Math.ceil((3 + 2 + 64 + 8 + 12 + type.fields.packedBytes(fields)) / 31) * 31
+/** What the head of a native row counts as, whatever nonce and fee it has: type 1, signature 64, up to 6 and 13. */
+const ROW_HEAD_BYTES = 84
+const OPERATION_HEAD_BYTES = 21
+
+/** Bytes that a transaction pays for: its row on L1, its head counted as 84, and what stands in the tail for it. Spec: docs/spec/batch.md#row-bytes */
+export function nativeRowBytes(tx: { readonly type: NativeType; readonly fields: FieldValues }): number {
+  return ROW_HEAD_BYTES + tx.type.row.bytes(tx.fields) + attachedBytes(tx)
 }
 
-/** Bytes of the row that carries a call of a door on L1. Spec: docs/spec/batch.md#rows */
-export function operationRowBytes({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
-  return Math.ceil((3 + 1 + 20 + type.fields.packedBytes(fields)) / 31) * 31
+/** Bytes that a call of a door pays for. Spec: docs/spec/batch.md#row-bytes */
+export function operationRowBytes(call: { readonly type: NativeType; readonly fields: FieldValues }): number {
+  return OPERATION_HEAD_BYTES + call.type.row.bytes(call.fields) + attachedBytes(call)
+}
+
+/** Bytes of the fields that stand behind the rows, before compression. */
+export function attachedBytes({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
+  let sum = 0
+  for (const name of type.attached) sum += hexBytes(fields[name] as Hex)
+  return sum
 }
 
 /** Gas of a native transaction, a pure function of its content. Spec: docs/spec/transactions.md#gas */

@@ -11,6 +11,7 @@ import { takeEvmExit } from '../ledger/evmExits.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
 import { recoverAddress, type SignedDigest } from '../recover.ts'
+import { compileRow, type RowCoder } from '../rowFields.ts'
 
 /** Who asks, when, and with what: everything a rule may know besides the ledger and its fields. */
 export type NativeContext = {
@@ -46,6 +47,12 @@ export type NativeType = {
   /** Whether a call from the EVM brings value. */
   readonly payable: boolean
   readonly fields: Fields<FieldValues>
+  /** The fields as they stand in a row on L1. */
+  readonly row: RowCoder<FieldValues>
+  /** Names of the fields whose bytes stand behind the rows, in the tail of a batch. */
+  readonly attached: readonly string[]
+  /** Ledger records that the rule touches at most, besides what every transaction does. */
+  records(fields: FieldValues): number
   /** What the door's function returns: ids that the rule gave out. */
   readonly returns: readonly AbiParameter[]
   /** Gas of the items in the fields, on top of base and row bytes. */
@@ -81,6 +88,10 @@ type Definition<P extends readonly AbiParameter[]> = {
   readonly returns?: readonly AbiParameter[]
   /** Name of the EIP-712 type of each struct-typed parameter, by the parameter's name. */
   readonly structNames?: Readonly<Record<string, string>>
+  /** Where its fields say something twice; else each member stands by itself. */
+  readonly row?: RowCoder<FieldsOf<P>>
+  readonly attached?: readonly string[]
+  records(fields: FieldsOf<P>): number
   itemGas?(fields: FieldsOf<P>): bigint
   signed?(fields: FieldsOf<P>, chainId: number): readonly SignedDigest[]
   /** Everything but the signatures. */
@@ -93,6 +104,7 @@ type Definition<P extends readonly AbiParameter[]> = {
 /** Defines a native type; inside, checks and `apply` see typed fields. */
 export function defineNative<const P extends readonly AbiParameter[]>(definition: Definition<P>): NativeType {
   const { byte, name, door, functionName, payable, parameters, returns = [], structNames, itemGas, signed, check, apply } = definition
+  const { row, attached = [], records } = definition
   const checkFields = (fields: FieldValues) => check(fields as FieldsOf<P>)
   const checkSigners = (fields: FieldValues, chainId: number, signers?: Signers): Rejection | undefined => {
     if (!definition.checkSigners) return undefined
@@ -107,6 +119,9 @@ export function defineNative<const P extends readonly AbiParameter[]>(definition
     functionName,
     payable,
     fields: compileFields(parameters, structNames) as unknown as Fields<FieldValues>,
+    row: (row as RowCoder<FieldValues> | undefined) ?? compileRow(parameters),
+    attached,
+    records: (fields) => records(fields as FieldsOf<P>),
     returns,
     itemGas: (fields) => itemGas?.(fields as FieldsOf<P>) ?? 0n,
     signed: (fields, chainId) => signed?.(fields as FieldsOf<P>, chainId) ?? [],

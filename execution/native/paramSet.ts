@@ -18,6 +18,8 @@ export const paramSet = defineNative({
   payable: false,
   parameters: parseAbiParameters('bytes32 name, uint256 value'),
 
+  records: () => 1,
+
   check: () => undefined,
 
   apply(ledger, context, { name, value }) {

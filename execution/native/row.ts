@@ -1,23 +1,25 @@
 /**
  * Rows: everything that changes the ledger, as L1 sees it. One row says one thing, and a lane of them leads from one ledger root to the next.
- * Wire: kind(1) ‖ elements(uint16) ‖ body, zeros behind up to elements × 31 bytes, `elements` being the smallest that fits.
- * One value has one row and one row one value; the row of a native transaction holds all of it but the chain id.
- * Spec: docs/spec/batch.md#rows
+ * Wire: head(1) ‖ body, one row right behind another; the head says what the body is: 0x01 block, 0x02 L1 info, 0x03 deposit, 0x06 report, the type byte of a
+ * native transaction, or that of an operation of EVM origin and 0x80. One value has one row and one row one value.
+ * Spec: docs/spec/batch.md#rows; on L1: contracts/fraud/RowReader.sol
  */
-import { type Hex, parseAbiParameters } from 'viem'
-import { EVIDENCE_BYTES } from '../../genesis/params.ts'
+import type { Hex } from 'viem'
+import { EVIDENCE_BYTES, GROUP, TX_TYPE } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
-import { attempt, type Cursor, compileFields, malformed, take, takeUint } from '../fields.ts'
+import { attempt, type Cursor, malformed, take, takeBigUint, takeUint } from '../fields.ts'
+import { fromHex } from '../hex.ts'
 import type { EvmOperation } from '../precompile.ts'
-import { isLowS } from '../recover.ts'
 import { type Report, reportOf } from '../report.ts'
+import { type Attachment, amountRow, fixedRow, type RowCoder, signatureRow, takeAttachment, uintRow } from '../rowFields.ts'
 import { nativeTypeOf, operationTypeOf, type SignedNative } from './native.ts'
+import type { FieldValues, NativeType } from './nativeType.ts'
 
-/** Bytes of payload in one field element of a blob; every row is a multiple of it. */
-export const ROW_ELEMENT_BYTES = 31
+/** Heads of the rows that are of no native type. */
+export const ROW_KIND = { block: 0x01, l1Info: 0x02, deposit: 0x03, report: 0x06 } as const
 
-/** First byte of each kind of row. */
-export const ROW_KIND = { block: 0x01, l1Info: 0x02, deposit: 0x03, native: 0x04, operation: 0x05, report: 0x06 } as const
+/** What an operation's head has besides its type. */
+const OPERATION = 0x80
 
 /** The block that the rows behind it belong to. */
 export type BlockRow = {
@@ -40,118 +42,159 @@ export type Row =
   /** Evidence against a validator. */
   | { readonly kind: 'report'; readonly report: Report }
 
-const HEAD_BYTES = 3
+const u64 = uintRow(64) as RowCoder<bigint>
+/** Milliseconds are safe integers. */
+const msRow = uintRow(53) as RowCoder<bigint>
+const address = fixedRow(20)
+const U128_BYTES_MAX = 16
 
-const blockFields = compileFields(parseAbiParameters('uint64 number, uint64 timestampMs, uint96 baseFeeWei, address coinbase'))
-const l1InfoFields = compileFields(parseAbiParameters('uint64 number, uint128 blobBaseFee'))
-const depositFields = compileFields(parseAbiParameters('uint64 index'))
-/** A native row's head: type and yParity, then r and s, then nonce and fee. */
-const signatureFields = compileFields(parseAbiParameters('uint8 typeByte, uint8 yParity'))
-const nonceFields = compileFields(parseAbiParameters('uint64 nonce, uint96 maxFeeWei'))
-const NATIVE_HEAD_BYTES = 2 + 64 + 20
-const operationFields = compileFields(parseAbiParameters('uint8 typeByte, address caller'))
-const OPERATION_HEAD_BYTES = 1 + 20
+/** Longest row of a block: head 1, number 10, time 8, base fee 13, coinbase 20. */
+export const BLOCK_ROW_BYTES_MAX = 52
+
+/** Longest row of a deposit. */
+export const DEPOSIT_ROW_BYTES_MAX = 11
 
 /** Length of the row of a report. */
-export const REPORT_ROW_BYTES = elementsOf(EVIDENCE_BYTES) * ROW_ELEMENT_BYTES
+export const REPORT_ROW_BYTES = 1 + EVIDENCE_BYTES
 
 /** The row's bytes. Asserts that it has any: what came through a decoder or a block does. */
 export function encodeRow(row: Row): Uint8Array {
-  const bytes = rowBytes(row)
-  const elements = bytes / ROW_ELEMENT_BYTES
-  assert(elements <= 0xffff, 'a row is too long')
-  const out = new Uint8Array(bytes)
-  out[0] = ROW_KIND[row.kind]
-  out[1] = elements >> 8
-  out[2] = elements & 0xff
-  writeBody(row, out)
+  const out = new Uint8Array(rowBytes(row))
+  assert(out.length <= GROUP.bytes, 'a row is too long')
+  const end = writeRow(row, out)
+  assert(end === out.length, 'a row is as long as it says')
   return out
 }
 
 /** Length of the row's bytes. */
 export function rowBytes(row: Row): number {
-  return elementsOf(bodyBytes(row)) * ROW_ELEMENT_BYTES
+  if (row.kind === 'block') return 21 + u64.bytes(row.number) + msRow.bytes(BigInt(row.timestampMs)) + amountRow.bytes(row.baseFeeWei)
+  if (row.kind === 'l1Info') return 2 + u64.bytes(row.number) + bytesOfUint(row.blobBaseFee)
+  if (row.kind === 'deposit') return 1 + u64.bytes(row.index)
+  if (row.kind === 'report') return REPORT_ROW_BYTES
+  if (row.kind === 'operation') return 21 + row.operation.type.row.bytes(row.operation.fields)
+  const { type, nonce, maxFeeWei, fields } = row.native
+  return 65 + u64.bytes(nonce) + amountRow.bytes(maxFeeWei) + type.row.bytes(fields)
 }
 
-/** The row that the bytes are, on the chain of this id; undefined: malformed, or not exactly one row. */
-export function decodeRow(bytes: Uint8Array, chainId: number): Row | undefined {
+/** What executing the row on L1 may take, in thousands of gas. Pure: of the row alone. Spec: docs/spec/batch.md#groups */
+export function rowWeight(row: Row): number {
+  return GROUP.weightPerByte * rowBytes(row) + recordsWeight(row)
+}
+
+function recordsWeight(row: Row): number {
+  if (row.kind === 'native') return typeWeight(row.native)
+  if (row.kind === 'operation') return typeWeight(row.operation)
+  if (row.kind === 'deposit') return GROUP.weightPerRecord * GROUP.depositRecords
+  if (row.kind === 'report') return GROUP.weightPerRecord * GROUP.reportRecords
+  return GROUP.weightPerRecord * (row.kind === 'block' ? 1 : 2)
+}
+
+/** Of what a native type does, sender and signature counted as two records. A dispute stands alone in its group. */
+export function typeWeight({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
+  return type.byte === TX_TYPE.creditDispute ? GROUP.weight : GROUP.weightPerRecord * (2 + type.records(fields))
+}
+
+/** The row that the bytes are, on the chain of this id; undefined: malformed, or not exactly one row. `attached`: what stands in the tail for it. */
+export function decodeRow(bytes: Uint8Array, chainId: number, attached = new Uint8Array()): Row | undefined {
   return attempt(() => {
     const cursor = { bytes, at: 0, end: bytes.length }
-    const row = takeRow(cursor, chainId)
-    if (cursor.at !== cursor.end) malformed()
+    const behind = { bytes: attached, at: 0, end: attached.length }
+    const row = attach(takeRow(cursor, chainId), behind)
+    if (cursor.at !== cursor.end || behind.at !== behind.end) malformed()
     return row
   })
 }
 
-/** Reads the next row and moves on; throws `Malformed`. Call through `attempt`. */
+/**
+ * Reads the next row and moves on; throws `Malformed`. Call through `attempt`. Fields that stand in the tail are what the row says of them (`Attachment`)
+ * until `attach` has put them there.
+ */
 export function takeRow(cursor: Cursor, chainId: number): Row {
-  const kind = takeUint(cursor, 1)
-  const elements = takeUint(cursor, 2)
-  if (elements === 0) malformed()
-  const bytes = take(cursor, elements * ROW_ELEMENT_BYTES - HEAD_BYTES)
-  const body = { bytes, at: 0, end: bytes.length }
-  const row = takeBody(kind, body, chainId)
-  if (elementsOf(body.at) !== elements || bytes.subarray(body.at).some((byte) => byte !== 0)) malformed()
-  return row
+  const from = cursor.at
+  const row = takeBody(takeUint(cursor, 1), cursor, chainId)
+  return cursor.at - from <= GROUP.bytes ? row : malformed()
 }
 
-function elementsOf(bytesOfBody: number): number {
-  return Math.ceil((HEAD_BYTES + bytesOfBody) / ROW_ELEMENT_BYTES)
+/** The row with the bytes of its attachments, in the order of its fields. Throws `Malformed` where they are others. */
+export function attach(row: Row, attachments: Cursor): Row {
+  if (row.kind === 'native') return { kind: 'native', native: { ...row.native, fields: attachFields(row.native, attachments) } }
+  if (row.kind !== 'operation') return row
+  return { kind: 'operation', operation: { ...row.operation, fields: attachFields(row.operation, attachments) } }
 }
 
-function bodyBytes(row: Row): number {
-  if (row.kind === 'block') return 48
-  if (row.kind === 'l1Info') return 24
-  if (row.kind === 'deposit') return 8
-  if (row.kind === 'report') return EVIDENCE_BYTES
-  if (row.kind === 'operation') return OPERATION_HEAD_BYTES + row.operation.type.fields.packedBytes(row.operation.fields)
-  return NATIVE_HEAD_BYTES + row.native.type.fields.packedBytes(row.native.fields)
+function attachFields({ type, fields }: { type: NativeType; fields: FieldValues }, attachments: Cursor): FieldValues {
+  if (type.attached.length === 0) return fields
+  const whole = { ...fields }
+  for (const name of type.attached) whole[name] = takeAttachment(attachments, fields[name] as Attachment)
+  return whole
 }
 
-function writeBody(row: Row, out: Uint8Array): number {
-  if (row.kind === 'block') return blockFields.packInto({ ...row, timestampMs: BigInt(row.timestampMs) }, out, HEAD_BYTES)
-  if (row.kind === 'l1Info') return l1InfoFields.packInto(row, out, HEAD_BYTES)
-  if (row.kind === 'deposit') return depositFields.packInto(row, out, HEAD_BYTES)
-  if (row.kind === 'report') {
-    out.set(row.report.evidence, HEAD_BYTES)
-    return HEAD_BYTES + EVIDENCE_BYTES
+/** The bytes that stand in the tail for the row. */
+export function attachmentsOf(row: Row): Uint8Array[] {
+  const typed = row.kind === 'native' ? row.native : row.kind === 'operation' ? row.operation : undefined
+  return typed ? typed.type.attached.map((name) => fromHex(typed.fields[name] as Hex)) : []
+}
+
+function writeRow(row: Row, out: Uint8Array): number {
+  if (row.kind === 'native') {
+    const { type, nonce, maxFeeWei, fields, signature } = row.native
+    out[0] = type.byte
+    return type.row.write(fields, out, amountRow.write(maxFeeWei, out, u64.write(nonce, out, signatureRow.write(signature, out, 1))))
   }
   if (row.kind === 'operation') {
     const { type, caller, fields } = row.operation
-    return type.fields.packInto(fields, out, operationFields.packInto({ typeByte: type.byte, caller }, out, HEAD_BYTES))
+    out[0] = OPERATION | type.byte
+    return type.row.write(fields, out, address.write(caller, out, 1))
   }
-  const { type, nonce, maxFeeWei, fields, signature } = row.native
-  const head = { typeByte: type.byte, yParity: signature.yParity }
-  const at = signatureFields.packInto(head, out, HEAD_BYTES)
-  out.set(signature.r, at)
-  out.set(signature.s, at + 32)
-  return type.fields.packInto(fields, out, nonceFields.packInto({ nonce, maxFeeWei }, out, at + 64))
+  out[0] = ROW_KIND[row.kind]
+  if (row.kind === 'deposit') return u64.write(row.index, out, 1)
+  if (row.kind === 'l1Info') return writeUint(row.blobBaseFee, out, u64.write(row.number, out, 1))
+  if (row.kind === 'report') {
+    out.set(row.report.evidence, 1)
+    return REPORT_ROW_BYTES
+  }
+  const at = msRow.write(BigInt(row.timestampMs), out, u64.write(row.number, out, 1))
+  return address.write(row.coinbase, out, amountRow.write(row.baseFeeWei, out, at))
 }
 
-function takeBody(kind: number, body: Cursor, chainId: number): Row {
-  if (kind === ROW_KIND.block) {
-    const { number, timestampMs, baseFeeWei, coinbase } = blockFields.unpackFrom(body)
-    if (timestampMs > BigInt(Number.MAX_SAFE_INTEGER)) malformed()
-    return { kind: 'block', number, timestampMs: Number(timestampMs), baseFeeWei, coinbase }
+function takeBody(head: number, body: Cursor, chainId: number): Row {
+  if (head === ROW_KIND.block) {
+    const number = u64.read(body)
+    const timestampMs = Number(msRow.read(body))
+    const baseFeeWei = amountRow.read(body)
+    return { kind: 'block', number, timestampMs, baseFeeWei, coinbase: address.read(body) }
   }
-  if (kind === ROW_KIND.l1Info) return { kind: 'l1Info', ...l1InfoFields.unpackFrom(body) }
-  if (kind === ROW_KIND.deposit) return { kind: 'deposit', ...depositFields.unpackFrom(body) }
-  if (kind === ROW_KIND.native) return { kind: 'native', native: takeNative(body, chainId) }
-  if (kind === ROW_KIND.report) return { kind: 'report', report: reportOf(take(body, EVIDENCE_BYTES).slice()) }
-  if (kind !== ROW_KIND.operation) malformed()
-  const { typeByte, caller } = operationFields.unpackFrom(body)
-  const type = operationTypeOf(typeByte) ?? malformed()
-  return { kind: 'operation', operation: { type, caller, fields: type.fields.unpackFrom(body) } }
+  if (head === ROW_KIND.l1Info) return { kind: 'l1Info', number: u64.read(body), blobBaseFee: takeUint128(body) }
+  if (head === ROW_KIND.deposit) return { kind: 'deposit', index: u64.read(body) }
+  if (head === ROW_KIND.report) return { kind: 'report', report: reportOf(take(body, EVIDENCE_BYTES).slice()) }
+  if (head & OPERATION) {
+    const type = operationTypeOf(head - OPERATION) ?? malformed()
+    const caller = address.read(body)
+    return { kind: 'operation', operation: { type, caller, fields: type.row.read(body) } }
+  }
+  const type = nativeTypeOf(head) ?? malformed()
+  const signature = signatureRow.read(body)
+  const nonce = u64.read(body)
+  const maxFeeWei = amountRow.read(body)
+  return { kind: 'native', native: { type, chainId, nonce, maxFeeWei, fields: type.row.read(body), signature } }
 }
 
-/** As strict about the signature as the wire form (`decodeNative`), so that what is read here can be written there. */
-function takeNative(body: Cursor, chainId: number): SignedNative {
-  const { typeByte, yParity } = signatureFields.unpackFrom(body)
-  const [r, s] = [take(body, 32).slice(), take(body, 32).slice()]
-  const { nonce, maxFeeWei } = nonceFields.unpackFrom(body)
-  const type = nativeTypeOf(typeByte) ?? malformed()
-  const fields = type.fields.unpackFrom(body)
-  const signature = { yParity: yParity === 1 ? 1 : 0, r, s } as const
-  if (yParity > 1 || !isLowS(signature.s)) malformed()
-  return { type, chainId, nonce, maxFeeWei, fields, signature }
+function bytesOfUint(value: bigint): number {
+  return value === 0n ? 0 : Math.ceil(value.toString(16).length / 2)
+}
+
+/** Writes length(1) ‖ bytes. */
+function writeUint(value: bigint, out: Uint8Array, at: number): number {
+  const length = bytesOfUint(value)
+  assert(length <= U128_BYTES_MAX, 'an integer fits 128 bits')
+  out[at] = length
+  for (let i = length, rest = value; i > 0; i--, rest >>= 8n) out[at + i] = Number(rest & 0xffn)
+  return at + 1 + length
+}
+
+function takeUint128(cursor: Cursor): bigint {
+  const length = takeUint(cursor, 1)
+  if (length > U128_BYTES_MAX || (length > 0 && cursor.bytes[cursor.at] === 0)) malformed()
+  return takeBigUint(cursor, length)
 }

@@ -23,6 +23,8 @@ export const transfer = defineNative({
   payable: true,
   parameters: parseAbiParameters('uint8 kind, address to, uint96 amount'),
 
+  records: () => 2,
+
   check({ kind, to, amount }) {
     if (kind > TRANSFER_KIND.fromPrepaid) return invalid('unknownKind', { kind })
     if ((amount === 0n) !== (kind === TRANSFER_KIND.unlockPrepaid)) return invalid('badAmount', { amount })

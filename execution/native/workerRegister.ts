@@ -25,6 +25,8 @@ export const workerRegister = defineNative({
   payable: true,
   parameters: parseAbiParameters('uint8 action, address hotKey, bytes32 runtimeProfileHash, uint96 stake, string endpoint'),
 
+  records: () => 1,
+
   check({ action, hotKey, runtimeProfileHash, stake, endpoint }) {
     if (action > WORKER_ACTION.withdraw) return invalid('unknownAction', { action })
     if (action === WORKER_ACTION.register) {

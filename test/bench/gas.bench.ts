@@ -168,7 +168,7 @@ type Ledgering = {
   include(raws: readonly Uint8Array[]): Promise<void>
 }
 
-/** Registers a model over as many datanets as one may have, then retires of each as many uploads as a credit looks back over. Answers its id. */
+/** Registers a model over as many datanets as one may have, then retires of them together as many uploads as a credit looks back over. Answers its id. */
 async function setRetires(owner: Signer, firstDatanetId: number, { sign, include }: Ledgering): Promise<Hex> {
   const datanetIds = Array.from({ length: LIMIT.datanetsPerModel }, (_, i) => firstDatanetId + i)
   const created = {
@@ -181,7 +181,7 @@ async function setRetires(owner: Signer, firstDatanetId: number, { sign, include
   await include(datanetIds.map((id) => sign(datanetCreate, { name: `retiring-${id}`, ...created })))
   const uploads = datanetIds.flatMap((datanetId) =>
     // The first one is the snapshot's.
-    Array.from({ length: 1 + LIMIT.retiresPerCheck }, (_, uploadIndex) => ({ datanetId, uploadIndex })),
+    Array.from({ length: 1 + LIMIT.retiresPerCheck / LIMIT.datanetsPerModel }, (_, uploadIndex) => ({ datanetId, uploadIndex })),
   )
   await include(
     uploads.map((id) => sign(datanetUpload, { ...uploadFields({ datanetIds }, { number: id.uploadIndex, sender: owner }), ...id })),

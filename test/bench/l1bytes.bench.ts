@@ -12,7 +12,7 @@ import { doorCallData } from '../../execution/native/native.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { brotli } from '../../node/brotli.ts'
 import { type Batch, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
-import { encodeLane, laneRows } from '../../settlement/lane.ts'
+import { encodeLane, groupsOf, laneRows } from '../../settlement/lane.ts'
 import { testGenesis } from '../fakes/testChain.ts'
 import { digits, readOptions, report, textTable, times } from './measure.ts'
 import {
@@ -118,7 +118,7 @@ function payloadBytes(raws: readonly Uint8Array[]): number | undefined {
   const parent = { timestampMs: genesis.timestampMs, originNumber: genesis.l1.origin.number }
   const time = { number: 1n, timestamp: header.timestamp + 1n }
   const blocks = [{ header: { ...header, ...time }, transactions: raws.map(decoded), operations: [] }]
-  const lane = encodeLane(laneRows(blocks))
+  const lane = encodeLane(groupsOf(laneRows(blocks)))
   const batch: Batch = {
     index: 1n,
     firstBlock: 1n,

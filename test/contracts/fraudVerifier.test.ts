@@ -5,6 +5,7 @@
 import fc from 'fast-check'
 import {
   type Abi,
+  concatHex,
   encodeAbiParameters,
   encodeDeployData,
   encodeFunctionData,
@@ -15,14 +16,14 @@ import {
   parseEventLogs,
 } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { fraudStageBytecode, fraudVerifierBytecode } from '../../contracts/artifacts.ts'
+import { fraudStageBytecode, fraudVerifierBytecode, rowReaderBytecode } from '../../contracts/artifacts.ts'
 import { encodeRow, type Row } from '../../execution/native/row.ts'
 import { fraudVerifierAbi } from '../../settlement/abi.ts'
 import { encodeBatch } from '../../settlement/batch.ts'
 import { findStructureFault, rangesOfFault, rangesOfGroup, readHead, type StructureFault } from '../../settlement/fraud.ts'
 import { type BatchHeader, batchAccumulator, blobDataHash, callDataHash } from '../../settlement/inbox.ts'
 import { createKzg } from '../../settlement/kzg.ts'
-import { encodeLane } from '../../settlement/lane.ts'
+import { encodeLane, groupsOf } from '../../settlement/lane.ts'
 import { openBlobs, openCallData, type PayloadWitness } from '../../settlement/openings.ts'
 import { ANVIL_ACCOUNTS, type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { mined, stageClient } from '../fakes/l1Stage.ts'
@@ -64,7 +65,8 @@ let verifier: Hex
 beforeAll(async () => {
   anvil = await startAnvil()
   client = stageClient(anvil.url, ANVIL_ACCOUNTS[0])
-  stage = await created(fraudStageBytecode)
+  const rows = await created(rowReaderBytecode)
+  stage = await created(concatHex([fraudStageBytecode, encodeAbiParameters([{ type: 'address' }], [rows])]))
   verifier = await created(encodeDeployData({ abi: fraudVerifierAbi as Abi, bytecode: fraudVerifierBytecode, args: [stage, stage] }))
 }, 60_000)
 afterAll(() => anvil?.stop())
@@ -79,7 +81,7 @@ const rootOf = (i: number): Hex => numberToHex(0x51 + i, { size: 32 })
 
 /** A payload whose head and groups fit its rows; the root after group i is `rootOf(i)`. */
 function payloadOf(rows: readonly Row[], index: bigint): Uint8Array {
-  const lane = encodeLane(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined })))
+  const lane = encodeLane(groupsOf(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))))
   const ledgerRoots = lane.places.map((_, i) => rootOf(i))
   const encoded = encodeBatch({ ...VECTOR_BATCH, index, lane, ledgerRoots }, { parent: VECTOR_PARENT, compress: stored })
   if (!encoded.ok) throw new Error(encoded.code)
@@ -156,16 +158,16 @@ const far = [...VECTOR_ROWS.slice(0, 7), ...Array.from({ length: 30 }, () => kin
 /** Wrong payloads and the proof that each falls by. */
 const WRONG: Readonly<Record<string, { readonly kind: StructureFault['kind']; payload(): Uint8Array }>> = {
   'a version that there is not': { kind: 'head', payload: () => changed(0, 2) },
-  'a row more than there are': { kind: 'rows', payload: () => changed(28, VECTOR_ROWS.length + 1) },
+  'a group less than there are': { kind: 'head', payload: () => changed(23, 1) },
   'another first block': { kind: 'head', payload: () => changed(16, 6) },
   'an index that is not behind its predecessor': { kind: 'index', payload: () => changed(8, 3) },
   'a byte behind the head': { kind: 'padding', payload: () => changed(154, 1) },
   'a kind of row that there is not': { kind: 'rows', payload: () => changed(155, 9) },
-  'zeros of a row that are none': { kind: 'rows', payload: () => changed(155 + 61, 1) },
-  'a block row beyond the batch': { kind: 'rows', payload: () => changed(155 + 10, 9) },
-  'an L1 origin beyond the batch': { kind: 'rows', payload: () => changed(155 + 62 + 10, 13) },
-  'the entry of another place': { kind: 'rows', payload: () => changed(groupsAt() + 43, 1) },
-  'the entry of another block row': { kind: 'rows', payload: () => changed(groupsAt() + 47, 2) },
+  'a fee that is longer than need': { kind: 'rows', payload: () => changed(155 + 8, 0x30) },
+  'a block row beyond the batch': { kind: 'rows', payload: () => changed(155 + 1, 9) },
+  'an L1 origin beyond the batch': { kind: 'rows', payload: () => changed(155 + 30 + 1, 13) },
+  'the entry of another place': { kind: 'rows', payload: () => changed(groupsAt() + 40, 1) },
+  'the entry of another block row': { kind: 'rows', payload: () => changed(groupsAt() + 43, 2) },
   'a deposit behind a native row, two groups later': { kind: 'order', payload: () => payloadOf([...far, kindOf('native')], PREDECESSOR) },
 }
 const groupsAt = () => 155 + VECTOR_ROWS.reduce((sum, row) => sum + encodeRow(row).length, 0)

@@ -3,16 +3,16 @@
  * changed, with their lengths and groups put right again or not. settlement/fraud.ts names the proof, and the elements that it needs.
  */
 import fc from 'fast-check'
-import { type Hex, hexToBytes, parseAbi, toHex } from 'viem'
+import { concatHex, encodeAbiParameters, type Hex, hexToBytes, parseAbi, toHex } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { laneProbeBytecode } from '../../contracts/artifacts.ts'
+import { laneProbeBytecode, rowReaderBytecode } from '../../contracts/artifacts.ts'
 import { encodeRow, type Row } from '../../execution/native/row.ts'
 import { decodeBatch, encodeBatch } from '../../settlement/batch.ts'
 import { findStructureFault, type PostedAs, type RowPlace } from '../../settlement/fraud.ts'
-import { encodeLane } from '../../settlement/lane.ts'
+import { encodeLane, groupsOf } from '../../settlement/lane.ts'
 import { ANVIL_ACCOUNTS, type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { mined, stageClient } from '../fakes/l1Stage.ts'
-import { VECTOR_BATCH, VECTOR_CHAIN_ID, VECTOR_PARENT, VECTOR_ROWS } from '../settlement/batchVector.ts'
+import { VECTOR_BATCH, VECTOR_CHAIN_ID, VECTOR_GROUPS, VECTOR_PARENT, VECTOR_ROWS } from '../settlement/batchVector.ts'
 
 const probeAbi = parseAbi([
   'struct BatchHeader { bytes32 prevAccumulator; uint64 firstBlock; uint64 lastBlock; bytes32 lastBlockHash; uint64 l1OriginNumber; bytes32 l1OriginHash; uint32 payloadBytes; }',
@@ -33,9 +33,13 @@ let probe: Hex
 beforeAll(async () => {
   anvil = await startAnvil()
   client = stageClient(anvil.url, ANVIL_ACCOUNTS[0])
-  const { contractAddress } = await mined(client, await client.sendTransaction({ data: laneProbeBytecode }))
-  if (!contractAddress) throw new Error('no contract was made')
-  probe = contractAddress
+  const create = async (data: Hex): Promise<Hex> => {
+    const { contractAddress } = await mined(client, await client.sendTransaction({ data }))
+    if (!contractAddress) throw new Error('no contract was made')
+    return contractAddress
+  }
+  const reader = await create(rowReaderBytecode)
+  probe = await create(concatHex([laneProbeBytecode, encodeAbiParameters([{ type: 'address' }], [reader])]))
 })
 afterAll(() => anvil?.stop())
 
@@ -61,7 +65,7 @@ async function order(payload: Uint8Array, places: readonly RowPlace[]): Promise<
 
 /** A payload with these rows, whose head and groups say so. */
 function payloadOf(rows: readonly Row[]): Uint8Array {
-  const lane = encodeLane(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined })))
+  const lane = encodeLane(groupsOf(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))))
   const ledgerRoots = lane.places.map((_, i): Hex => `0x${(i + 1).toString(16).padStart(64, '0')}`)
   const encoded = encodeBatch({ ...VECTOR_BATCH, lane, ledgerRoots }, { parent: VECTOR_PARENT, compress: stored.compress })
   if (!encoded.ok) throw new Error(encoded.code)
@@ -101,7 +105,7 @@ test('the pinned batch is right, and so is every question about its rows', async
   const payload = payloadOf(VECTOR_ROWS)
   await expectSame(payload)
   expect(await structure(payload)).toBe('none')
-  const places = VECTOR_ROWS.map((_, i) => ({ group: Math.floor(i / 16), row: i % 16 }))
+  const places = VECTOR_GROUPS.flatMap((rows, group) => rows.map((_, row) => ({ group, row })))
   await fc.assert(
     fc.asyncProperty(fc.array(fc.constantFrom(...places), { minLength: 1, maxLength: 4 }), async (some) => {
       expect(await order(payload, some)).toBe('none')
@@ -173,42 +177,64 @@ test('rows in any order, near one another and far apart, are refused on L1 if an
 test('a forbidden order over many groups is shown by the rows that are to blame alone', async () => {
   const operations = Array.from({ length: 40 }, () => kindOf('operation'))
   const native = kindOf('native')
-  const cases: readonly (readonly [readonly Row[], readonly RowPlace[]])[] = [
+  const cases: readonly (readonly [readonly Row[], readonly number[]])[] = [
     [
       [block(5n), kindOf('l1Info'), kindOf('deposit'), native, ...operations, kindOf('deposit'), native],
-      [
-        { group: 0, row: 3 },
-        { group: 2, row: 12 },
-      ],
+      [3, 44],
     ],
     [
       [block(5n), kindOf('l1Info'), kindOf('report'), ...operations, kindOf('report')],
-      [
-        { group: 0, row: 2 },
-        { group: 0, row: 3 },
-        { group: 2, row: 11 },
-      ],
+      [2, 3, 43],
     ],
     [
       [block(5n), ...operations, kindOf('report')],
-      [
-        { group: 0, row: 1 },
-        { group: 2, row: 9 },
-      ],
+      [1, 41],
     ],
   ]
-  for (const [rows, places] of cases) {
+  for (const [rows, indexes] of cases) {
+    const groups = groupsOf(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined })))
+    const places = groups.flatMap((group, g) => group.map((_, row): RowPlace => ({ group: g, row })))
+    const blamed = indexes.flatMap((i) => places[i] ?? [])
     const payload = payloadOf(rows)
-    expect(findStructureFault(payload, posted)).toEqual({ kind: 'order', places })
-    expect(await order(payload, places)).toBe('order')
+    expect(findStructureFault(payload, posted)).toEqual({ kind: 'order', places: blamed })
+    expect(await order(payload, blamed)).toBe('order')
     expect(await structure(payload)).toBe('none')
   }
+})
+
+test('groups may be smaller than they have to be, and no larger', async () => {
+  const rows = [block(5n), ...Array.from({ length: 40 }, () => kindOf('native'))]
+  const placed = rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))
+  const cut = (lengths: readonly number[]) => {
+    let next = 0
+    const groups = lengths.map((length) => {
+      next += length
+      return placed.slice(next - length, next)
+    })
+    const lane = encodeLane(groups)
+    const ledgerRoots = lane.places.map(() => ZERO)
+    const encoded = encodeBatch({ ...VECTOR_BATCH, lane, ledgerRoots }, { parent: VECTOR_PARENT, compress: stored.compress })
+    if (!encoded.ok) throw new Error(encoded.code)
+    return encoded.payload
+  }
+  const told: [readonly number[], string][] = []
+  for (const lengths of [
+    [16, 16, 9],
+    [1, 2, 3, 16, 16, 3],
+    [17, 16, 8],
+    [16, 25],
+  ]) {
+    const payload = cut(lengths)
+    await expectSame(payload)
+    told.push([lengths, await structure(payload)])
+  }
+  expect(told.map(([, verdict]) => verdict)).toEqual(['none', 'none', 'place', 'place'])
 })
 
 test('strings are as strict as UTF-8, and numbers as rows have them', async () => {
   const at = VECTOR_ROWS.findIndex((row) => row.kind === 'native' && row.native.type.name === 'DatanetCreate')
   const before = VECTOR_ROWS.slice(0, at).reduce((sum, row) => sum + encodeRow(row).length, 0)
-  const nameAt = 155 + before + 89 + 2
+  const nameAt = 155 + before + 1 + 64 + 1 + 2 + 1
   for (const [hex, isGood] of [
     ['0xc3a9', true],
     ['0xc080', false],

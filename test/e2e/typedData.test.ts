@@ -370,7 +370,7 @@ function wireItem(type: string, value: unknown): RlpItem {
   return `0x${digits.length % 2 === 0 ? digits : `0${digits}`}`
 }
 
-/** A model's fields as docs/spec/batch.md#rows packs them, of which its id is made. */
+/** A model's fields as docs/spec/ledger.md#tables packs them, of which its id is made. */
 function packedModel(fields: Readonly<Record<string, unknown>>): Hex {
   return concatHex(TYPES.ModelRegister.parameters.map(({ name, type }) => packed(type, fields[name])))
 }

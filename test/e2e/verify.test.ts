@@ -209,10 +209,9 @@ async function nextBatch(): Promise<{ readonly header: BatchHeader; readonly pay
 /** Where the last byte of the last group's ledger root stands in a payload. */
 function lastRootAt(payload: Uint8Array): number {
   const view = new DataView(payload.buffer, payload.byteOffset)
-  const [laneElements, groups, bitmapBytes] = [view.getUint32(21), view.getUint32(29), view.getUint16(41)]
-  const aligned = (bytes: number) => Math.ceil(bytes / 31) * 31
+  const [laneBytes, groups] = [view.getUint32(18) & 0xffffff, view.getUint16(22)]
   expect(groups).toBeGreaterThan(0)
-  return aligned(43 + bitmapBytes + 96) + laneElements * 31 + groups * 40 - 1
+  return 155 + laneBytes + groups * 38 - 1
 }
 
 async function post(header: BatchHeader, posting: Posting): Promise<void> {

@@ -132,7 +132,7 @@ test('a block takes so many bytes of L1 and no more: rows of native transactions
   const { chainId } = DEVNET_PARAMS
   const evm = await sign(chainId, 0)
   const native = await signNative(alice, { type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 7n }, nonce: 0n, chainId })
-  const full = 124 + 3 + evm.length + 62 + 3
+  const full = 107 + 5 + evm.length + 44 + 5
   const build = async (blockBytesMax: number) => {
     const chain = await createTestChain({ params: { blockBytesMax }, precompiles: PRECOMPILES })
     return { chain, built: await chain.next([chain.decode(native), chain.decode(evm)]) }
@@ -160,7 +160,7 @@ test('who builds goes no further through a pool than a block that is all but ful
   const { chainId } = DEVNET_PARAMS
   const sign = (nonce: bigint) => signNative(alice, { type: transfer, fields: { kind: 0, to: addressOf(bob), amount: 7n }, nonce, chainId })
   const raws = await Promise.all(Array.from({ length: 3 }, (_, nonce) => sign(BigInt(nonce))))
-  const rowBytes = 124 + 3
+  const rowBytes = 107 + 5
   // Behind the first two is room for half a row; none of the others in the pool fits into that.
   const build = async (blockBytesMax: number, offered: number) => {
     const chain = await createTestChain({ params: { blockBytesMax } })

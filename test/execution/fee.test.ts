@@ -11,7 +11,7 @@ import { transfer } from '../../execution/native/transfer.ts'
 import { decodeStoredReceipts, encodeStoredReceipts } from '../../execution/storedReceipts.ts'
 import { DOOR, FEE_VAULT, GAS_PRICE_ORACLE, OPEN_WEI, TREASURY } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
-import { executeLane, laneRows, lookupsOf } from '../../settlement/lane.ts'
+import { executeLane, groupsOf, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { addressOf, createTestChain, signNative, type TestChain, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
 const CAROL: Hex = `0x${'ca'.repeat(20)}`
@@ -105,7 +105,7 @@ test('a new origin’s prices count from its block on, and the rows alone lead t
   expect(second?.feeWei).toBeGreaterThan(2n * (first?.feeWei ?? 0n))
   const blocks = [cheap, dear].map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
   const start = { root, source: chain.store.reader, params: chain.genesis.params, judgeEvidence, lookups: lookupsOf(blocks) }
-  const executed = executeLane(start, laneRows(blocks))
+  const executed = executeLane(start, groupsOf(laneRows(blocks)))
   expect(executed.ok && executed.roots.at(-1)).toBe(dear.roots.ledgerRoot)
 })
 

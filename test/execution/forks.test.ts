@@ -5,7 +5,7 @@ import { judgeEvidence } from '../../consensus/evidence.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { activeFork, FIRST_FORK, forksToJson, HEADWATER, readForks } from '../../genesis/forks.ts'
 import { decodeGenesis, encodeGenesis } from '../../genesis/genesis.ts'
-import { executeLane, laneRows, lookupsOf } from '../../settlement/lane.ts'
+import { executeLane, groupsOf, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { createTestChain, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
 test.each([
@@ -50,7 +50,7 @@ test('a rule changes with the first second of its fork, in blocks built and appl
   const lane = [{ header: before.block.header, transactions: before.transactions, operations: before.operations }]
   const start = { root, source: chain.store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }
   const rows = laneRows(lane)
-  expect(executeLane(start, rows)).toMatchObject({ ok: true, roots: [before.roots.ledgerRoot] })
+  expect(executeLane(start, groupsOf(rows))).toMatchObject({ ok: true, roots: [before.roots.ledgerRoot] })
   const late = rows.map((one) => (one.row.kind === 'block' ? { ...one, row: { ...one.row, timestampMs: from * 1000 } } : one))
-  expect(executeLane(start, late)).toMatchObject({ ok: false, rejection: { code: 'typeNotActive' } })
+  expect(executeLane(start, groupsOf(late))).toMatchObject({ ok: false, rejection: { code: 'typeNotActive' } })
 })

@@ -10,7 +10,7 @@ import { codeBytes32 } from '../../execution/native/nativeType.ts'
 import { workerRegister } from '../../execution/native/workerRegister.ts'
 import { DOOR, GOVERNOR } from '../../genesis/params.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
-import { executeLane, laneRows, lookupsOf } from '../../settlement/lane.ts'
+import { executeLane, groupsOf, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { addressOf, createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
 
 const STRANGER: Hex = `0x${'5a'.repeat(20)}`
@@ -72,13 +72,13 @@ test('the block of the change is ruled by what was before it, the next one by th
   const blocks = [changed, next].map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
   const lookups = lookupsOf(blocks)
   const source = chain.store.reader
-  const executed = executeLane({ root: rootBefore, source, params, judgeEvidence, lookups }, laneRows(blocks))
+  const executed = executeLane({ root: rootBefore, source, params, judgeEvidence, lookups }, groupsOf(laneRows(blocks)))
   expect(executed.ok && executed.roots.at(-1)).toBe(next.roots.ledgerRoot)
   // Whoever starts behind the change, in its block, has but the ledger to say what rules there.
   const rows = laneRows(blocks.slice(0, 1))
   const firstNative = rows.findIndex(({ row }) => row.kind === 'native')
   const [ruling] = rows
-  const head = executeLane({ root: rootBefore, source, params, judgeEvidence, lookups }, rows.slice(0, firstNative))
+  const head = executeLane({ root: rootBefore, source, params, judgeEvidence, lookups }, [rows.slice(0, firstNative)])
   expect(ruling?.row.kind === 'block' && head.ok).toBe(true)
 })
 

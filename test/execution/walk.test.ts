@@ -16,7 +16,7 @@ import { encodeBlock } from '../../execution/block.ts'
 import type { Built } from '../../execution/buildBlock.ts'
 import { getSupply } from '../../execution/ledger/tables.ts'
 import { disputedEvent } from '../../execution/native/creditDispute.ts'
-import { executeLane, laneRows, lookupsOf } from '../../settlement/lane.ts'
+import { executeLane, groupsOf, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { arbitraryBlock, type BlockMove, type Story, startStory, toLaneBlock } from '../settlement/story.ts'
 import { type Auditor, createAuditor } from './audit.ts'
 import { createWanderer, WALK_PARAMS } from './wanderer.ts'
@@ -144,7 +144,7 @@ test(
       judgeEvidence,
       lookups: lookupsOf(own),
     }
-    const executed = executeLane(start, laneRows(own))
+    const executed = executeLane(start, groupsOf(laneRows(own)))
     expect(executed.ok && executed.roots.at(-1)).toBe(blocks.at(-1)?.roots.ledgerRoot)
     const expected = blocks.map(({ hash, roots, receipts }) => `${hash} ${roots.ledgerRoot} ${receipts.length}`)
     expect(await replayed(blocks)).toEqual(expected)

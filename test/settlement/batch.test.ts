@@ -19,7 +19,7 @@ import {
 import { BATCH_PAYLOAD_BYTES_MAX, blobCount, decodeBlobs, encodeBlobs } from '../../settlement/blob.ts'
 import { encodeEvmColumns } from '../../settlement/evmColumns.ts'
 import { batchAccumulator, callDataHash } from '../../settlement/inbox.ts'
-import { encodeLane } from '../../settlement/lane.ts'
+import { encodeLane, groupsOf } from '../../settlement/lane.ts'
 import { testGenesis } from '../fakes/testChain.ts'
 import vector from '../vectors/batch.json' with { type: 'json' }
 import { VECTOR_BATCH, VECTOR_CHAIN_ID, VECTOR_EVM, VECTOR_PARENT, VECTOR_ROWS } from './batchVector.ts'
@@ -60,8 +60,11 @@ function decode(payload: Uint8Array, before: BatchParent = parent, decompress = 
 const isSame = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) === 0
 
 /** What was read less the rows, which the lane's bytes say too. */
-function contentOf({ rows, ...content }: DecodedBatch): Batch {
-  expect(isSame(encodeLane(rows).bytes, content.lane.bytes)).toBe(true)
+function contentOf({ groups, ...content }: DecodedBatch): Batch {
+  const { bytes, places, attachments } = encodeLane(groups)
+  const { lane } = content
+  expect(isSame(bytes, lane.bytes) && isSame(attachments, lane.attachments)).toBe(true)
+  expect(places).toEqual(lane.places)
   return content
 }
 
@@ -119,7 +122,7 @@ test('the pinned batch is written and read byte for byte', () => {
 })
 
 test('a lane without rows, and blocks without transactions, make the smallest batch', () => {
-  const lane = { bytes: new Uint8Array(), rowCount: 0, places: [] }
+  const lane = { bytes: new Uint8Array(), places: [], attachments: new Uint8Array() }
   const blocks = [
     { timestampMs: parent.timestampMs + 1, originNumber: parent.originNumber, coinbase: `0x${'c3'.repeat(20)}` as Hex, transactions: [] },
   ]
@@ -166,9 +169,7 @@ test('a batch is refused for what is wrong with it', () => {
   const payload = encode(batch)
   const laneAt = 5 * ELEMENT
   const groupsAt = laneAt + batch.lane.bytes.length
-  const groupsEnd = groupsAt + batch.lane.places.length * 40
-  const tailAt = Math.ceil(groupsEnd / ELEMENT) * ELEMENT
-  expect(groupsEnd).toBeLessThan(tailAt)
+  const tailAt = groupsAt + batch.lane.places.length * 38
   const withBytes = (at: number, bytes: readonly number[]) => {
     const changed = payload.slice()
     changed.set(bytes, at)
@@ -177,18 +178,18 @@ test('a batch is refused for what is wrong with it', () => {
   expect({
     version: codeOf(withBytes(0, [2])),
     empty: codeOf(new Uint8Array()),
-    noBlocks: codeOf(withBytes(17, [0, 0, 0, 0])),
-    tooManyBlocks: codeOf(withBytes(17, [0, 0, 0x10, 0x01])),
-    laneLonger: codeOf(withBytes(21, [0, 0, 0xff, 0xff])),
-    laneHuge: codeOf(withBytes(21, [0xff, 0xff, 0xff, 0xff])),
-    groupCount: codeOf(withBytes(29, [0, 0, 0, 0])),
-    rowCount: codeOf(withBytes(28, [(payload[28] ?? 0) - 1])),
-    noBitmap: codeOf(withBytes(41, [0, 0])),
-    longBitmap: codeOf(withBytes(41, [0, 17])),
+    noBlocks: codeOf(withBytes(17, [0, 0])),
+    tooManyBlocks: codeOf(withBytes(17, [0x10, 0x01])),
+    laneLonger: codeOf(withBytes(19, [0, 0xff, 0xff])),
+    laneHuge: codeOf(withBytes(19, [0xff, 0xff, 0xff])),
+    groupCount: codeOf(withBytes(22, [0, 0])),
+    groupFirst: codeOf(withBytes(groupsAt + 2, [1])),
+    groupLater: codeOf(withBytes(groupsAt + 38 + 2, [(payload[groupsAt + 38 + 2] ?? 0) + 1])),
+    noBitmap: codeOf(withBytes(31, [0, 0])),
+    longBitmap: codeOf(withBytes(31, [0, 17])),
     headPadding: codeOf(withBytes(laneAt - 1, [1])),
     row: codeOf(withBytes(laneAt, [9])),
-    groupPlace: codeOf(withBytes(groupsAt + 3, [1])),
-    groupPadding: codeOf(withBytes(tailAt - 1, [1])),
+    groupPlace: codeOf(withBytes(groupsAt + 5, [1])),
     tail: codeOf(withBytes(tailAt, [0xff])),
     noBrotli: codeOf(payload, brotli.decompress),
   }).toEqual({
@@ -199,13 +200,13 @@ test('a batch is refused for what is wrong with it', () => {
     laneLonger: 'badLength',
     laneHuge: 'badLength',
     groupCount: 'badHead',
-    rowCount: 'badLane',
+    groupFirst: 'badLane',
+    groupLater: 'badLane',
     noBitmap: 'badHead',
     longBitmap: 'badHead',
     headPadding: 'badPadding',
     row: 'badLane',
     groupPlace: 'badGroup',
-    groupPadding: 'badPadding',
     tail: 'badTail',
     noBrotli: 'badCompression',
   })
@@ -242,10 +243,13 @@ test('lane and table that speak of different blocks are refused', () => {
 })
 
 test('bombs are refused before they are unpacked', () => {
-  const head = encode({ ...batch, lane: { bytes: new Uint8Array(), rowCount: 0, places: [] }, ledgerRoots: [] }).slice(0, 5 * ELEMENT)
+  const head = encode({ ...batch, lane: { bytes: new Uint8Array(), places: [], attachments: new Uint8Array() }, ledgerRoots: [] }).slice(
+    0,
+    5 * ELEMENT,
+  )
   const withTail = (tail: Uint8Array) => {
     const payload = concatBytes([head, tail])
-    new DataView(payload.buffer, payload.byteOffset).setUint32(33, tail.length)
+    payload.set([tail.length >> 16, (tail.length >> 8) & 0xff, tail.length & 0xff], 24)
     return payload
   }
   expect(codeOf(withTail(brotli.compress(new Uint8Array(TAIL_BYTES_MAX + 1))), brotli.decompress)).toBe('badCompression')
@@ -258,7 +262,7 @@ test('bombs are refused before they are unpacked', () => {
 test('what fits no batch is said to be too large, and by how much', () => {
   const [block] = batch.blocks
   if (!block) throw new Error('there is no block')
-  const none = { ...batch, lane: { bytes: new Uint8Array(), rowCount: 0, places: [] }, ledgerRoots: [] }
+  const none = { ...batch, lane: { bytes: new Uint8Array(), places: [], attachments: new Uint8Array() }, ledgerRoots: [] }
   const many = Array.from({ length: BATCH_BLOCKS_MAX + 1 }, (_, i) => ({ ...block, timestampMs: block.timestampMs + i, transactions: [] }))
   const [raw] = block.transactions.filter((one) => one[0] === 0x02)
   if (!raw) throw new Error('the first block has no transfer')
@@ -298,12 +302,12 @@ test.each(FULL_OF)('a block as large as can be fits a batch if it is full of %s'
   for (let bytes = 0; ; ) {
     const one = next()
     const isRow = 'kind' in one
-    bytes += isRow ? rowBytes(one) + 3 : one.length
+    bytes += isRow ? rowBytes(one) + 5 : one.length
     if (bytes > BLOCK_BYTES_LIMIT) break
     if (isRow) rows.push(one)
     transactions.push(isRow ? Uint8Array.of(TX_TYPE.claim) : one)
   }
-  const lane = encodeLane(rows.map((row) => ({ row, block: 1n, txIndex: undefined, checked: undefined })))
+  const lane = encodeLane(groupsOf(rows.map((row) => ({ row, block: 1n, txIndex: undefined, checked: undefined }))))
   const full = { ...batch, blocks: [{ ...block, transactions }], lane, ledgerRoots: lane.places.map(() => word('01')) }
   expect(encodeBatch(full, { parent, compress: brotli.compress })).toMatchObject({ ok: true })
 })
@@ -317,7 +321,7 @@ test('a full batch of many blocks is read again', () => {
     coinbase: `0x${(i % 7).toString(16).padStart(40, '0')}` as Hex,
     transactions: block.transactions.filter((raw) => raw[0] === 0x02).slice(0, i % 2),
   }))
-  const full = { ...batch, blocks, lane: { bytes: new Uint8Array(), rowCount: 0, places: [] }, ledgerRoots: [] }
+  const full = { ...batch, blocks, lane: { bytes: new Uint8Array(), places: [], attachments: new Uint8Array() }, ledgerRoots: [] }
   const payload = encode(full, parent, brotli.compress)
   expect(blobCount(payload.length)).toBe(1)
   const read = decode(payload, parent, brotli.decompress)

@@ -7,7 +7,7 @@ import type { Row } from '../../execution/native/row.ts'
 import { encodeReport, reportOf } from '../../execution/report.ts'
 import { EVIDENCE_BYTES } from '../../genesis/params.ts'
 import type { Batch, BatchParent } from '../../settlement/batch.ts'
-import { encodeLane } from '../../settlement/lane.ts'
+import { encodeLane, groupsOf } from '../../settlement/lane.ts'
 
 export const VECTOR_CHAIN_ID = 73_571
 export const VECTOR_PARENT: BatchParent = { timestampMs: 1_800_000_000_000, originNumber: 10n }
@@ -49,6 +49,9 @@ export const VECTOR_ROWS: readonly Row[] = [
   native('Claim', 3n, { epochs: [1, 2, 400_000_000] }),
   ...Array.from({ length: 8 }, (_, i) => native('Transfer', BigInt(4 + i), { kind: 0, to: ALICE, amount: BigInt(i + 1) })),
 ]
+
+/** They, in two groups. */
+export const VECTOR_GROUPS = groupsOf(VECTOR_ROWS.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined })))
 
 const ofLane = VECTOR_ROWS.flatMap((row) => {
   if (row.kind === 'report') return [encodeReport(row.report)]
@@ -105,6 +108,6 @@ export const VECTOR_BATCH: Batch = {
       transactions: [...ofLane.slice(3, 6), ...VECTOR_EVM.slice(1), ...ofLane.slice(6)],
     },
   ],
-  lane: encodeLane(VECTOR_ROWS.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))),
+  lane: encodeLane(VECTOR_GROUPS),
   ledgerRoots: [word('55'), word('5a')],
 }

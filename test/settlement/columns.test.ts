@@ -3,8 +3,8 @@ import { RLP } from '@ethereumjs/rlp'
 import fc from 'fast-check'
 import { bytesToHex, concatBytes, hexToBytes, zeroAddress, zeroHash } from 'viem'
 import { expect, test } from 'vitest'
+import { encodeVarint, takeVarint } from '../../execution/varint.ts'
 import { COLUMN_TXS_MAX, decodeEvmColumns, encodeEvmColumns } from '../../settlement/evmColumns.ts'
-import { encodeVarint, takeVarint } from '../../settlement/varint.ts'
 import { testAccounts } from '../fakes/testChain.ts'
 
 const FIELD_COUNTS = [

@@ -30,7 +30,7 @@ import {
   toBlockRequests,
   toBuildRequest,
 } from '../../settlement/derive.ts'
-import { encodeLane, type LaneRow, laneRows } from '../../settlement/lane.ts'
+import { encodeLane, groupsOf, type LaneRow, laneRows } from '../../settlement/lane.ts'
 import { createMemoryStore, type MemoryStore } from '../fakes/memoryStore.ts'
 import { offenceOf, reportOfEvidence } from '../fakes/offence.ts'
 import { signNative, testAccounts } from '../fakes/testChain.ts'
@@ -175,7 +175,7 @@ const withLast = (change: Partial<Batch['blocks'][number]>) => (batch: Batch) =>
 const withOrigin = (number: bigint) => (batch: Batch) => ({
   ...batch,
   blocks: batch.blocks.map((block, i) => (i >= 2 ? { ...block, originNumber: number } : block)),
-  lane: encodeLane(storyRows().map((one) => (one.row.kind === 'l1Info' ? { ...one, row: { ...one.row, number } } : one))),
+  lane: encodeLane(groupsOf(storyRows().map((one) => (one.row.kind === 'l1Info' ? { ...one, row: { ...one.row, number } } : one)))),
 })
 
 const storyRows = (): LaneRow[] => laneRows(story.blocks.map(toLaneBlock))
@@ -252,7 +252,7 @@ test('transactions in another order, or fewer of them, are found out', async () 
 
 /** The batch with its lane's rows changed; the roots stay, one for each group. */
 const withRows = (change: (rows: LaneRow[]) => LaneRow[]) => (batch: Batch) => {
-  const lane = encodeLane(change(storyRows()))
+  const lane = encodeLane(groupsOf(change(storyRows())))
   return { ...batch, lane, ledgerRoots: lane.places.map((_, i) => batch.ledgerRoots[i] ?? batch.ledgerRoots[0] ?? '0x') }
 }
 

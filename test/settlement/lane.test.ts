@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type Evidence, judgeEvidence } from '../../consensus/evidence.ts'
 import { NATIVE_TYPES } from '../../execution/native/native.ts'
-import type { Row } from '../../execution/native/row.ts'
+import { attach, type Row } from '../../execution/native/row.ts'
 import { reportOf } from '../../execution/report.ts'
 import { EVIDENCE_BYTES } from '../../genesis/params.ts'
 import {
@@ -12,6 +12,7 @@ import {
   encodeLane,
   executeLane,
   groupsOf,
+  type Lane,
   type LaneRow,
   type LaneStart,
   laneRows,
@@ -29,6 +30,14 @@ function startOf({ chain, blocks, ledgerRoots }: Story, first: number, last: num
   return { root: ledgerRoots[first] ?? '0x', source: chain.store.reader, params: chain.genesis.params, judgeEvidence, lookups }
 }
 
+/** What was encoded, read again, and what stands in the tail put where it belongs. */
+function readLane({ bytes, places, attachments }: Lane, chain: number) {
+  const firsts = places.map(({ firstByte }) => firstByte)
+  const read = decodeLane(bytes, firsts, chain)
+  const cursor = { bytes: attachments, at: 0, end: attachments.length }
+  return read && { ...read, groups: read.groups.map((group) => group.map((one) => ({ ...one, row: attach(one.row, cursor) }))) }
+}
+
 test('re-executing the rows gives the ledger root of every block, from checked transactions and from bytes', () =>
   fc.assert(
     fc.asyncProperty(fc.array(arbitraryBlock, { minLength: 1, maxLength: 6 }), async (moves) => {
@@ -39,13 +48,14 @@ test('re-executing the rows gives the ledger root of every block, from checked t
         for (const last of new Set([first, blocks.length - 1])) {
           const rows = laneRows(blocks.slice(first, last + 1).map(toLaneBlock))
           const start = startOf(story, first, last)
-          const executed = executeLane(start, rows)
+          const groups = groupsOf(rows)
+          const executed = executeLane(start, groups)
           expect(executed.ok && (executed.roots.at(-1) ?? start.root)).toBe(ledgerRoots[last + 1])
-          const lane = encodeLane(rows)
-          const read = decodeLane(lane.bytes, chain.genesis.params.chainId)
+          const lane = encodeLane(groups)
+          const read = readLane(lane, chain.genesis.params.chainId)
           expect(read?.places).toEqual(lane.places)
-          expect(read && executeLane(start, read.rows)).toEqual(executed)
-          expect(read?.rows.map(({ block }) => block)).toEqual(rows.map(({ block }) => block))
+          expect(read && executeLane(start, read.groups)).toEqual(executed)
+          expect(read?.groups.flat().map(({ block }) => block)).toEqual(rows.map(({ block }) => block))
         }
       }
     }),
@@ -62,7 +72,7 @@ test('no row of EVM origin spends what the ledger holds, whatever the EVM lane s
   const last = story.blocks.length - 1
   const start = startOf(story, last, last)
   const rows = laneRows(story.blocks.slice(last).map(toLaneBlock))
-  expect(executeLane(start, rows)).toMatchObject({ ok: true, roots: [story.ledgerRoots[last + 1]] })
+  expect(executeLane(start, [rows])).toMatchObject({ ok: true, roots: [story.ledgerRoots[last + 1]] })
 
   const spends = rows.flatMap(({ row, checked }, i) =>
     row.kind === 'native' && checked ? [{ i, caller: checked.sender, ...row.native }] : [],
@@ -71,7 +81,7 @@ test('no row of EVM origin spends what the ledger holds, whatever the EVM lane s
   for (const { i, type, caller, fields } of spends) {
     const row: Row = { kind: 'operation', operation: { type, caller, fields } }
     const forged = rows.map((one, k) => (k === i ? { ...one, row, checked: undefined } : one))
-    expect(executeLane(start, forged)).toMatchObject({ ok: false, code: 'rowRefused', row: i, rejection: { code: 'nativeOnly' } })
+    expect(executeLane(start, [forged])).toMatchObject({ ok: false, code: 'rowRefused', row: i, rejection: { code: 'nativeOnly' } })
   }
 })
 
@@ -87,12 +97,13 @@ test('groups lead from root to root one by one, and rows within a block are rule
   const story = await longStory()
   const last = story.blocks.length - 1
   const start = startOf(story, 0, last)
-  const lane = encodeLane(laneRows(story.blocks.map(toLaneBlock)))
-  const rows = decodeLane(lane.bytes, chainId)?.rows ?? []
+  const lane = encodeLane(groupsOf(laneRows(story.blocks.map(toLaneBlock))))
+  const groups = readLane(lane, chainId)?.groups ?? []
+  const rows = groups.flat()
   expect(new Set(rows.map(({ row }) => row.kind))).toEqual(new Set(['block', 'l1Info', 'deposit', 'native', 'operation', 'report']))
-  const groups = groupsOf(rows)
+  expect(groups).toEqual(groupsOf(rows))
   expect(groups.length).toBeGreaterThan(2)
-  const executed = executeLane(start, rows)
+  const executed = executeLane(start, groups)
   if (!executed.ok) throw new Error('refused')
   const run = createLaneRun(start)
   expect(groups.map((group) => run.applyGroup(group))).toEqual(executed.roots.map((ledgerRoot) => ({ ok: true, ledgerRoot })))
@@ -100,7 +111,7 @@ test('groups lead from root to root one by one, and rows within a block are rule
   const ruling = rows[0]?.row
   if (ruling?.kind !== 'block') throw new Error('the first row is a block')
   const [head, tail] = [rows.slice(0, first), rows.slice(first, first + 1)]
-  const whole = executeLane(start, [...head, ...tail])
+  const whole = executeLane(start, [[...head, ...tail]])
   expect(first).toBe(1)
   expect(whole.ok && createLaneRun({ ...start, ruling }).applyGroup(tail)).toEqual({ ok: true, ledgerRoot: whole.ok ? whole.roots[0] : '' })
 })
@@ -108,9 +119,9 @@ test('groups lead from root to root one by one, and rows within a block are rule
 test('a row that no block can have made is named', async () => {
   const story = await longStory()
   const start = startOf(story, 0, story.blocks.length - 1)
-  const rows = decodeLane(encodeLane(laneRows(story.blocks.map(toLaneBlock))).bytes, chainId)?.rows ?? []
+  const rows = readLane(encodeLane(groupsOf(laneRows(story.blocks.map(toLaneBlock)))), chainId)?.groups.flat() ?? []
   const refused = (changed: readonly LaneRow[], from: Partial<LaneStart> = {}) => {
-    const result = executeLane({ ...start, ...from }, changed)
+    const result = executeLane({ ...start, ...from }, [changed])
     return result.ok ? 'ok' : [result.row, result.rejection.code]
   }
   const place = { block: 1n, txIndex: undefined, checked: undefined }
@@ -183,8 +194,8 @@ test('rows in an order that no blocks give are no lane', () => {
   const native: Row = { kind: 'native', native: { type: transfer, chainId, nonce: 0n, maxFeeWei: 0n, fields, signature } }
   const report: Row = { kind: 'report', report: reportOf(new Uint8Array(EVIDENCE_BYTES)) }
   const isLane = (rows: readonly Row[]) => {
-    const lane = encodeLane(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined })))
-    return decodeLane(lane.bytes, chainId) !== undefined
+    const lane = encodeLane(groupsOf(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))))
+    return readLane(lane, chainId) !== undefined
   }
   const good = [
     [],

@@ -21,7 +21,7 @@ import { startStory, toBatch, toLaneBlock } from './story.ts'
 const LIMITS: PostLimits = { intervalMs: 60_000, blobsWorth: 1, payloadBytesMax: 6 * BLOB_PAYLOAD_BYTES }
 const block = (laneBytes: number, more: Partial<BlockSize> = {}): BlockSize => ({
   laneBytes,
-  rowCount: 0,
+  groupCount: 0,
   plainTailBytes: 0,
   evmCount: 0,
   ...more,
@@ -100,7 +100,7 @@ test('a block is measured as it stands in a batch', async () => {
   const bytes = evm.reduce((sum, { raw }) => sum + raw.length, 0)
   expect(measureBlock(toLaneBlock(first))).toEqual({
     laneBytes: batch.lane.bytes.length,
-    rowCount: batch.lane.rowCount,
+    groupCount: batch.lane.places.length,
     plainTailBytes: bytes + 16 + 1,
     evmCount: evm.length,
   })

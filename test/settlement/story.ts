@@ -41,7 +41,7 @@ import type { DerivationHead, L1View, PostedBatch } from '../../settlement/deriv
 import { type BatchHeader, batchAccumulator, callDataHash } from '../../settlement/inbox.ts'
 import type { L1Block } from '../../settlement/l1.ts'
 import type { L1Deposit } from '../../settlement/l1Logs.ts'
-import { encodeLane, executeLane, type LaneBlock, laneRows, lookupsOf } from '../../settlement/lane.ts'
+import { encodeLane, executeLane, groupsOf, type LaneBlock, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { offenceOf, reportOfEvidence } from '../fakes/offence.ts'
 import { addressOf, createTestChain, equalValidators, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
 import { validatorsAbi } from '../fakes/validatorWord.ts'
@@ -179,11 +179,11 @@ export function toBatch(
   index = 0n,
 ): { batch: Batch; parent: BatchParent } {
   const own = blocks.slice(first - 1, last).map(toLaneBlock)
-  const rows = laneRows(own)
+  const groups = groupsOf(laneRows(own))
   const root = ledgerRoots[first - 1] ?? '0x'
   const executed = executeLane(
     { root, source: chain.store.reader, params: chain.genesis.params, judgeEvidence, lookups: lookupsOf(own) },
-    rows,
+    groups,
   )
   if (!executed.ok) throw new Error(`the lane was refused: ${executed.rejection.code}`)
   const before = blocks[first - 2]?.block.header
@@ -191,7 +191,7 @@ export function toBatch(
     timestampMs: before ? timestampMs(before) : chain.genesis.timestampMs,
     originNumber: origins[first - 1]?.number ?? 0n,
   }
-  const content = { blocks: toBatchBlocks(own, parent), lane: encodeLane(rows), ledgerRoots: executed.roots }
+  const content = { blocks: toBatchBlocks(own, parent), lane: encodeLane(groups), ledgerRoots: executed.roots }
   return { batch: { index, firstBlock: BigInt(first), commit: COMMIT, ...content }, parent }
 }
 

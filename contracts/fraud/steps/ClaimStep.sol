@@ -13,7 +13,7 @@ contract ClaimStep is IStepVerifier {
     bytes32 private constant TYPE_HASH = keccak256("Claim(uint64 nonce,uint96 maxFee,uint32[] epochs)");
 
     uint256 private constant EPOCH_BYTES = 4;
-    uint256 private constant EPOCHS_MAX = 256;
+    uint256 private constant EPOCHS_MAX = 128;
     uint256 private constant GAS_PER_EPOCH = 800;
 
     /// @notice Length of an earnings epoch in seconds.

@@ -27,8 +27,9 @@ contract CreditStep is IStepVerifier {
 
     uint256 private constant HALF_ORDER = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
     uint256 private constant RECEIPTS_MAX = 4_096;
-    uint256 private constant DRAWS_MAX = 64;
-    uint256 private constant ENTRIES_MAX = 1_024;
+    uint256 private constant DRAWS_MAX = 20;
+    uint256 private constant ENTRIES_MAX = 208;
+    uint256 private constant ENTRIES_PER_DRAW = 10;
     uint256 private constant RETIRES_MAX = 32;
     uint256 private constant BPS = 10_000;
     uint256 private constant ENTRY_WEI = 1e9;
@@ -219,7 +220,7 @@ contract CreditStep is IStepVerifier {
     }
 
     function checkEntries(bytes calldata body, Fields memory fields) private pure {
-        if (fields.amounts != fields.entries || fields.entries > ENTRIES_MAX) revert Refused("badEntries");
+        if (fields.amounts != fields.entries || fields.entries + ENTRIES_PER_DRAW * fields.draws > ENTRIES_MAX) revert Refused("badEntries");
         uint256 before = 0;
         for (uint256 i = 0; i < fields.entries; ++i) {
             uint256 account = body.uintAt(fields.accountsAt + i * ACCOUNT_BYTES, ACCOUNT_BYTES);
@@ -259,12 +260,14 @@ contract CreditStep is IStepVerifier {
     /// @dev A datanet of the model, or an upload within its snapshot, was retired since the model was registered.
     function isSuspended(bytes memory model) private view returns (bool) {
         (uint256 count, uint256 offset) = snapshotsIn(model);
+        uint256 left = RETIRES_MAX;
         for (uint256 i = 0; i < count; ++i) {
             uint32 datanetId = uint32(model.uintOf(offset, 4));
             uint256 uploads = model.uintOf(offset + 36, 4);
             uint256 before = model.uintOf(offset + 46, 4);
             uint256 retired = datanetOf(datanetId).uintOf(DATANET_RETIRES_AT, 4);
-            if (retired - before > RETIRES_MAX) return true;
+            if (retired - before > left) return true;
+            left -= retired - before;
             for (uint256 n = before; n < retired; ++n) {
                 bytes memory record = LedgerRecords.get(LedgerTables.RETIRES, abi.encodePacked(datanetId, uint32(n)));
                 if (record.length == 0) continue;

@@ -73,8 +73,10 @@ export type Vector = VectorInput & {
   readonly hash: Hex
   readonly signingHash: Hex
   readonly sender: Hex
-  /** The fields as they stand in the row, and the bytes of the whole row. */
+  /** The fields, members at their widths. */
   readonly packed: Hex
+  /** The fields as they stand in the row, and the bytes that are paid for. */
+  readonly row: Hex
   readonly rowBytes: number
   readonly gas: number
   readonly callData: Hex
@@ -100,7 +102,9 @@ export async function makeVector(input: VectorInput): Promise<Vector> {
   ]
   const raw = concatHex([numberToHex(byte, { size: 1 }), toRlp(items)])
   const packed = concatHex(['0x', ...membersOf(type).map((member) => packOf(member.type, fields[member.name] ?? ''))])
-  const rowBytes = Math.ceil((3 + 1 + 1 + 32 + 32 + 8 + 12 + size(packed)) / 31) * 31
+  const row = rowOf(type, fields)
+  const attached = type === 'CreditDispute' ? size(fields.evidence as Hex) + size(fields.opened as Hex) : 0
+  const rowBytes = 84 + size(row) + attached
   return {
     ...input,
     raw,
@@ -108,6 +112,7 @@ export async function makeVector(input: VectorInput): Promise<Vector> {
     signingHash: hashTypedData(typed),
     sender: account.address.toLowerCase() as Hex,
     packed,
+    row,
     rowBytes,
     gas: 9_000 + 16 * rowBytes + itemGasOf(fields),
     callData: callDataOf(type, fields),
@@ -178,6 +183,78 @@ function packOf(type: string, value: Value): Hex {
   if (type.startsWith('uint')) return numberToHex(value as number | bigint, { size: Number(type.slice(4)) / 8 })
   const bytes = type === 'string' ? stringToHex(value as string) : (value as Hex)
   return type === 'string' || type === 'bytes' ? concatHex([numberToHex(hexToBytes(bytes).length, { size: 2 }), bytes]) : bytes
+}
+
+// ---- the row form, from docs/spec/batch.md#rows, by bits and strings ------------------------------------------------------------------
+
+function varint(value: number | bigint): Hex {
+  const low = numberToHex(Number(BigInt(value) & 0x7fn) | (BigInt(value) > 0x7fn ? 0x80 : 0), { size: 1 })
+  return BigInt(value) > 0x7fn ? concatHex([low, varint(BigInt(value) >> 7n)]) : low
+}
+
+function amount(wei: bigint): Hex {
+  if (wei === 0n) return '0x00'
+  let scale = 0
+  while (wei % 1000n ** BigInt(scale + 1) === 0n) scale++
+  const units = rlpInt(wei / 1000n ** BigInt(scale))
+  return concatHex([numberToHex(16 * scale + size(units), { size: 1 }), units])
+}
+
+function rowOf(type: string, value: Value): Hex {
+  const object = value as { readonly [name: string]: Value }
+  const members = () => membersOf(type).map((member) => [member.name, rowOf(member.type, object[member.name] ?? '')] as const)
+  if (type === 'AttributionCredit') return creditRow(object)
+  if (type === 'DatanetUpload') {
+    const root = (object.contentRoot as Hex).slice(2)
+    const id = object.contentId as Hex
+    const isSha = id.startsWith('0x01551220') && size(id) === 36
+    const cid = id === `0x01551b20${root}` ? '0x00' : isSha ? (`0x01${id.slice(10)}` as Hex) : concatHex([varint(2 + size(id)), id])
+    return concatHex(members().map(([name, hex]) => (name === 'contentId' ? cid : hex)))
+  }
+  if (type === 'CreditDispute') {
+    const attached = (hex: Hex) => concatHex([varint(size(hex)), keccak256(hex)])
+    return concatHex(members().map(([name, hex]) => (name === 'evidence' || name === 'opened' ? attached(object[name] as Hex) : hex)))
+  }
+  if (type.endsWith('[]')) {
+    const items = value as readonly Value[]
+    return concatHex([varint(items.length), ...items.map((item) => rowOf(type.slice(0, -2), item))])
+  }
+  if (type in MEMBERS) return concatHex(members().map(([, hex]) => hex))
+  if (type === 'uint96') return amount(value as bigint)
+  if (type.startsWith('uint') && type !== 'uint8' && type !== 'uint256') return varint(value as number | bigint)
+  if (type === 'string' || type === 'bytes') {
+    const bytes = type === 'string' ? stringToHex(value as string) : (value as Hex)
+    return concatHex([varint(size(bytes)), bytes])
+  }
+  return packOf(type, value)
+}
+
+function creditRow(fields: { readonly [name: string]: Value }): Hex {
+  const heads = ['worker', 'modelId', 'firstSeq', 'count', 'receiptsRoot', 'attributionRoot', 'promptTokens', 'outputTokens']
+  const parts = membersOf('AttributionCredit').flatMap(({ type, name }) => (heads.includes(name) ? [rowOf(type, fields[name] ?? '')] : []))
+  const draws = (fields.draws as readonly { readonly [name: string]: Value }[]).map((draw) => {
+    const request = draw.request as { readonly [name: string]: Value }
+    const signature = draw.signature as Hex
+    const v = Number(`0x${signature.slice(-2)}`)
+    const isOther = request.modelId !== fields.modelId
+    const s = BigInt(`0x${signature.slice(66, 130)}`) | (BigInt(v === 1 || v === 28 ? 1 : 0) << 255n)
+    const rest = membersOf('InferenceRequest').flatMap(({ type, name }) => {
+      return name === 'worker' || (name === 'modelId' && !isOther) ? [] : [rowOf(type, request[name] ?? '')]
+    })
+    const signed = concatHex([signature.slice(0, 66) as Hex, numberToHex(s, { size: 32 })])
+    return concatHex([numberToHex((isOther ? 1 : 0) + (v < 27 ? 2 : 0), { size: 1 }), ...rest, signed, amount(draw.amount as bigint)])
+  })
+  const [accounts, amounts] = [fields.accounts as readonly number[], fields.amountsGwei as readonly number[]]
+  const steps = accounts.slice(1).map((account, i) => account - (accounts[i] ?? 0) - 1)
+  const less = amounts.map((one) => one - 1)
+  const width = (list: readonly number[]) => (Math.max(0, ...list) === 0 ? 0 : Math.max(...list).toString(2).length)
+  const bitsOf = (list: readonly number[]) =>
+    list.map((one) => (width(list) === 0 ? '' : one.toString(2).padStart(width(list), '0'))).join('')
+  const bits = bitsOf(steps) + bitsOf(less)
+  const bytes = (bits.match(/.{1,8}/g) ?? []).map((byte) => numberToHex(Number.parseInt(byte.padEnd(8, '0'), 2), { size: 1 }))
+  const widths = [width(steps), width(less)].map((one) => numberToHex(one, { size: 1 }))
+  const entries = accounts.length === 0 ? [] : [varint(accounts[0] ?? 0), ...widths, ...bytes]
+  return concatHex([...parts, varint(draws.length), ...draws, varint(accounts.length), ...entries])
 }
 
 /** 1,500 a contributor or datanet; a credit 8,000, 6,000 a draw, 400 an entry; 800 an epoch; a dispute 400,000, 4,000 a draw, 8 a byte of evidence. */
