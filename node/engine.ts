@@ -29,6 +29,7 @@ import { type EpochSets, onOtherValidators } from './epochs.ts'
 import { type EvidenceStore, openEvidenceStore } from './evidenceStore.ts'
 import { createFollower, type Follower } from './follower.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
+import { keepL1Place, type L1Place, readL1Place } from './l1Place.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import type { NodeOptions } from './node.ts'
 import type { ChildDirect, ChildDirectPorts, ChildMetrics } from './p2pChild.ts'
@@ -72,14 +73,7 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   const l1 = openL1(options, { kzg: createKzg(), archive })
   await l1.check()
   await checkGenesis(l1, genesis)
-  const follower = createL1Follower({
-    l1,
-    from: genesis.l1.origin,
-    pollMs: options.l1.pollMs,
-    log: log.child('l1'),
-    onChange: () => safeChain.update(),
-    onFatal,
-  })
+  const follower = openL1Follower(options, { l1, chain, onChange: () => safeChain.update() })
   closers.push(() => follower.stop())
   const batchThread = createBatchThread(join(dataDir, 'chain'), genesis.params)
   closers.push(() => batchThread.close())
@@ -137,6 +131,15 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   }
   const { addresses, start, wake, network, networkMetrics } = mover
   return { addresses, start, wake, network, networkMetrics, l1Status: status, checkpointCounts: signatures.counts }
+}
+
+function openL1Follower(
+  { genesis, l1: { pollMs }, log, onFatal }: NodeOptions,
+  { l1, chain, onChange }: { readonly l1: L1; readonly chain: ChainState; onChange(): void },
+): L1Follower {
+  const { store } = chain
+  const place = { from: genesis.l1.origin, place: readL1Place(store), keep: (kept: L1Place) => keepL1Place(store, kept) }
+  return createL1Follower({ l1, ...place, pollMs, log: log.child('l1'), onChange, onFatal })
 }
 
 /** Fraud proofs begin at the ledger root that was published with the genesis file: it has to be the one that this file makes. */

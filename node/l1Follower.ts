@@ -1,6 +1,6 @@
 /**
- * Follows L1: which blocks are canonical, which deposits they queued, which batches they hold. What it knows is made anew from L1 after a restart,
- * from the origin of the last block that L1 had made final.
+ * Follows L1: which blocks are canonical, which deposits they queued, which batches they hold. After a restart it is made anew from L1, from a place that an
+ * earlier run kept (node/l1Place.ts) or, without one, from the origin of the genesis file.
  */
 import { bytesToHex, type Hex } from 'viem'
 import { ORIGIN_STEP_MAX } from '../execution/applyBlock.ts'
@@ -12,6 +12,7 @@ import { toL1Info } from '../settlement/derive.ts'
 import type { L1, L1Block } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Batch, L1Checkpoint, L1Deposit, L1Ref } from '../settlement/l1Logs.ts'
+import type { L1Place } from './l1Place.ts'
 import type { Log } from './log.ts'
 import { errorFacts } from './log.ts'
 
@@ -19,6 +20,8 @@ import { errorFacts } from './log.ts'
 const BLOCKS_PER_TICK = 64n
 /** Blocks without a batch that are kept before L1 is asked if they are final. */
 const BLOCKS_KEPT_MAX = 64
+/** Blocks after which the place is kept again. */
+const KEEP_BLOCKS = 64n
 /** After a new head the next one is waited for as long as these many polls at most. */
 const PAUSE_POLLS_MAX = 4
 
@@ -76,6 +79,10 @@ export type L1FollowerOptions = {
   readonly l1: L1
   /** First L1 block to read, whose hash is known. */
   readonly from: L1Ref
+  /** Where an earlier run stood. */
+  readonly place: L1Place | undefined
+  /** Takes, now and then, where this one stands. */
+  keep(place: L1Place): Promise<void>
   readonly pollMs: number
   readonly log: Log
   onChange(status: L1Status): void
@@ -103,7 +110,8 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   let running: Promise<void> | undefined
 
   /** Of the blocks that are not kept any more. */
-  const behind: Totals = { batches: 0, postedBytes: 0, checkpoints: 0, checkpointed: 0n, checkpointedAtSec: 0n, lastSubmitter: undefined }
+  const behind: L1Totals = { ...NO_TOTALS }
+  let keptNumber = 0n
 
   const status = (): L1Status => ({
     head,
@@ -123,8 +131,14 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   }
 
   async function start(): Promise<void> {
-    const block = await l1.canonicalBlock(options.from)
-    chain = [{ block, deposits: [], batches: [], checkpoints: [] }]
+    const { place } = options
+    const kept = place && (await l1.canonicalBlock(place.block).catch(asGone))
+    if (place && !kept) log.warn('L1 is read from its beginning: the block up to which it was read is gone', { number: place.block.number })
+    if (place && kept) {
+      Object.assign(behind, place.totals)
+      keptNumber = kept.number
+    }
+    chain = [{ block: kept ?? (await l1.canonicalBlock(options.from)), deposits: [], batches: [], checkpoints: [] }]
   }
 
   /** Reads the blocks after the last known one, up to the head, at most so many. */
@@ -176,9 +190,15 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   }
 
   /** Forgets what is final and before our origin; whoever wants more of it was told. */
-  function forget(): void {
+  async function forget(): Promise<void> {
     const kept = chain.findIndex(({ block }) => block.number >= finalizedNumber || block.number >= originNumber)
-    if (kept > 0) Object.assign(behind, chain.splice(0, kept).reduce(addTotals, behind))
+    if (kept <= 0) return
+    const gone = chain.splice(0, kept)
+    Object.assign(behind, gone.reduce(addTotals, behind))
+    const last = gone.at(-1)?.block
+    if (!last || last.number < keptNumber + KEEP_BLOCKS) return
+    keptNumber = last.number
+    await options.keep({ block: { number: last.number, hash: last.hash }, totals: { ...behind } })
   }
 
   /** Undefined on an L1 that is younger than its finality. */
@@ -202,7 +222,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     synced ||= last !== undefined && last.block.number >= head.number
     readTo = chain.at(-1)?.block.hash
     options.onChange(status())
-    forget()
+    await forget()
   }
 
   async function tick(): Promise<void> {
@@ -288,9 +308,24 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
   }
 }
 
-type Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed' | 'checkpointedAtSec' | 'lastSubmitter'>
+/** L1 has another block there. */
+function asGone(error: unknown): undefined {
+  if (!(error instanceof L1Error) || error.kind !== 'reset') throw error
+}
 
-function addTotals(totals: Totals, { block, batches, checkpoints }: Seen): Totals {
+/** What L1 blocks hold in all. */
+export type L1Totals = Pick<L1Status, 'batches' | 'postedBytes' | 'checkpoints' | 'checkpointed' | 'checkpointedAtSec' | 'lastSubmitter'>
+
+const NO_TOTALS: L1Totals = {
+  batches: 0,
+  postedBytes: 0,
+  checkpoints: 0,
+  checkpointed: 0n,
+  checkpointedAtSec: 0n,
+  lastSubmitter: undefined,
+}
+
+function addTotals(totals: L1Totals, { block, batches, checkpoints }: Seen): L1Totals {
   return {
     ...checkpoints.reduce((sum, event) => addCheckpoint(sum, event, block.timestampSec), totals),
     batches: totals.batches + batches.length,
@@ -298,7 +333,7 @@ function addTotals(totals: Totals, { block, batches, checkpoints }: Seen): Total
   }
 }
 
-function addCheckpoint(totals: Totals, event: L1Checkpoint, atSec: bigint): Totals {
+function addCheckpoint(totals: L1Totals, event: L1Checkpoint, atSec: bigint): L1Totals {
   const checkpoints = Number(event.id)
   if (event.kind === 'fallen')
     return { ...totals, checkpoints, checkpointed: event.lastBlock, checkpointedAtSec: 0n, lastSubmitter: undefined }

@@ -14,6 +14,7 @@ import type { DerivationHead } from '../settlement/derive.ts'
 import { ANY_COUNT, type BatchHeader, blobDataHash, callDataHash, encodePostBatch, type Posting } from '../settlement/inbox.ts'
 import type { BlobArchive, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
+import type { L1Ref } from '../settlement/l1Logs.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
 import { type BlockSize, CALLDATA_PAYLOAD_MAX, chooseDa, choosePost, type Da, takeoverMs } from '../settlement/post.ts'
 import { encodeRotate, toL1Commit } from '../settlement/registry.ts'
@@ -35,6 +36,8 @@ import type { SafeChain } from './safeChain.ts'
 const POLL_MS = 500
 /** Full blobs that are worth a transaction before the time is up. */
 const BLOBS_WORTH = 3
+/** Age of an L1 block that a batch may name, in blocks: L1 remembers hashes of 8,191 (EIP-2935), and the batch is on its way for some. */
+const ORIGIN_AGE_MAX = 8_000n
 /** Blocks looked at for one batch. */
 const BLOCKS_PER_BATCH = 512n
 /** Blocks that are measured at once. */
@@ -196,10 +199,22 @@ export function createPoster(options: PosterOptions): Poster {
     })
     const { payload, certificate, lastBlock, lastBlockHash, originNumber, originHash } = made
     tailRatio = made.tailRatio
-    if (follower.block(originNumber)?.hash !== originHash) return undefined
-    const origin = { l1OriginNumber: originNumber, l1OriginHash: originHash }
+    const pin = pinOf({ number: originNumber, hash: originHash })
+    if (!pin) return undefined
+    const origin = { l1OriginNumber: pin.number, l1OriginHash: pin.hash }
     const place = { prevAccumulator: accumulator, firstBlock, lastBlock, lastBlockHash }
     return { header: { ...place, ...origin, payloadBytes: payload.length }, payload, certificate }
+  }
+
+  /** The L1 block that a batch whose last block has this origin names: the origin, or a younger one if L1 remembers it no more. Undefined: L1 moves. */
+  function pinOf(origin: L1Ref): L1Ref | undefined {
+    const seen = follower.block(origin.number)
+    if (seen) return seen.hash === origin.hash ? origin : undefined
+    const first = follower.firstKept()
+    const { head } = follower.status()
+    // What is not kept any more is final; what is not known yet is waited for.
+    if (first === undefined || head === undefined || origin.number >= first) return undefined
+    return head.number - origin.number < ORIGIN_AGE_MAX ? origin : follower.block(first)
   }
 
   /** The next epoch on L1, once the last block of the newest one there is final here. */

@@ -14,7 +14,7 @@ import type { ChainState } from './chainState.ts'
 import type { EpochSets } from './epochs.ts'
 import type { L1Follower } from './l1Follower.ts'
 import { errorFacts, type Log } from './log.ts'
-import { StoreError } from './store.ts'
+import { type Store, StoreError } from './store.ts'
 
 /** Payloads of our own that are known for what they are without being read. */
 const OWN_MAX = 64
@@ -199,6 +199,11 @@ export function createSafeChain(options: SafeChainOptions): SafeChain {
       await running
     },
   }
+}
+
+/** Batches that were judged, for good, and are kept in this store: those with lower indexes. Throws StoreError if what was kept is damaged. */
+export function settledBatches(store: Pick<Store, 'meta'>): bigint {
+  return readBase(store.meta(META))?.count ?? 0n
 }
 
 // ---- what is kept

@@ -12,7 +12,7 @@ import { parsePublicKey, provePossession, uncompressedKey, uncompressedSignature
 import { assert } from '../../execution/assert.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
 import { loadValidatorKey, type ValidatorKey } from '../../node/keys.ts'
-import { openTokenAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
+import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
 import { toL1Key, toL1Signature } from '../../settlement/registry.ts'
 import { mined, type StageClient } from '../fakes/l1Stage.ts'
 import { createChildren, end } from './child.ts'
@@ -148,7 +148,23 @@ test('L1 knows the sets, and everything is rebuilt from it', async () => {
   expect(counts.at(0)).toBe(1)
   expect(counts).toContain(2)
   expect(counts.at(-1)).toBe(1)
+  await expectSettledInEach(counts)
   const { code, stdout } = await runCommand(['verify', '--l1', l1, '--rpc', rpc, '--json'], VERIFY_MAX_MS)
   expect(code, stdout).toBe(0)
   expect(jsonLines(stdout).at(-1)).toMatchObject({ ok: true })
 })
+
+/** Under each of the three sets that followed one another (one validator, two, one again) batches and checkpoints ended. */
+async function expectSettledInEach(counts: readonly number[]): Promise<void> {
+  const { inbox, checkpointManager } = stage.devnet.ready().contracts
+  const posted = await client.getContractEvents({ address: inbox, abi: batchInboxAbi, eventName: 'BatchPosted', fromBlock: 0n })
+  const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
+  const submitted = await client.getContractEvents({ ...manager, eventName: 'CheckpointSubmitted', fromBlock: 0n })
+  const setsOf = (lastBlocks: readonly (bigint | undefined)[]) => {
+    // Block 0 is of no epoch's: the first has the blocks from 1 on.
+    const sizes = lastBlocks.map((block) => counts[Math.floor((Number(block ?? 1n) - 1) / EPOCH_BLOCKS)] ?? 1)
+    return sizes.filter((size, i) => size !== sizes[i - 1])
+  }
+  expect(setsOf(posted.map(({ args }) => args.header?.lastBlock))).toEqual([1, 2, 1])
+  expect(setsOf(submitted.map(({ args }) => args.lastBlock))).toEqual([1, 2, 1])
+}

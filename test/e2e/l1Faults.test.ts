@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { verifyFromL1 } from '../../node/verify.ts'
-import { batchInboxAbi, portalAbi } from '../../settlement/abi.ts'
+import { batchInboxAbi, checkpointManagerAbi, portalAbi } from '../../settlement/abi.ts'
 import { type ProxyAnswer, type RpcProxy, type RpcRequest, rpcError, startRpcProxy } from '../fakes/rpcProxy.ts'
 import { createRandom } from '../sim/random.ts'
 import { type Devnet, startDevnet } from './devnet.ts'
@@ -98,6 +98,26 @@ test('batches that L1 gives up are taken from the safe head and posted again, an
   await expectRebuilt()
 })
 
+test('a checkpoint that L1 gives up is submitted again, and none is there twice', async () => {
+  await l1.mineEvery(0)
+  const before = await checkpoints()
+  const gone = await until('a checkpoint in the last block of L1', async () => {
+    await l1.mine(1)
+    await sleep(300)
+    const now = await checkpoints()
+    const isLast = now.at(-1)?.l1Block === (await l1.client.getBlockNumber())
+    return isLast && now.length > before.length ? now : undefined
+  })
+  await until('the node’s word of it', async () => ((await l2.getSyncStatus()).checkpoints === gone.length ? true : undefined))
+  await reorg(1)
+  expect(await checkpoints()).toHaveLength(gone.length - 1)
+  await l1.mineEvery(1)
+  const last = gone.at(-1)?.lastBlock ?? 0n
+  await until('it or a later one', async () => (((await checkpoints()).at(-1)?.lastBlock ?? 0n) >= last ? true : undefined), WAIT_MAX_MS)
+  const { summary } = await expectRebuilt()
+  expect(summary.checkpoints).toBeGreaterThanOrEqual(gone.length)
+})
+
 test('a deposit that L1 gives up before it is an origin never was; when it comes again it is executed once', async () => {
   const { portal } = devnet.ready().contracts
   const forced = { address: portal, abi: portalAbi, functionName: 'forceTransaction' } as const
@@ -165,6 +185,18 @@ async function posted(): Promise<{ readonly batches: number; readonly lastBlock:
     lastBlock = args.header?.lastBlock ?? 0n
   }
   return { batches: events.length, lastBlock, l1Block: events.at(-1)?.blockNumber ?? 0n }
+}
+
+/** The checkpoints that stand: one after another, each later than the one before. */
+async function checkpoints(): Promise<readonly { readonly lastBlock: bigint; readonly l1Block: bigint }[]> {
+  const { checkpointManager } = devnet.ready().contracts
+  const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
+  const events = await l1.client.getContractEvents({ ...manager, eventName: 'CheckpointSubmitted', fromBlock: 0n })
+  for (const [id, { args }] of events.entries()) {
+    expect(args.id).toBe(BigInt(id))
+    expect(args.lastBlock).toBeGreaterThan(events[id - 1]?.args.lastBlock ?? 0n)
+  }
+  return events.map(({ args, blockNumber }) => ({ lastBlock: args.lastBlock ?? 0n, l1Block: blockNumber }))
 }
 
 /** Exchanges the last blocks of L1; their transactions are gone. */
