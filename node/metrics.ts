@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { CallCount } from '../rpc/callCounts.ts'
 import type { CosignerCounts } from './cosigner.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import type { ChildMetrics } from './p2pChild.ts'
@@ -19,6 +20,7 @@ export type MetricsSource = {
   settled(): Readonly<Record<'batches' | 'postedBytes' | 'checkpoints', number>>
   signatures(): CosignerCounts
   loopDelays(): Readonly<Record<string, LoopDelay>>
+  rpcCalls(): readonly CallCount[]
   network(): ChildMetrics | undefined
 }
 
@@ -114,6 +116,7 @@ function samplesOf(source: MetricsSource): Sample[] {
     { name: 'l1_checkpoints_total', kind: 'counter', help: 'Checkpoints on L1', value: checkpoints },
     ...signatureSamples(source.signatures()),
     ...Object.entries(source.loopDelays()).flatMap(([thread, delay]) => delaysOf(thread, delay)),
+    ...source.rpcCalls().flatMap(rpcSamples),
     ...networkSamples(source.network()),
   ]
 }
@@ -133,6 +136,17 @@ function delaysOf(thread: string, { meanMs, p99Ms, maxMs }: LoopDelay): Sample[]
   return Object.entries({ mean: meanMs, p99: p99Ms, max: maxMs }).map(([figure, ms]) => {
     return { name: 'loop_delay_seconds', kind: 'gauge', help, value: ms / 1_000, labels: { thread, figure } }
   })
+}
+
+function rpcSamples({ method, outcome, calls, ms, slow }: CallCount): Sample[] {
+  const counter = (name: string, help: string, value: number, labels: Readonly<Record<string, string>>): Sample => {
+    return { name, kind: 'counter', help, value, labels }
+  }
+  return [
+    counter('rpc_calls_total', 'JSON-RPC calls, by how they ended', calls, { method, outcome }),
+    counter('rpc_seconds_total', 'Time from the beginning of calls to their answers', ms / 1_000, { method }),
+    counter('rpc_slow_calls_total', 'Calls that took more than a tenth of a second', slow, { method }),
+  ]
 }
 
 /** Every number of every part of the network, by its name there. */

@@ -8,6 +8,7 @@ import type { Hex } from 'viem'
 import { indexOfKey } from '../consensus/validatorSet.ts'
 import { timestampMs } from '../execution/block.ts'
 import type { Genesis } from '../genesis/genesis.ts'
+import { type CallCount, createCallCounts } from '../rpc/callCounts.ts'
 import { createDesk } from '../rpc/desk.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
 import { createBlocks } from './blocks.ts'
@@ -136,9 +137,15 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const delays = createLoopDelays(log)
     closers.push(watchLoopDelay((delay) => delays.take('main', delay)))
     closers.push(giveMemoryBack())
-    const desk = createDesk({ chain: rpcChain, log: rpcLog })
+    const counts = createCallCounts()
+    let countedByThread: readonly CallCount[] = []
+    const rpcCalls = () => [...counts.snapshot(), ...countedByThread]
+    const desk = createDesk({ chain: rpcChain, log: rpcLog, counts })
     closers.push(() => rpcThread.close()) // before what answers its questions is closed
-    const onDelay = (delay: LoopDelay) => delays.take('rpc', delay)
+    const onDelay = (delay: LoopDelay, calls: readonly CallCount[]) => {
+      delays.take('rpc', delay)
+      countedByThread = calls
+    }
     const server = await rpcThread.listen({ desk, pool: chain.intakePool('client'), wake, onDelay }, options.rpc)
     const { openEngine } = await loadEngine()
     const parts = { chain, sets: createEpochSets(chain), closers, onL1: settlement.update, onDelay: delays.take }
@@ -151,7 +158,7 @@ export async function startNode(options: NodeOptions): Promise<Node> {
       const { batches, postedBytes, checkpoints } = l1Status()
       return { latest: chain.head().header.number, ...settlement.heads(), batches, postedBytes, checkpoints }
     }
-    const metricsUrl = options.metrics && (await openMetrics(options.metrics, { chain, engine: opened, status, delays, closers }))
+    const metricsUrl = options.metrics && (await openMetrics(options.metrics, { chain, engine: opened, status, delays, rpcCalls, closers }))
     return { rpcUrl: server.url, wsUrl: server.wsUrl, p2p: opened.addresses, metricsUrl, status, loopDelays: delays.snapshot, close }
   } catch (error) {
     await close()
@@ -164,12 +171,13 @@ type MetricsParts = {
   readonly engine: Engine
   status(): NodeStatus
   readonly delays: LoopDelays
+  rpcCalls(): readonly CallCount[]
   readonly closers: Closer[]
 }
 
 async function openMetrics(
   place: NonNullable<NodeOptions['metrics']>,
-  { chain, engine, status, delays, closers }: MetricsParts,
+  { chain, engine, status, delays, rpcCalls, closers }: MetricsParts,
 ): Promise<string> {
   const { serveMetrics } = await import('./metrics.ts')
   const server = await serveMetrics(
@@ -180,6 +188,7 @@ async function openMetrics(
       settled: status,
       signatures: engine.checkpointCounts,
       loopDelays: delays.snapshot,
+      rpcCalls,
       network: engine.networkMetrics,
     },
     place,

@@ -6,6 +6,7 @@
 import type { Hex } from 'viem'
 import type { Rejection } from '../execution/native/nativeType.ts'
 import type { CheckedTx } from '../execution/tx.ts'
+import type { CallCount } from '../rpc/callCounts.ts'
 import type { Asked } from '../rpc/dispatch.ts'
 import type { RpcServerOptions } from '../rpc/server.ts'
 import type { LogLevel } from './log.ts'
@@ -36,7 +37,7 @@ export type ToMain =
   /** So many characters of texts have been taken, `pushed` of them for subscribers. */
   | { readonly kind: 'took'; readonly length: number; readonly pushed: number }
   | { readonly kind: 'log'; readonly level: LogLevel; readonly event: string; readonly facts: Readonly<Record<string, unknown>> }
-  | { readonly kind: 'delay'; readonly delay: LoopDelay }
+  | { readonly kind: 'delay'; readonly delay: LoopDelay; readonly calls: readonly CallCount[] }
 
 export type ToWorker =
   | { readonly kind: 'listen'; readonly options: ListenOptions }

@@ -9,6 +9,7 @@ import { Worker } from 'node:worker_threads'
 import { commonOf } from '../execution/ethereumRules.ts'
 import type { Rejection } from '../execution/native/nativeType.ts'
 import { takeTx } from '../execution/tx.ts'
+import type { CallCount } from '../rpc/callCounts.ts'
 import type { Desk } from '../rpc/desk.ts'
 import type { Subscriber } from '../rpc/subscriptions.ts'
 import { errorFacts, type Log } from './log.ts'
@@ -51,7 +52,8 @@ export type RpcThreadPorts = {
   readonly pool: IntakePool
   /** Transactions came into the pool. */
   wake(): void
-  onDelay(delay: LoopDelay): void
+  /** The thread's delay, and the calls that it answered itself. */
+  onDelay(delay: LoopDelay, calls: readonly CallCount[]): void
 }
 
 export type RpcThreadOptions = RpcWorkerData & {
@@ -203,7 +205,7 @@ export function createRpcThread({ log, untakenMax = UNTAKEN_MAX, unpushedMax = U
     drop: (from, { desk }, { connection }) => drop(from, desk, connection),
     took: (from, _, message) => takeTaken(from, message),
     log: (_, __, { level, event, facts }) => log[level](event, facts),
-    delay: (_, { onDelay }, { delay }) => onDelay(delay),
+    delay: (_, { onDelay }, { delay, calls }) => onDelay(delay, calls),
     listening: (_, __, message) => takeListening(message),
     deaf: (from, _, message) => takeDeaf(from, message),
   }

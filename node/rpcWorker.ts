@@ -6,6 +6,7 @@ import { flushCompileCache } from 'node:module'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { parentPort, workerData } from 'node:worker_threads'
 import { assert } from '../execution/assert.ts'
+import { createCallCounts } from '../rpc/callCounts.ts'
 import type { Desk } from '../rpc/desk.ts'
 import type { Intake } from '../rpc/intake.ts'
 import { createRpcServer, type RpcServer } from '../rpc/server.ts'
@@ -26,7 +27,8 @@ const log = relayLog((_, level, event, facts) => outbox.add({ kind: 'log', level
 const questions = createQuestions()
 const connections = createConnections()
 const intake = createLateIntake()
-const stopWatching = watchLoopDelay((delay) => outbox.add({ kind: 'delay', delay }))
+const counts = createCallCounts()
+const stopWatching = watchLoopDelay((delay) => outbox.add({ kind: 'delay', delay, calls: counts.snapshot() }))
 const stopGivingBack = giveMemoryBack()
 let server: RpcServer | undefined
 
@@ -120,7 +122,7 @@ const desk: Desk = {
 
 async function listen(options: ListenOptions): Promise<void> {
   try {
-    server = await createRpcServer({ ...options, desk, intake, log })
+    server = await createRpcServer({ ...options, desk, intake, log, counts })
     outbox.add({ kind: 'listening', url: server.url, wsUrl: server.wsUrl, port: Number(new URL(server.url).port) })
   } catch (error) {
     const code = error instanceof Error && 'code' in error ? String(error.code) : undefined

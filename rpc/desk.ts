@@ -2,6 +2,7 @@
  * The desk behind the server: every method, filters and subscriptions, over the `Chain` port. It answers texts with texts, so that it may stand in
  * another thread than the server that hands them to it. Spec: docs/spec/rpc.md
  */
+import type { CallCounts } from './callCounts.ts'
 import type { Chain } from './chain.ts'
 import { debugMethods } from './debug.ts'
 import { type Asked, createDispatcher } from './dispatch.ts'
@@ -36,6 +37,8 @@ export type DeskOptions = {
   readonly log: Pick<RpcLog, 'error'>
   /** Milliseconds; for tests. */
   readonly now?: (() => number) | undefined
+  /** Where calls are counted. */
+  readonly counts?: CallCounts | undefined
 }
 
 /** A desk over the chain, and what ends its listening to it. */
@@ -47,6 +50,7 @@ export function createDesk({ chain, log, now = Date.now, ...options }: DeskOptio
   const dispatcher = createDispatcher<MethodContext>({
     methods: methodsOf(limits),
     limits,
+    counts: options.counts && { counts: options.counts, now: () => performance.now() },
     onDefect: ({ method: name, error }) =>
       log.error('rpc method failed', { method: name, error: String(error), stack: error instanceof Error ? error.stack : undefined }),
   })

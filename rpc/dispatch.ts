@@ -8,6 +8,7 @@
 import { createJSONRPCErrorResponse, type JSONRPCErrorResponse, type JSONRPCID } from 'json-rpc-2.0'
 import { ExecutionAborted } from '../execution/aborted.ts'
 import { absentMessage } from './absent.ts'
+import { type CallCounts, UNKNOWN_METHOD } from './callCounts.ts'
 import { StateUnavailable, TooBusy } from './chain.ts'
 import type { RpcLimits } from './limits.ts'
 import type { Method } from './method.ts'
@@ -39,10 +40,12 @@ export type DispatcherOptions<C> = {
   readonly limits: Pick<RpcLimits, 'responseBytes'>
   /** Is told of errors that no rule foresees. */
   onDefect(facts: { readonly method: string; readonly error: unknown }): void
+  /** Where calls are counted, and the clock for it, in milliseconds. */
+  readonly counts?: { readonly counts: CallCounts; now(): number } | undefined
 }
 
 /** A dispatcher of these methods. */
-export function createDispatcher<C>({ methods, limits, onDefect }: DispatcherOptions<C>): Dispatcher<C> {
+export function createDispatcher<C>({ methods, limits, onDefect, counts }: DispatcherOptions<C>): Dispatcher<C> {
   const byName = new Map(Object.entries(methods))
 
   /** The call's answer, at once where its method has it at once. */
@@ -51,14 +54,21 @@ export function createDispatcher<C>({ methods, limits, onDefect }: DispatcherOpt
     if (!request.ok) return JSON.stringify(request.answer)
     const { id, method: name, params } = request
     const asked = byName.get(name)
+    const begunMs = counts?.now() ?? 0
+    const note = (method: string, outcome: 'ok' | number) => counts?.counts.note(method, outcome, counts.now() - begunMs)
     if (!asked) {
+      note(UNKNOWN_METHOD, RPC_ERROR.methodNotFound)
       return id === undefined ? undefined : JSON.stringify(errorAnswer(id, RPC_ERROR.methodNotFound, absentMessage(name)))
     }
     const failed = (error: unknown) => {
       const { code, message, data } = toRpcError(error, (defect) => onDefect({ method: name, error: defect }))
+      note(name, code)
       return id === undefined ? undefined : JSON.stringify(errorAnswer(id, code, message, data))
     }
-    const answered = (value: Json) => (id === undefined ? undefined : resultText(id, value))
+    const answered = (value: Json) => {
+      note(name, 'ok')
+      return id === undefined ? undefined : resultText(id, value)
+    }
     try {
       const value = asked.handle(context, decodeParams(asked, params))
       return value instanceof Promise ? value.then(answered).catch(failed) : answered(value)

@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { type WebSocket, WebSocketServer } from 'ws'
+import type { CallCounts } from './callCounts.ts'
 import { type Client, type Clients, createClients } from './clients.ts'
 import type { Desk } from './desk.ts'
 import { asksFor, createDispatcher, errorText, parseBody } from './dispatch.ts'
@@ -38,6 +39,8 @@ export type RpcServerOptions = {
   readonly allowedOrigins?: readonly string[] | undefined
   /** Addresses of reverse proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies?: readonly string[] | undefined
+  /** Where calls that the intake answers are counted; the desk counts its own. */
+  readonly counts?: CallCounts | undefined
   readonly log: RpcLog
   /** Milliseconds; for tests. */
   readonly now?: (() => number) | undefined
@@ -107,11 +110,12 @@ export async function createRpcServer(options: RpcServerOptions): Promise<RpcSer
 }
 
 /** From bodies to answers: what a connection may ask, transactions to the intake, everything else to the desk. */
-function createAnswerer({ desk, intake, log, now = Date.now }: RpcServerOptions, limits: RpcLimits): Shared['answer'] {
+function createAnswerer({ desk, intake, log, counts, now = Date.now }: RpcServerOptions, limits: RpcLimits): Shared['answer'] {
   const meters = new WeakMap<object, Meter>()
   const dispatcher = createDispatcher<{ readonly chain: Intake }>({
     methods: intakeMethods,
     limits,
+    counts: counts && { counts, now: () => performance.now() },
     onDefect: ({ method, error }) =>
       log.error('rpc method failed', { method, error: String(error), stack: error instanceof Error ? error.stack : undefined }),
   })

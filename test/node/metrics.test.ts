@@ -1,4 +1,5 @@
 /** Numbers for Prometheus: every one under a name of its own, counters that count, and nothing else at the port. */
+import { readFileSync } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
 import { type MetricsSource, serveMetrics } from '../../node/metrics.ts'
 import type { ChildMetrics } from '../../node/p2pChild.ts'
@@ -8,7 +9,7 @@ const NETWORK = {
   gossip: { bytesIn: 1_000, queuedTxs: 7 },
   sync: { asked: 1, servers: 2 },
   direct: undefined,
-  process: { restarts: 1, isUp: true, delayMaxMs: 12 },
+  process: { restarts: 1, isUp: true, delayMaxMs: 12, rssBytes: 90_000_000 },
 } as unknown as ChildMetrics
 
 async function openMetrics(source: Partial<MetricsSource> = {}): Promise<string> {
@@ -20,6 +21,10 @@ async function openMetrics(source: Partial<MetricsSource> = {}): Promise<string>
       settled: () => ({ batches: 3, postedBytes: 4_096, checkpoints: 1 }),
       signatures: () => ({ signed: 4, certified: 3, heard: 9, bad: 0, told: 0, missing: 1 }),
       loopDelays: () => ({ main: { meanMs: 1, p99Ms: 20, maxMs: 250 } }),
+      rpcCalls: () => [
+        { method: 'eth_call', outcome: 'ok', calls: 5, ms: 500, slow: 1 },
+        { method: 'eth_call', outcome: '3', calls: 2, ms: 250, slow: 0 },
+      ],
       network: () => NETWORK,
       ...source,
     },
@@ -43,6 +48,9 @@ test('what the node knows of itself is there, with its kind', async () => {
     'tributary_checkpoint_signatures_missing 1',
     'tributary_loop_delay_seconds{thread="main",figure="max"} 0.25',
     'tributary_p2p_bans_total{why="its gossip floods"} 2',
+    'tributary_rpc_calls_total{method="eth_call",outcome="3"} 2',
+    'tributary_rpc_seconds_total{method="eth_call"} 0.75',
+    'tributary_rpc_slow_calls_total{method="eth_call"} 1',
     'tributary_p2p_host_peers 3',
     'tributary_p2p_gossip_bytes_in_total 1000',
     'tributary_p2p_process_is_up 1',
@@ -70,4 +78,12 @@ test('nothing else is answered', async () => {
   const url = await openMetrics()
   expect((await fetch(url.replace('/metrics', '/'))).status).toBe(404)
   expect((await fetch(url, { method: 'POST', body: 'x' })).status).toBe(404)
+})
+
+test('the dashboard asks for nothing that is not there', async () => {
+  const dashboard = readFileSync(new URL('../../docs/grafana.json', import.meta.url), 'utf8')
+  const asked = new Set(dashboard.match(/\b(tributary|process)_[a-z0-9_]+\b/g))
+  const there = (await linesOf(await openMetrics())).map((line) => line.split(/[{ ]/)[0])
+  expect(asked.size).toBeGreaterThan(15)
+  for (const name of asked) expect(there).toContain(name)
 })
