@@ -86,7 +86,7 @@ async function run(command: CommandName, args: readonly string[], environment: E
       )
     }
     case 'verify':
-      return (await import('./verify.ts')).runVerify(parseConfig('verify', args, environment).config, print)
+      return verify(parseConfig('verify', args, environment).config)
     case 'demo':
       return (await import('./demo.ts')).runDemo(parseConfig('demo', args, environment).config, print)
     case 'deposit':
@@ -107,6 +107,28 @@ async function run(command: CommandName, args: readonly string[], environment: E
       return runGenesis(rest, config)
     }
   }
+}
+
+async function verify(config: ConfigOf<'verify'>): Promise<number> {
+  if (!config.challenge) return (await import('./verify.ts')).runVerify(config, print)
+  const log = openLog(config)
+  const { startChallenge } = await import('./challengeCommand.ts')
+  const report = config.json ? (line: object) => print(`${toJsonLine(line)}\n`) : () => {}
+  let isWrong = () => false
+  const code = await untilStopped(
+    config,
+    async (onFatal) => {
+      const challenge = await startChallenge({ config, log, report, onFatal })
+      isWrong = () => challenge.status().wrong + challenge.status().matured > 0
+      return challenge
+    },
+    ({ account, fraudVerifier, close }) => ({ ready: { ready: true, account, fraudVerifier, l1: config.l1 }, close }),
+  )
+  return code === 0 && isWrong() ? 3 : code
+}
+
+function toJsonLine(line: object): string {
+  return JSON.stringify(line, (_, value) => (typeof value === 'bigint' ? value.toString() : value))
 }
 
 async function runDevnet(config: ConfigOf<'devnet'>): Promise<number> {

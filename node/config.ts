@@ -182,6 +182,9 @@ export const COMMANDS = {
     options: {
       l1: { kind: 'string', help: 'URL of the L1 node (required)' },
       rpc: { kind: 'string', help: 'JSON-RPC of a node whose blocks are compared, too' },
+      challenge: { kind: 'flag', help: 'go on without end, and make each checkpoint fall that is wrong; needs --challenger-key' },
+      'challenger-key': { kind: 'string', help: 'file with the key of the L1 account that challenges, and is paid for it' },
+      'data-dir': { kind: 'string', help: 'with --challenge: where the rebuilt chain is kept over a restart. Default: a temporary folder' },
       ...L1,
       ...COMMON,
     },

@@ -96,6 +96,7 @@ async function loadGenesis(file: string, { l1, inbox }: { l1: string; inbox: Hex
   return genesis
 }
 
-function signerFromFile(file: string | undefined) {
+/** The account of a key file; undefined where none is named. Throws KeyError. */
+export function signerFromFile(file: string | undefined) {
   return file === undefined ? undefined : signerOf(bytesToHex(loadKeyMaterial(file, { create: false })))
 }

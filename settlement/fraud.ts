@@ -2,6 +2,7 @@
  * What is wrong with the structure of a posted payload, and which elements show it on L1 (contracts/fraud/FraudVerifier.sol). It reads what `decodeBatch`
  * refuses without reasons: as strictly, and to the first thing that is wrong. Spec: docs/spec/fraud.md#structure
  */
+import { bytesToHex, type Hex } from 'viem'
 import { attempt, takeBigUint, takeUint } from '../execution/fields.ts'
 import { BLOCK_ROW_BYTES_MAX, ROW_KIND, type Row, takeRow } from '../execution/native/row.ts'
 import { GROUP } from '../genesis/params.ts'
@@ -14,6 +15,7 @@ import type { ElementRange } from './openings.ts'
 const BITMAP_AT = 33
 const SIGNATURE_BYTES = 96
 const BITMAP_BYTES_MAX = 16
+const ROOT_IN_ENTRY = 6
 
 /** A row by its place: the n-th (from 0) of a group. */
 export type RowPlace = { readonly group: number; readonly row: number }
@@ -68,6 +70,31 @@ export function rangesOfGroup(payload: Uint8Array, head: PayloadHead, group: num
   if (group > 0) ranges.push(entryRange(head, group - 1))
   if (group + 1 < head.groupCount) ranges.push(entryRange(head, group + 1), laneRange(end, 1))
   return ranges.map((range) => clip(range, payload.length))
+}
+
+/** The elements that show the ledger root after the last group of a payload, or that it has no group. Its head is not wrong. */
+export function rangesOfLastRoot(payload: Uint8Array): ElementRange[] {
+  const head = readHead(payload)
+  const ranges: ElementRange[] = [{ first: 0, end: 2 }]
+  if (head.groupCount > 0) ranges.push(entryRange(head, head.groupCount - 1))
+  return ranges
+}
+
+/** The ledger root that a payload posts after a group. Its head is not wrong. */
+export function postedRoot(payload: Uint8Array, group: number): Hex {
+  const at = groupsAt(readHead(payload)) + group * GROUP_ENTRY_BYTES + ROOT_IN_ENTRY
+  return bytesToHex(payload.subarray(at, at + 32))
+}
+
+/** The bytes of a payload's rows. Its head is not wrong. */
+export function laneOf(payload: Uint8Array): Uint8Array {
+  return payload.subarray(HEAD_BYTES, groupsAt(readHead(payload)))
+}
+
+/** Where its groups begin in them. */
+export function firstsOf(payload: Uint8Array): number[] {
+  const head = readHead(payload)
+  return Array.from({ length: head.groupCount }, (_, group) => entryAt(payload, head, group).firstByte)
 }
 
 /** What L1 reads of a payload's head. */

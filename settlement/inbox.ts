@@ -79,13 +79,23 @@ export function encodePostBatch(header: BatchHeader, { certificate, next, count,
   return encodeFunctionData({ abi: batchInboxAbi, functionName: 'postBatch', args })
 }
 
+/** The payload in call data that posts a batch, in whatever form; undefined: it cannot be read. */
+export function anyPayloadOf(data: Hex): Uint8Array | undefined {
+  const call = callOf(data)
+  return call && hexToBytes(call.args[1])
+}
+
 /** The payload in call data that posts a batch; undefined: it is not as `encodePostBatch` writes it, though the contract may have read it. */
 export function payloadOf(data: Hex): Uint8Array | undefined {
+  const call = callOf(data)
+  const isPlain = call && encodeFunctionData({ abi: batchInboxAbi, functionName: 'postBatch', args: call.args }) === data
+  return isPlain ? hexToBytes(call.args[1]) : undefined
+}
+
+function callOf(data: Hex) {
   try {
     const call = decodeFunctionData({ abi: batchInboxAbi, data })
-    if (call.functionName !== 'postBatch') return undefined
-    const isPlain = encodeFunctionData({ abi: batchInboxAbi, functionName: 'postBatch', args: call.args }) === data
-    return isPlain ? hexToBytes(call.args[1]) : undefined
+    return call.functionName === 'postBatch' ? call : undefined
   } catch (error) {
     if (error instanceof BaseError) return undefined // viem throws for data that is no call of the contract
     throw error

@@ -28,12 +28,13 @@ import {
   toEventSelector,
 } from 'viem'
 import { keccak256 } from '../execution/keccak.ts'
-import { batchInboxAbi, checkpointManagerAbi, portalAbi, systemConfigAbi, validatorRegistryAbi } from './abi.ts'
+import { batchInboxAbi, checkpointManagerAbi, fraudVerifierAbi, groupExecutionAbi, portalAbi, systemConfigAbi, validatorRegistryAbi } from './abi.ts'
 import { BLOB_BYTES, decodeBlobs } from './blob.ts'
 import { type CheckpointRules, L1_PARAMETER } from './checkpoint.ts'
-import { blobDataHash, callDataHash, payloadOf } from './inbox.ts'
+import { anyPayloadOf, blobDataHash, callDataHash, payloadOf } from './inbox.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
 import { L1Error, type L1ErrorKind, type L1Refusal } from './l1Error.ts'
+import { encodeL1Header } from './l1Header.ts'
 import { createL1Http, type L1Question, retryAfterMs } from './l1Http.ts'
 import {
   type L1Batch,
@@ -90,6 +91,15 @@ export type PostedPayload =
   | { readonly ok: true; readonly payload: Uint8Array }
   | { readonly ok: false; readonly code: 'badCall' | 'badBlobs'; readonly reason?: string }
 
+/**
+ * What a batch carries, as it stands on L1, whatever it is worth. Blobs are in the order of their hashes. `isPlain` false: the call data are in another form
+ * than the one. `unread`: the call data are in a form that cannot be read here, though the contract read it.
+ */
+export type BatchData =
+  | { readonly kind: 'callData'; readonly payload: Uint8Array; readonly isPlain: boolean }
+  | { readonly kind: 'blobs'; readonly versionedHashes: readonly Hex[]; readonly blobs: readonly Uint8Array[] }
+  | { readonly kind: 'unread' }
+
 /** Blobs that are kept here, because L1 forgets them. What is in it was held against its hashes before it was kept. */
 export type BlobArchive = {
   /** The blobs of these versioned hashes, in order; undefined unless all are here. */
@@ -124,7 +134,13 @@ export type L1 = {
   batches(fromNumber: bigint, to: L1Ref): Promise<L1Batch[]>
   /** The payload of a batch, held against its data hash, or why it has none. Throws kind `retry` while no source has the blobs. */
   batchPayload(batch: L1Batch): Promise<PostedPayload>
+  /** What a batch carries, held against its data hash. Throws kind `retry` while no source has the blobs. */
+  batchData(batch: L1Batch): Promise<BatchData>
+  /** Headers as they are hashed, from the block itself down to the one of number `last`. Throws kind `stop` for a header of a fork that is not known here. */
+  headers(from: L1Ref, last: bigint): Promise<Uint8Array[]>
   checkpoints(fromNumber: bigint, to: L1Ref): Promise<L1Checkpoint[]>
+  /** Checkpoints that are mature, at the head: those with lower ids. */
+  matureCount(): Promise<bigint>
   /** At the head. */
   inboxState(): Promise<InboxState>
   /** The newest epoch whose validators the registry knows, at the head. */
@@ -165,8 +181,14 @@ export function createL1(options: L1Options): L1 {
     },
     deposits: async (from, to) => parseDeposits((await readLogs(rpc, { address: portal, from, to })).filter(isOfDeposit)),
     batches: async (from, to) => parseBatches(await readLogs(rpc, { address: inbox, topic: BATCH_POSTED, from, to })),
-    batchPayload: (batch) => batchPayload(rpc, beacon, { batch, archive: options.archive }),
+    batchPayload: async (batch) => toPayload(batch, await batchData(rpc, beacon, { batch, archive: options.archive })),
+    batchData: (batch) => batchData(rpc, beacon, { batch, archive: options.archive }),
+    headers: (from, last) => readHeaders(rpc, from, last),
     checkpoints: async (from, to) => parseCheckpoints(await readLogs(rpc, { address: checkpointManager, from, to })),
+    matureCount: () =>
+      rpc.ask('mature checkpoints', (client) =>
+        client.readContract({ address: checkpointManager, abi: checkpointManagerAbi, functionName: 'matureCount' }),
+      ),
     inboxState: async () => {
       const [accumulator, batchCount, lastBlock] = await rpc.ask('inbox state', (client) =>
         client.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'head' }),
@@ -395,6 +417,30 @@ async function checkCanonical(rpc: Rpc, { number, hash }: L1Ref): Promise<void> 
   }
 }
 
+/** Headers that are asked for at once at most: more than one proof can show. */
+const HEADERS_MAX = 8_192n
+
+async function readHeaders(rpc: Rpc, from: L1Ref, last: bigint): Promise<Uint8Array[]> {
+  if (from.number - last >= HEADERS_MAX) fail('stop', `the headers of L1 blocks ${last} to ${from.number} are too many`)
+  const headers: Uint8Array[] = []
+  let hash = from.hash
+  for (let number = from.number; number >= last; number--) {
+    const block = (await rpc.request('block', { method: 'eth_getBlockByHash', params: [hash, false] })) as RpcHeader | null
+    if (!block) fail('reset', `L1 block ${number} ${hash} is gone`)
+    const header = encodeL1Header(block) ?? (await rawHeader(rpc, hash))
+    if (bytesToHex(keccak256(header)) !== hash) fail('stop', `the header of L1 block ${number} is of a fork that is not known here`)
+    headers.push(header)
+    hash = block.parentHash
+  }
+  return headers
+}
+
+/** For forks that are newer than this program. */
+async function rawHeader(rpc: Rpc, hash: Hex): Promise<Uint8Array> {
+  const raw = await rpc.request('header', { method: 'debug_getRawHeader', params: [hash] })
+  return isHex(raw) ? hexToBytes(raw) : new Uint8Array()
+}
+
 type LogQuestion = { readonly address: Hex | readonly Hex[] | undefined; readonly topic?: Hex; readonly from: bigint; readonly to: L1Ref }
 type EventQuestion = { readonly addresses: readonly Hex[]; readonly from: bigint; readonly to: L1Ref }
 
@@ -451,12 +497,19 @@ async function readLogRange(rpc: Rpc, range: LogRange): Promise<L1Log[]> {
 
 // ---- payloads
 
-async function batchPayload(
+function toPayload({ header }: L1Batch, data: BatchData): PostedPayload {
+  if (data.kind === 'callData' && data.isPlain) return { ok: true, payload: data.payload }
+  if (data.kind !== 'blobs') return { ok: false, code: 'badCall' }
+  const decoded = decodeBlobs(data.blobs, header.payloadBytes)
+  return decoded.ok ? decoded : { ok: false, code: 'badBlobs', reason: decoded.code }
+}
+
+async function batchData(
   rpc: Rpc,
   beacon: Beacon,
   { batch, archive }: { readonly batch: L1Batch; readonly archive: BlobArchive | undefined },
-): Promise<PostedPayload> {
-  const { txHash, l1Block, dataHash, header, index } = batch
+): Promise<BatchData> {
+  const { txHash, l1Block, dataHash, index } = batch
   const tx = await rpc.ask('transaction of a batch', (client) =>
     orUndefined(client.getTransaction({ hash: txHash }), TransactionNotFoundError),
   )
@@ -467,16 +520,16 @@ async function batchPayload(
   const versionedHashes = tx.blobVersionedHashes ?? []
   if (versionedHashes.length === 0) {
     // The inbox takes batches from plain calls only, so this is one.
-    const payload = payloadOf(tx.input)
-    if (!payload) return { ok: false, code: 'badCall' }
-    return callDataHash(payload) === dataHash ? { ok: true, payload } : fail('retry', `transaction ${txHash} does not carry batch ${index}`)
+    const plain = payloadOf(tx.input)
+    const payload = plain ?? anyPayloadOf(tx.input)
+    if (payload && callDataHash(payload) === dataHash) return { kind: 'callData', payload, isPlain: plain !== undefined }
+    return plain ? fail('retry', `transaction ${txHash} does not carry batch ${index}`) : { kind: 'unread' }
   }
   if (blobDataHash(versionedHashes) !== dataHash) fail('retry', `transaction ${txHash} does not carry batch ${index}`)
   const kept = await archive?.read(versionedHashes)
   const blobs = kept ?? (await fetchBlobs(rpc, beacon, { batch, versionedHashes }))
-  const decoded = decodeBlobs(blobs, header.payloadBytes)
   if (!kept) await archive?.keep(versionedHashes, blobs)
-  return decoded.ok ? decoded : { ok: false, code: 'badBlobs', reason: decoded.code }
+  return { kind: 'blobs', versionedHashes, blobs }
 }
 
 async function fetchBlobs(
@@ -660,9 +713,14 @@ async function estimateGas(rpc: Rpc, { from, to, data, versionedHashes }: GasQue
   }
 }
 
-const REVERT_ABI = [...batchInboxAbi, ...portalAbi, ...checkpointManagerAbi, ...validatorRegistryAbi].filter(
-  (item) => item.type === 'error',
-)
+const REVERT_ABI = [
+  ...batchInboxAbi,
+  ...portalAbi,
+  ...checkpointManagerAbi,
+  ...validatorRegistryAbi,
+  ...fraudVerifierAbi,
+  ...groupExecutionAbi,
+].filter((item) => item.type === 'error')
 
 function revertReason({ data, details }: L1Refusal): string {
   if (!isHex(data) || data === '0x') return details

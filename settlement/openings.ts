@@ -8,7 +8,8 @@ import { keccak256 } from '../execution/keccak.ts'
 import { BLOB_PAYLOAD_BYTES, ELEMENT_PAYLOAD_BYTES, encodeBlobs } from './blob.ts'
 import { type Kzg, versionedHash } from './kzg.ts'
 
-const ELEMENTS_PER_BLOB = BLOB_PAYLOAD_BYTES / ELEMENT_PAYLOAD_BYTES
+/** Elements of a blob. */
+export const ELEMENTS_PER_BLOB = BLOB_PAYLOAD_BYTES / ELEMENT_PAYLOAD_BYTES
 
 /** Order of the field of a blob's elements. Source: EIP-4844, BLS_MODULUS. */
 const MODULUS = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001n
@@ -16,8 +17,10 @@ const MODULUS = 0x73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff000000
 /** A 4,096th root of unity, 7^((r − 1) / 4,096): the points of a blob are its powers, in bit-reversed order. Source: EIP-4844. */
 const ROOT = 0x564c0a11a0f704f4fc3e8acfe0f8245f0ad1347b378fbf96e206da11a5d36306n
 
-/** Elements of one blob above which it costs less to show it whole: 2 million gas of call data and 1.1 million to evaluate it, against 53,000 an element. */
-export const POINTS_OF_BLOB_MAX = 58
+/** Gas of an element that is shown by itself, of a blob that is shown whole, and of a byte of it in call data. Measured: docs/benchmarks.md#l1 */
+const POINT_GAS = 54_800
+const WHOLE_GAS = 1_120_000
+const BYTE_GAS = 16
 
 /** Elements of a payload, from `first` up to the one before `end`. */
 export type ElementRange = { readonly first: number; readonly end: number }
@@ -36,14 +39,14 @@ export function openCallData(payload: Uint8Array): PayloadWitness {
 }
 
 /**
- * These elements of a payload that is in blobs, shown at the least gas. `pointsMax` elements of a blob are shown each by itself, more than that with the
- * whole blob. Ranges may overlap. Some 90 ms an element or blob.
+ * These elements of a payload that is in blobs, shown at the least gas: each by itself, or with its blob whole. With `pointsMax` so many of a blob are shown
+ * each by itself, whatever it costs, for the sake of short call data. Ranges may overlap. Some 90 ms an element or blob.
  */
 export async function openBlobs(
   kzg: Pick<Kzg, 'commit' | 'prove'>,
   payload: Uint8Array,
   ranges: readonly ElementRange[],
-  pointsMax = POINTS_OF_BLOB_MAX,
+  pointsMax?: number,
 ): Promise<PayloadWitness> {
   const blobs = encodeBlobs(payload)
   const commitments: Uint8Array[] = []
@@ -57,10 +60,15 @@ export async function openBlobs(
     assert(commitment && hash, 'every blob has its commitment')
     const runs = runsOf(ranges, index * ELEMENTS_PER_BLOB)
     const count = runs.reduce((sum, { first, end }) => sum + end - first, 0)
-    if (count > pointsMax) wholes.push(await openWhole(kzg, { index, blob, commitment, hash }))
+    if (count > (pointsMax ?? pointsWorth(blob))) wholes.push(await openWhole(kzg, { index, blob, commitment, hash }))
     else for (const run of runs) points.push(await openRun(kzg, { index, blob, commitment, run }))
   }
   return { versionedHashes, payload: '0x', points, blobs: wholes }
+}
+
+/** Elements of a blob above which it costs less to show it whole. */
+function pointsWorth(blob: Uint8Array): number {
+  return Math.floor((WHOLE_GAS + BYTE_GAS * withoutZeros(payloadOf(blob)).length) / POINT_GAS)
 }
 
 /** The point at which an element of a blob stands. */

@@ -97,14 +97,23 @@ export async function startAgain(
   }
 }
 
-async function startCommand<R>(command: 'devnet' | 'node', args: readonly string[]): Promise<Running<R>> {
+/** The line with `ready` of a challenger. Spec: docs/cli.md#verify */
+export type ChallengerReady = { readonly ready: true; readonly account: Hex; readonly fraudVerifier: Hex; readonly l1: string }
+
+/** Starts `verify --challenge` with a folder of its own. */
+export async function startChallenger(args: readonly string[]): Promise<Running<ChallengerReady>> {
+  return startCommand<ChallengerReady>('verify', ['--challenge', ...args])
+}
+
+async function startCommand<R>(command: 'devnet' | 'node' | 'verify', args: readonly string[]): Promise<Running<R>> {
   const dataDir = mkdtempSync(join(tmpdir(), 'tributary-e2e-'))
   const kept = { stdout: '', stderr: '' }
   let child: ChildProcess | undefined
   let last: R | undefined
 
   async function start(): Promise<R> {
-    child = launch([command, '--json', '--rpc-port', '0', '--data-dir', dataDir, ...args], kept)
+    const rpc = command === 'verify' ? [] : ['--rpc-port', '0']
+    child = launch([command, '--json', ...rpc, '--data-dir', dataDir, ...args], kept)
     last = await readyLine<R>(child, kept)
     return last
   }

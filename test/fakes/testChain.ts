@@ -78,9 +78,15 @@ export type TestChain = {
 }
 
 export async function createTestChain(
-  options: { params?: Partial<ChainParams>; precompiles?: readonly Precompile[]; validators?: Genesis['validators'] } = {},
+  options: {
+    params?: Partial<ChainParams>
+    precompiles?: readonly Precompile[]
+    validators?: Genesis['validators']
+    /** In place of the test genesis with the above. */
+    genesis?: Genesis
+  } = {},
 ): Promise<TestChain> {
-  const genesis = { ...testGenesis(options.params), ...(options.validators && { validators: options.validators }) }
+  const genesis = options.genesis ?? { ...testGenesis(options.params), ...(options.validators && { validators: options.validators }) }
   const first = createGenesisBlock(genesis)
   const hashes = new Map<bigint, Hex>([[0n, first.hash]])
   const make = async () => {

@@ -1,0 +1,180 @@
+/** Wrong batches of every kind that a proof of fraud can show, each posted behind the last good one. */
+import type { Hex } from 'viem'
+import type { Header } from '../../execution/block.ts'
+import { accounts } from '../../execution/ledger/tables.ts'
+import type { Row } from '../../execution/native/row.ts'
+import { transfer } from '../../execution/native/transfer.ts'
+import type { Tx } from '../../execution/tx.ts'
+import { OPEN_WEI } from '../../genesis/params.ts'
+import type { Batch } from '../../settlement/batch.ts'
+import { decodeLane, type LaneRow } from '../../settlement/lane.ts'
+import { CHAIN_ID } from '../consensus/fixtures.ts'
+import { type Colluders, type Line, type Posted, withRows } from './colluders.ts'
+import { addressOf, signNative, testAccounts } from './testChain.ts'
+
+const THIEF: Hex = '0x00000000000000000000000000000000000bad00'
+
+export type Fraud = {
+  /** What the proof is called that it falls by. */
+  readonly proof: RegExp
+  /** Only in blobs. */
+  readonly isOfBlobs?: true
+  /** Posts the batch. */
+  make(colluders: Colluders, da: 'blob' | 'calldata'): Promise<Posted>
+}
+
+/** Two blocks that are right: the first has deposits of L1, the second more rows than a group has. */
+export async function makeBlocks(colluders: Colluders): Promise<void> {
+  const to = addressOf(account(1))
+  await colluders.deposit(to, 5n * OPEN_WEI)
+  await colluders.deposit(to, 7n * OPEN_WEI)
+  await colluders.build(await transfers(colluders, 3), { origin: {} })
+  await colluders.build(await transfers(colluders, 16, 3))
+}
+
+/** So many transfers of the first test account, from this nonce on. */
+export async function transfers({ chain }: Line, count: number, nonce = 0): Promise<Tx[]> {
+  const made: Tx[] = []
+  for (let i = 0; i < count; i++) {
+    const fields = { kind: 0, to: addressOf(account(2 + (i % 4))), amount: BigInt(i + 1) }
+    made.push(chain.decode(await signNative(account(0), { type: transfer, fields, nonce: BigInt(nonce + i), chainId: CHAIN_ID })))
+  }
+  return made
+}
+
+/** Every kind, by what is wrong. */
+export const FRAUDS = {
+  'a ledger in which a thief is rich, under a certificate': {
+    proof: /^group 1 wrongRoot$/,
+    async make(colluders, da) {
+      const rich = robbed(colluders)
+      const forgery = colluders.forge((batch) => withRoot(batch, -1, rich.root), committing(rich.root))
+      return colluders.post({ ...forgery, l1Record: rich.l1Record }, { da })
+    },
+  },
+  'a wrong root behind L1 info and deposits': {
+    proof: /^group 0 wrongRoot$/,
+    make: (colluders, da) =>
+      colluders.post(
+        colluders.forge((batch) => withRoot(batch, 0, robbed(colluders).root)),
+        { da },
+      ),
+  },
+  'a ledger that no group leads to': {
+    proof: /^finalRoot$/,
+    async make(colluders, da) {
+      const rich = robbed(colluders)
+      return colluders.post({ ...colluders.forge(undefined, committing(rich.root)), l1Record: rich.l1Record }, { da })
+    },
+  },
+  'a deposit that nobody made': {
+    proof: /^group 0 unknownDeposit$/,
+    make: (colluders, da) =>
+      colluders.post(
+        colluders.forge((batch) => changeRows(batch, (rows) => rows.toSpliced(4, 0, rowOf(rows, { kind: 'deposit', index: 2n })))),
+        { da },
+      ),
+  },
+  'a deposit twice': {
+    proof: /^group 0 wrongDeposit$/,
+    make: (colluders, da) =>
+      colluders.post(
+        colluders.forge((batch) => changeRows(batch, (rows) => rows.toSpliced(4, 0, rowOf(rows, { kind: 'deposit', index: 1n })))),
+        { da },
+      ),
+  },
+  'a deposit left out': {
+    proof: /^deposits$/,
+    async make(colluders, da) {
+      const line = await colluders.fork()
+      await line.build(await transfers(line, 2), { origin: { deposits: 1 } })
+      return line.post(line.forge(), { da })
+    },
+  },
+  'a deposit behind a native row': {
+    proof: /^order$/,
+    make: (colluders, da) =>
+      colluders.post(
+        colluders.forge((batch) => changeRows(batch, (rows) => rows.toSpliced(3, 2, ...rows.slice(3, 5).reverse()))),
+        { da },
+      ),
+  },
+  'a row that is none': {
+    proof: /^rows 0$/,
+    make: (colluders, da) => colluders.post(changeByte(colluders.forge(), BLOCK_ROW_END), { da }),
+  },
+  'an amount other than what was signed': {
+    proof: /^group 1 (nonceTooHigh|insufficientFunds|wrongRoot)$/,
+    make: (colluders, da) =>
+      colluders.post(
+        colluders.forge((batch) => changeRows(batch, raised)),
+        { da },
+      ),
+  },
+  'a head that contradicts itself': {
+    proof: /^head$/,
+    make: (colluders, da) => colluders.post(changeByte(colluders.forge(), VERSION_AT), { da }),
+  },
+  'an index that is not behind its predecessor': {
+    proof: /^index$/,
+    make: (colluders, da) => colluders.post(changeByte(colluders.forge(), INDEX_END), { da }),
+  },
+  'a byte behind the payload': {
+    proof: /^padding \d+$/,
+    isOfBlobs: true,
+    make: (colluders) =>
+      colluders.post(colluders.forge(), { da: 'blob', spoil: ([blob]) => blob?.fill(1, 32 * 4_000 + 5, 32 * 4_000 + 6) }),
+  },
+  'an element of a blob that is none of a payload': {
+    proof: /^element 100$/,
+    isOfBlobs: true,
+    make: (colluders) => colluders.post(colluders.forge(), { da: 'blob', spoil: ([blob]) => blob?.fill(1, 32 * 100, 32 * 100 + 1) }),
+  },
+} as const satisfies Readonly<Record<string, Fraud>>
+
+const VERSION_AT = 0
+const INDEX_END = 8
+/** Behind the 51 bytes of the first block row, of two elements. */
+const BLOCK_ROW_END = 155 + 61
+
+function account(index: number) {
+  const found = testAccounts[index]
+  if (!found) throw new Error('there are eight test accounts')
+  return found
+}
+
+/** The ledger as it is, but for what a thief has. */
+function robbed(line: Line) {
+  const record = accounts.encode({ index: 0, balance: 1_000_000n * OPEN_WEI, prepaid: 0n, unlockAt: 0n, nonce: 0n })
+  return line.forgedLedger({ table: accounts.number, id: accounts.encodeId({ account: THIEF }), record })
+}
+
+function committing(root: Hex): (header: Header) => Header {
+  return (header) => ({ ...header, withdrawalsRoot: root })
+}
+
+function withRoot(batch: Batch, group: number, root: Hex): Batch {
+  return { ...batch, ledgerRoots: batch.ledgerRoots.with(group, root) }
+}
+
+function changeRows(batch: Batch, change: (rows: LaneRow[]) => LaneRow[]): Batch {
+  const rows = decodeLane(batch.lane.bytes, CHAIN_ID)?.rows
+  if (!rows) throw new Error('a batch that is right has a lane')
+  return withRows(batch, change(rows))
+}
+
+function rowOf([first]: readonly LaneRow[], row: Row): LaneRow {
+  return { row, block: first?.block ?? 0n, txIndex: undefined, checked: undefined }
+}
+
+/** The last row sends more. */
+function raised(rows: LaneRow[]): LaneRow[] {
+  const last = rows.at(-1)
+  if (last?.row.kind !== 'native') throw new Error('the last row is a transfer')
+  const { native } = last.row
+  return [...rows.slice(0, -1), { ...last, row: { kind: 'native', native: { ...native, fields: { ...native.fields, amount: 999n } } } }]
+}
+
+function changeByte<T extends { readonly payload: Uint8Array }>(forgery: T, at: number): T {
+  return { ...forgery, payload: forgery.payload.with(at, (forgery.payload[at] ?? 0) ^ 1) }
+}
