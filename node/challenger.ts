@@ -13,6 +13,7 @@ import type { Kzg } from '../settlement/kzg.ts'
 import type { BatchData, L1 } from '../settlement/l1.ts'
 import { type L1Batch, type L1Checkpoint, type L1Deposit, type L1Ref, type L1Submitted, standingCheckpoints } from '../settlement/l1Logs.ts'
 import { encodeProof, type Judged, type ProofPorts } from '../settlement/proof.ts'
+import { encodeSlashSigners } from '../settlement/registry.ts'
 import type { GasQuestion, TxManager, TxOutcome } from '../settlement/txManager.ts'
 import { errorFacts, type Facts, type Log } from './log.ts'
 
@@ -24,6 +25,8 @@ const DATA_BYTES_MAX = 130_000
 const PATH_MAX = 8_192
 /** Batches whose bytes are held. */
 const DATA_KEPT = 8
+/** A set has no more validators, all of whom fit into one transaction. */
+const SIGNERS_MAX = 128
 /** Between two tries at one checkpoint: the first pause, doubled up to the last. */
 const PAUSE_MIN_MS = 2_000
 const PAUSE_MAX_MS = 60_000
@@ -47,7 +50,10 @@ export type ChallengeOutcome =
 export type ProofRefusal = { readonly proof: string; readonly code: string; readonly reason: string }
 
 export type ChallengerOptions = {
-  readonly l1: Pick<L1, 'events' | 'canonicalBlock' | 'batchData' | 'headers' | 'blockByNumber' | 'matureCount' | 'transactions'>
+  readonly l1: Pick<
+    L1,
+    'events' | 'canonicalBlock' | 'batchData' | 'headers' | 'blockByNumber' | 'matureCount' | 'openConvictions' | 'transactions'
+  >
   readonly genesis: Pick<Genesis, 'params' | 'l1'>
   /** keccak256 of the genesis file. */
   readonly accumulator: Hex
@@ -89,6 +95,8 @@ export function createChallenger(options: ChallengerOptions): Challenger {
   const right = new Set<Hex>()
   const wrong = new Map<Hex, Wrong>()
   const unknown = new Set<Hex>()
+  /** Somebody signed a checkpoint that fell, perhaps, and has not paid. */
+  let mayOwe = true
   const data = createDataCache(l1)
   const counts = { open: 0, fell: 0, matured: 0 }
 
@@ -158,6 +166,7 @@ export function createChallenger(options: ChallengerOptions): Challenger {
       const outcome = await options.sender.send({ to: genesis.l1.fraudVerifier, data: calldata })
       if (outcome.ok) {
         counts.fell++
+        mayOwe = true
         options.report({ kind: 'fell', id, lastBlock: checkpoint.lastBlock, proof, tx: outcome.hash })
         log.warn('a wrong checkpoint fell', { id, lastBlock: checkpoint.lastBlock, proof, tx: outcome.hash })
         return true
@@ -171,6 +180,17 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     options.report({ kind: 'stands', id, lastBlock: checkpoint.lastBlock, refusals })
     log.error('a wrong checkpoint stands: L1 takes none of its proofs', { id, refusals })
     return false
+  }
+
+  /** Takes the stakes of those who signed what fell. */
+  async function slash(): Promise<void> {
+    if (!mayOwe) return
+    const [id] = await l1.openConvictions(options.account)
+    mayOwe = id !== undefined
+    if (id === undefined) return
+    const outcome = await options.sender.send({ to: genesis.l1.validatorRegistry, data: encodeSlashSigners(id, SIGNERS_MAX) })
+    if (outcome.ok) log.warn('those who signed a wrong checkpoint lose their stakes', { id, tx: outcome.hash })
+    else log.warn('those who signed a wrong checkpoint have not lost their stakes yet', { id, ...outcome })
   }
 
   function tellMature(mature: bigint): void {
@@ -212,6 +232,7 @@ export function createChallenger(options: ChallengerOptions): Challenger {
         // The later ones fall with it.
         if (found && found.dueMs <= options.nowMs() && (await prove(submitted, found))) return
       }
+      await slash()
       for (const hash of [...right].slice(0, Math.max(0, right.size - RIGHT_KEPT))) right.delete(hash)
     },
   }

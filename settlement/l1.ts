@@ -145,6 +145,8 @@ export type L1 = {
   inboxState(): Promise<InboxState>
   /** The newest epoch whose validators the registry knows, at the head. */
   newestEpoch(): Promise<number>
+  /** Who signed checkpoints that fell to this challenger, and has not paid yet: the convictions' ids, of the latest 64. */
+  openConvictions(challenger: Hex): Promise<number[]>
   /** Ledger root of the genesis file's block, as it was published; zero until it is. */
   genesisLedgerRoot(): Promise<Hex>
   /** How the checkpoint manager keeps checkpoints. */
@@ -195,6 +197,7 @@ export function createL1(options: L1Options): L1 {
       )
       return { accumulator, batchCount, lastBlock }
     },
+    openConvictions: (challenger) => readConvictions(rpc, validatorRegistry, challenger),
     newestEpoch: () =>
       rpc.ask('newest epoch', (client) =>
         client.readContract({ address: validatorRegistry, abi: validatorRegistryAbi, functionName: 'newestEpoch' }),
@@ -415,6 +418,24 @@ async function checkCanonical(rpc: Rpc, { number, hash }: L1Ref): Promise<void> 
     // Above the head of this node: it may be behind, which passes quickly, or on a chain that is shorter now.
     if (!(await rpc.again(attempt))) fail('reset', `L1 block ${number} ${hash} is gone`)
   }
+}
+
+/** Convictions that are looked at, the latest. */
+const CONVICTIONS_MAX = 64
+
+async function readConvictions(rpc: Rpc, address: Hex, challenger: Hex): Promise<number[]> {
+  const registry = { address, abi: validatorRegistryAbi } as const
+  const ask = <T>(question: (client: PublicClient) => Promise<T>) => rpc.ask('convictions', question)
+  let left = await ask((client) => client.readContract({ ...registry, functionName: 'openConvictions' }))
+  const count = left === 0 ? 0 : await ask((client) => client.readContract({ ...registry, functionName: 'convictionCount' }))
+  const ids: number[] = []
+  for (let id = count - 1; id >= 0 && id >= count - CONVICTIONS_MAX && left > 0; id--) {
+    const conviction = await ask((client) => client.readContract({ ...registry, functionName: 'convictionAt', args: [id] }))
+    if (conviction.signers === 0n) continue
+    left--
+    if (lower(conviction.challenger) === challenger) ids.push(id)
+  }
+  return ids
 }
 
 /** Headers that are asked for at once at most: more than one proof can show. */

@@ -33,7 +33,7 @@ import { createL1, type L1 } from '../../settlement/l1.ts'
 import { signTx } from '../../settlement/l1Tx.ts'
 import { encodeLane, executeLane, type LaneRow, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { CHAIN_ID, setOf, signatureOf } from '../consensus/fixtures.ts'
-import { commitOf } from '../contracts/settledChain.ts'
+import { certificateOf, commitOf } from '../contracts/settledChain.ts'
 import { toLaneBlock } from '../settlement/story.ts'
 import { ANVIL_ACCOUNTS, type Anvil } from './anvil.ts'
 import { mined, STAGE_CHECKPOINTS, type StageClient, stageClient } from './l1Stage.ts'
@@ -135,19 +135,21 @@ export async function createColluders(anvil: Anvil, { validators = 1 }: { readon
     async submit({ header, l1Record, batch: own }) {
       const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
       const id = await client.readContract({ ...manager, functionName: 'checkpointCount' })
-      const hash = hashHeader(header)
-      const claim = toL1Claim({ header: encodeHeader(header), batch: own, l1Record })
-      const args = [claim, commitOf(set, header.number, hash)] as const
-      await mined(submitter, await submitter.writeContract({ ...manager, functionName: 'submit', args, gas: 2_000_000n }))
       const checkpoint = {
         lastBlock: header.number,
-        blockHash: hash,
+        blockHash: hashHeader(header),
         evmRoot: header.stateRoot,
         ledgerRoot: header.withdrawalsRoot,
         batchIndex: own.index,
         batchAccumulator: batchAccumulator(own),
         depositCursor: BigInt(`0x${l1Record.record?.slice(-16)}`),
       }
+      const claim = toL1Claim({ header: encodeHeader(header), batch: own, l1Record })
+      const certificate = certificateOf(set, { l1ChainId: genesis.l1.chainId, manager: checkpointManager }, checkpoint)
+      await mined(
+        submitter,
+        await submitter.writeContract({ ...manager, functionName: 'submit', args: [claim, certificate], gas: 2_000_000n }),
+      )
       return { id, checkpoint, index: own.index }
     },
   }
