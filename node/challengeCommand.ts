@@ -22,7 +22,7 @@ const LOOKS_A_WINDOW = 60
 const POLL_MIN_MS = 500
 const POLL_MAX_MS = 12_000
 /** Where a window is longer, only L1 blocks are read that L1 calls safe: what they hold is seldom taken back. */
-const SHORT_WINDOW_SEC = 3_600n
+const SHORT_WINDOW_SEC = 3_600
 const GWEI = 10n ** 9n
 
 /** A challenge that runs. */
@@ -76,8 +76,8 @@ type WatchParts = Pick<ChallengeOptions, 'log' | 'report' | 'onFatal'> & {
 /** Looks at L1 again and again until it is closed. */
 async function openWatch({ rollup, directory, signer, log, report, onFatal }: WatchParts) {
   const { l1, genesis, accumulator, kzg } = rollup
-  const { windowSec } = await l1.checkpointRules()
-  const pollMs = Math.min(POLL_MAX_MS, Math.max(POLL_MIN_MS, (Number(windowSec) * 1_000) / LOOKS_A_WINDOW))
+  const windowSec = await l1.challengeWindowSec()
+  const pollMs = Math.min(POLL_MAX_MS, Math.max(POLL_MIN_MS, (windowSec * 1_000) / LOOKS_A_WINDOW))
   const tag = windowSec > SHORT_WINDOW_SEC ? 'safe' : 'latest'
   let rebuild = await openRebuild({ directory, genesis, l1, accumulator, log })
   /** Batches that were gone over. */

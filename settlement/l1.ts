@@ -28,7 +28,15 @@ import {
   toEventSelector,
 } from 'viem'
 import { keccak256 } from '../execution/keccak.ts'
-import { batchInboxAbi, checkpointManagerAbi, fraudVerifierAbi, groupExecutionAbi, portalAbi, systemConfigAbi, validatorRegistryAbi } from './abi.ts'
+import {
+  batchInboxAbi,
+  checkpointManagerAbi,
+  fraudVerifierAbi,
+  groupExecutionAbi,
+  portalAbi,
+  systemConfigAbi,
+  validatorRegistryAbi,
+} from './abi.ts'
 import { BLOB_BYTES, decodeBlobs } from './blob.ts'
 import { type CheckpointRules, L1_PARAMETER } from './checkpoint.ts'
 import { anyPayloadOf, blobDataHash, callDataHash, payloadOf } from './inbox.ts'
@@ -141,6 +149,8 @@ export type L1 = {
   checkpoints(fromNumber: bigint, to: L1Ref): Promise<L1Checkpoint[]>
   /** Checkpoints that are mature, at the head: those with lower ids. */
   matureCount(): Promise<bigint>
+  /** Seconds in which a checkpoint can be shown to be wrong. */
+  challengeWindowSec(): Promise<number>
   /** At the head. */
   inboxState(): Promise<InboxState>
   /** The newest epoch whose validators the registry knows, at the head. */
@@ -191,6 +201,10 @@ export function createL1(options: L1Options): L1 {
       rpc.ask('mature checkpoints', (client) =>
         client.readContract({ address: checkpointManager, abi: checkpointManagerAbi, functionName: 'matureCount' }),
       ),
+    challengeWindowSec: async () => {
+      const call = { address: checkpointManager, abi: checkpointManagerAbi, functionName: 'CHALLENGE_WINDOW_SEC' } as const
+      return Number(await rpc.ask('challenge window', (client) => client.readContract(call)))
+    },
     inboxState: async () => {
       const [accumulator, batchCount, lastBlock] = await rpc.ask('inbox state', (client) =>
         client.readContract({ address: inbox, abi: batchInboxAbi, functionName: 'head' }),

@@ -94,7 +94,13 @@ export type Posted = Forgery & { readonly batch: { readonly index: bigint; reado
 type L1Header = Parameters<typeof encodePostBatch>[0]
 
 /** Window and bond of the checkpoints. */
-export const COLLUDERS_CHECKPOINTS = { ...STAGE_CHECKPOINTS, challengeWindowSec: 600, exitTimeoutSec: 5_000 }
+export const COLLUDERS_CHECKPOINTS = {
+  ...STAGE_CHECKPOINTS,
+  challengeWindowSec: 600,
+  evmWindowSec: 900,
+  changeDelaySec: 4_000,
+  exitTimeoutSec: 5_000,
+}
 
 /** Deploys everything anew on an anvil that mines each transaction, with so many validators of weight 1. */
 export async function createColluders(anvil: Anvil, { validators = 1 }: { readonly validators?: number } = {}): Promise<Colluders> {
@@ -263,7 +269,7 @@ async function openRollup(client: StageClient, set: ValidatorSet) {
   const { chainId, epochSec } = base.params
   const deployment = await deployContracts(client, {
     supplyHolder: client.account.address,
-    checkpoints: { ...COLLUDERS_CHECKPOINTS, fraudVerifier: { epochSec } },
+    checkpoints: { ...COLLUDERS_CHECKPOINTS, configOwner: client.account.address, fraudVerifier: { epochSec } },
     registry: {
       chainId,
       epochBlocks: 0,
