@@ -6,10 +6,13 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Hex } from 'viem'
+import { assert } from '../execution/assert.ts'
+import { timestampMs } from '../execution/block.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
 import { createTxManager, type TxManager } from '../settlement/txManager.ts'
 import { openBlobArchive } from './blobArchive.ts'
+import { l1InfoAfter } from './blocks.ts'
 import { type ChallengeOutcome, type Challenger, type ChallengerStatus, createChallenger } from './challenger.ts'
 import { type ConfigOf, UsageError } from './config.ts'
 import { errorFacts, type Log } from './log.ts'
@@ -163,7 +166,12 @@ async function openWatch({ rollup, directory, signer, log, report, onFatal }: Wa
 
 function derivedBy(rebuild: Rebuild) {
   const { store, head } = rebuild
-  return { head, ledgerRoot: (block: bigint) => store.roots(block).ledgerRoot, source: store.reader }
+  const parent = (block: bigint) => {
+    const stored = store.block(block)
+    assert(stored, `block ${block} was rebuilt`)
+    return { timestampMs: timestampMs(stored.block.header), originNumber: l1InfoAfter(store, block).number }
+  }
+  return { head, ledgerRoot: (block: bigint) => store.roots(block).ledgerRoot, source: store.reader, parent }
 }
 
 /** Whether the batch behind which a rebuild stands is on L1, as far as that was read. */

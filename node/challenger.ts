@@ -6,6 +6,7 @@ import type { Hex } from 'viem'
 import { AssertionError } from '../execution/assert.ts'
 import type { LedgerSource } from '../execution/ledger/rootReader.ts'
 import type { Genesis } from '../genesis/genesis.ts'
+import type { BatchParent } from '../settlement/batch.ts'
 import { checkpointHash } from '../settlement/checkpoint.ts'
 import type { DerivationHead } from '../settlement/derive.ts'
 import { type Finding, type Judgement, type JudgePorts, judgeCheckpoint, type PathStart } from '../settlement/judge.ts'
@@ -15,6 +16,7 @@ import { type L1Batch, type L1Checkpoint, type L1Deposit, type L1Ref, type L1Sub
 import { encodeProof, type Judged, type ProofPorts } from '../settlement/proof.ts'
 import { encodeSlashSigners } from '../settlement/registry.ts'
 import type { GasQuestion, TxManager, TxOutcome } from '../settlement/txManager.ts'
+import { brotli } from './brotli.ts'
 import { errorFacts, type Facts, type Log } from './log.ts'
 
 /** How many elements of a blob are shown each by itself at most: as many as cost least, and so many that the call data are few. */
@@ -38,6 +40,8 @@ export type Derived = {
   /** Ledger root after a block of it, and what knows the ledgers after all of them. */
   ledgerRoot(block: bigint): Hex
   readonly source: LedgerSource
+  /** What the block after one of its blocks is told apart from. */
+  parent(block: bigint): BatchParent
 }
 
 /** What became of a checkpoint that is wrong. */
@@ -104,6 +108,7 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     data,
     l1Block: (number) => l1.blockByNumber(number),
     deposit: async (index) => seen.deposits[Number(index)],
+    decompress: brotli.decompress,
     pause: () => new Promise((resolve) => setImmediate(resolve)),
   }
   const proofPorts: ProofPorts = {
@@ -127,8 +132,9 @@ export function createChallenger(options: ChallengerOptions): Challenger {
       accumulator = batch.header.prevAccumulator
     }
     const before = seen.batchAt.get(accumulator)
-    const root = derived.ledgerRoot(before?.header.lastBlock ?? 0n)
-    const start = { nextIndex: before ? before.index + 1n : 0n, root, source: derived.source, params: genesis.params }
+    const last = before?.header.lastBlock ?? 0n
+    const place = { nextIndex: before ? before.index + 1n : 0n, root: derived.ledgerRoot(last), parent: derived.parent(last) }
+    const start = { ...place, source: derived.source, params: genesis.params }
     return { path: path.reverse(), start }
   }
 
@@ -146,8 +152,9 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     }
     const judgement = await judgeCheckpoint(checkpoint, way.path, way.start, judgePorts)
     if (judgement.unread !== undefined)
-      log.error('a batch of a checkpoint is in a form that cannot be read', { ...facts, unread: judgement.unread })
+      log.error('a batch of a checkpoint cannot be judged, and derivation did not take it', { ...facts, unread: judgement.unread })
     if (judgement.findings.length === 0) {
+      // What cannot be judged now never can.
       right.add(hash)
       return undefined
     }

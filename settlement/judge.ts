@@ -12,13 +12,14 @@ import { createRootReader, type LedgerSource, proveRecord } from '../execution/l
 import { L1_RECORD, type L1Info, l1Table } from '../execution/ledger/tables.ts'
 import type { BlockRow, Row } from '../execution/native/row.ts'
 import type { ChainParams } from '../genesis/params.ts'
+import { type BatchParent, type Compression, decodeBatch } from './batch.ts'
 import { BLOB_PAYLOAD_BYTES } from './blob.ts'
 import type { Checkpoint } from './checkpoint.ts'
 
-import { findStructureFault, laneOf, postedRoot, readHead, type StructureFault } from './fraud.ts'
+import { findStructureFault, firstsOf, laneOf, postedRoot, readHead, type StructureFault } from './fraud.ts'
 import type { BatchData, L1Block } from './l1.ts'
 import type { L1Batch, L1Deposit } from './l1Logs.ts'
-import { createLaneRun, decodeLane, groupsOf, type LaneLookups, type LaneRow, type LaneRun } from './lane.ts'
+import { createLaneRun, decodeLane, type LaneLookups, type LaneRow, type LaneRun } from './lane.ts'
 import { witnessGroup } from './witness.ts'
 
 /** A group whose rows do not lead to the posted root, or one of which is refused: `code` says by which rule, or `wrongRoot`. */
@@ -52,6 +53,7 @@ export type JudgePorts = {
   l1Block(number: bigint): Promise<L1Block | undefined>
   /** A deposit of the portal; undefined: none of this index is queued. Throws L1Error. */
   deposit(index: bigint): Promise<L1Deposit | undefined>
+  readonly decompress: Compression['decompress']
   /** Lets others go on: called between groups. */
   pause(): Promise<void>
 }
@@ -63,11 +65,16 @@ export type PathStart = {
   /** The ledger after it, and what knows it. */
   readonly root: Hex
   readonly source: LedgerSource
+  /** Its last block. */
+  readonly parent: BatchParent
   /** The genesis file's. */
   readonly params: ChainParams
 }
 
-/** What was found: nothing, if the checkpoint is right as far as L1 can be shown. `unread`: a batch's bytes cannot be read here, and it was not judged. */
+/**
+ * What was found: nothing, if the checkpoint is right as far as L1 can be shown. `unread`: index of a batch that was not judged, since its bytes cannot be read
+ * here, or a row has what is in no tail.
+ */
 export type Judgement = { readonly findings: readonly Finding[]; readonly unread?: bigint }
 
 /**
@@ -92,6 +99,7 @@ export async function judgeCheckpoint(
     const { groupCount } = readHead(payload)
     if (groupCount > 0) root = postedRoot(payload, groupCount - 1)
     const fault = findings.length === 0 ? await run.applyBatch(payload, ports) : undefined
+    if (fault === 'unread') return { findings, unread: posted.index }
     if (fault) findings.push({ kind: 'batch', batch, fault })
     place = posted.index + 1n
   }
@@ -143,10 +151,12 @@ export function roomOf(blobs: readonly Uint8Array[]): Uint8Array {
 
 /** What L1 says beside the rows. */
 type Facts = { readonly blocks: ReadonlyMap<bigint, L1Block>; readonly deposits: ReadonlyMap<bigint, L1Deposit> }
-type GroupStart = Omit<PathStart, 'nextIndex'> & { readonly ruling: BlockRow }
+type GroupStart = Pick<PathStart, 'root' | 'source' | 'params'> & { readonly ruling: BlockRow }
 
 /** The rows of one batch after another. */
-function createPathRun({ root, source, params }: PathStart) {
+function createPathRun({ root, source, params, parent: first }: PathStart) {
+  /** The block before the next batch; undefined where nobody knows it. */
+  let parent: BatchParent | undefined = first
   let facts: Facts = { blocks: new Map(), deposits: new Map() }
   let blobBaseFees: ReadonlyMap<bigint, bigint> = new Map()
   const lookups: LaneLookups = {
@@ -162,15 +172,24 @@ function createPathRun({ root, source, params }: PathStart) {
   // That evidence has its signatures is attested: L1 does not look at them.
   const judgeEvidence = () => ({ ok: true }) as const
   const run = createLaneRun({ root, source, params, judgeEvidence, lookups })
+
+  /** The groups of rows of a payload whose structure is right, with what stands in its tail for them if that is right, too. */
+  function groupsIn(payload: Uint8Array, { decompress }: JudgePorts): readonly (readonly LaneRow[])[] {
+    const whole = parent && decodeBatch(payload, { parent, chainId: params.chainId, decompress })
+    parent = whole?.ok ? whole.batch.blocks.at(-1) : undefined
+    const groups = whole?.ok ? whole.batch.groups : decodeLane(laneOf(payload), firstsOf(payload), params.chainId)?.groups
+    assert(groups, 'rows whose structure is right can be read')
+    return groups
+  }
+
   return {
     ledger: run.ledger,
     /** Executes the groups of a payload whose structure is right: the first that is wrong. */
-    async applyBatch(payload: Uint8Array, ports: JudgePorts): Promise<GroupFault | undefined> {
-      const lane = decodeLane(laneOf(payload), params.chainId)
-      assert(lane, 'rows whose structure is right can be read')
+    async applyBatch(payload: Uint8Array, ports: JudgePorts): Promise<GroupFault | 'unread' | undefined> {
       let ruling: BlockRow | undefined
-      for (const [group, rows] of groupsOf(lane.rows).entries()) {
+      for (const [group, rows] of groupsIn(payload, ports).entries()) {
         await ports.pause()
+        if (rows.some(isIncomplete)) return 'unread'
         facts = await factsOf(rows, run, ports)
         blobBaseFees = new Map(rows.flatMap(({ row }) => (row.kind === 'l1Info' ? [[row.number, row.blobBaseFee] as const] : [])))
         ruling ??= rows.map(({ row }) => row).find((row) => row.kind === 'block')
@@ -185,6 +204,12 @@ function createPathRun({ root, source, params }: PathStart) {
       return undefined
     },
   }
+}
+
+/** Whether a row has a field whose bytes are not there. */
+function isIncomplete({ row }: LaneRow): boolean {
+  const typed = row.kind === 'native' ? row.native : row.kind === 'operation' ? row.operation : undefined
+  return typed?.type.attached.some((name) => typeof typed.fields[name] !== 'string') ?? false
 }
 
 function judgeGroup(

@@ -31,7 +31,7 @@ import { ANY_COUNT, batchAccumulator, blobDataHash, callDataHash, encodePostBatc
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../../settlement/kzg.ts'
 import { createL1, type L1 } from '../../settlement/l1.ts'
 import { signTx } from '../../settlement/l1Tx.ts'
-import { encodeLane, executeLane, type LaneRow, laneRows, lookupsOf } from '../../settlement/lane.ts'
+import { encodeLane, executeLane, groupsOf, type LaneRow, laneRows, lookupsOf } from '../../settlement/lane.ts'
 import { CHAIN_ID, setOf, signatureOf } from '../consensus/fixtures.ts'
 import { certificateOf, commitOf } from '../contracts/settledChain.ts'
 import { toLaneBlock } from '../settlement/story.ts'
@@ -179,9 +179,9 @@ async function openLine({ genesis, accumulator, set, l1, kzg, client, poster }: 
 
   function batch(): Batch {
     const own = blocks.map(toLaneBlock)
-    const rows = laneRows(own)
+    const groups = groupsOf(laneRows(own))
     const start = { root: last.root, source, params: genesis.params, judgeEvidence, lookups: lookupsOf(own) }
-    const executed = executeLane(start, rows)
+    const executed = executeLane(start, groups)
     if (!executed.ok) throw new Error(executed.rejection.code)
     const header = blocks.at(-1)?.block.header
     if (!header) throw new Error('there are no blocks')
@@ -190,7 +190,7 @@ async function openLine({ genesis, accumulator, set, l1, kzg, client, poster }: 
       firstBlock: last.block + 1n,
       commit: certify(header),
       blocks: toBatchBlocks(own, before),
-      lane: encodeLane(rows),
+      lane: encodeLane(groups),
       ledgerRoots: executed.roots,
     }
   }
@@ -261,7 +261,7 @@ async function openLine({ genesis, accumulator, set, l1, kzg, client, poster }: 
 
 /** The rows of a batch changed one by one; its roots stay. */
 export function withRows(batch: Batch, rows: readonly LaneRow[]): Batch {
-  return { ...batch, lane: encodeLane(rows) }
+  return { ...batch, lane: encodeLane(groupsOf(rows)) }
 }
 
 async function openRollup(client: StageClient, set: ValidatorSet) {

@@ -101,7 +101,7 @@ export const FRAUDS = {
   },
   'a row that is none': {
     proof: /^rows 0$/,
-    make: (colluders, da) => colluders.post(changeByte(colluders.forge(), BLOCK_ROW_END), { da }),
+    make: (colluders, da) => colluders.post(changeByte(colluders.forge(), FIRST_ROW_AT), { da }),
   },
   'an amount other than what was signed': {
     proof: /^group 1 (nonceTooHigh|insufficientFunds|wrongRoot)$/,
@@ -134,8 +134,8 @@ export const FRAUDS = {
 
 const VERSION_AT = 0
 const INDEX_END = 8
-/** Behind the 51 bytes of the first block row, of two elements. */
-const BLOCK_ROW_END = 155 + 61
+/** The head of the first row. */
+const FIRST_ROW_AT = 155
 
 function account(index: number) {
   const found = testAccounts[index]
@@ -158,7 +158,8 @@ function withRoot(batch: Batch, group: number, root: Hex): Batch {
 }
 
 function changeRows(batch: Batch, change: (rows: LaneRow[]) => LaneRow[]): Batch {
-  const rows = decodeLane(batch.lane.bytes, CHAIN_ID)?.rows
+  const firsts = batch.lane.places.map(({ firstByte }) => firstByte)
+  const rows = decodeLane(batch.lane.bytes, firsts, CHAIN_ID)?.groups.flat()
   if (!rows) throw new Error('a batch that is right has a lane')
   return withRows(batch, change(rows))
 }

@@ -60,6 +60,7 @@ function openChallenger({ l1, genesis, accumulator, chain }: Colluders): Challen
       head: () => ({ accumulator, nextIndex: 0n, lastBlock: 0n }),
       ledgerRoot: () => ledgerRoot,
       source: chain.store.reader,
+      parent: () => ({ timestampMs: genesis.timestampMs, originNumber: genesis.l1.origin.number }),
     }),
     kzg: createKzg(),
     account: signer.address,
