@@ -10,7 +10,7 @@ import { createHelloCheck, GENESIS_HASH, helloOf, silentLog, txOf, VALIDATOR } f
 import type { VictimReady, VictimReport } from './victim.ts'
 
 const MAIN = fileURLToPath(new URL('./main.ts', import.meta.url))
-const START_MS = 30_000
+const START_MS = 90_000
 /** Time after the attack in which the victim comes to rest and what is on its way arrives. */
 const REST_MS = 3_000
 /** Time beyond, in which attackers come to an end. */
