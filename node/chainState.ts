@@ -120,7 +120,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
 
   const { poolAccounts, amendAccounts } = createPoolAccounts(store)
   let nextParams = paramsAfter(head.header)
-  let fees = feesAfter(head.header)
+  let fees = feesAfter(head.header, nextParams)
   let reporter: ReportSource | undefined
 
   /** The parameters that rule the block after this one, and what it takes for gas and bytes, from disk: the state in memory may be in the middle of a block. */
@@ -128,8 +128,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     return paramsAt(params, { get: store.reader.ledgerRecord }, header.number + 1n)
   }
 
-  function feesAfter(header: Header): BlockFees {
-    const next = paramsAfter(header)
+  function feesAfter(header: Header, next: ChainParams): BlockFees {
     return { baseFeePerGas: nextBaseFeeWei(header, next), dataPrice: dataPriceIn({ get: store.reader.ledgerRecord }, next) }
   }
 
@@ -137,7 +136,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     head = next
     amendAccounts(touched)
     nextParams = paramsAfter(head.header)
-    fees = feesAfter(head.header)
+    fees = feesAfter(head.header, nextParams)
   }
 
   function backToHead(): void {

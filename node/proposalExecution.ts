@@ -63,8 +63,13 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
   const checking = new Map<Hex, { isVouched: boolean }>()
   const took = new Map<Hex, Took>()
 
+  /** What L2 knows of L1 at the head, by the head's hash: it is asked for a few times a block. */
+  let origin: { readonly of: Hex; readonly info: L1Info } | undefined
+
   function originOfHead(): L1Info {
-    return getL1Info(createLedger(chain.store.reader.ledgerRecord))
+    const { hash } = chain.head()
+    if (origin?.of !== hash) origin = { of: hash, info: getL1Info(createLedger(chain.store.reader.ledgerRecord)) }
+    return origin.info
   }
 
   /** Waits while the origin of our head is none of L1's: whoever went on would make what no one can derive. */
@@ -113,10 +118,10 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
     async build({ height, round, feeRecipient }) {
       await untilOnL1(() => !isOpen(height))
       const time = nowMs()
-      const origin = l1.nextOrigin(originOfHead(), time)
+      const step = l1.nextOrigin(originOfHead(), time)
       const began = performance.now()
       const poolBytesMax = l1.poolBytesMax?.()
-      const result = await chain.build({ timestampMs: time, feeRecipient, origin, budgetMs: BUILD_BUDGET_MS, poolBytesMax })
+      const result = await chain.build({ timestampMs: time, feeRecipient, origin: step, budgetMs: BUILD_BUDGET_MS, poolBytesMax })
       took.set(result.hash, { builtMs: Math.round(performance.now() - began) })
       return { kind: 'blockBuilt', height, round, blockHash: result.hash, timestampMs: timestampMs(result.block.header) }
     },
