@@ -157,14 +157,20 @@ test('L1 knows the sets, and everything is rebuilt from it', async () => {
 /** Under each of the three sets that followed one another (one validator, two, one again) batches and checkpoints ended. */
 async function expectSettledInEach(counts: readonly number[]): Promise<void> {
   const { inbox, checkpointManager } = stage.devnet.ready().contracts
-  const posted = await client.getContractEvents({ address: inbox, abi: batchInboxAbi, eventName: 'BatchPosted', fromBlock: 0n })
-  const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
-  const submitted = await client.getContractEvents({ ...manager, eventName: 'CheckpointSubmitted', fromBlock: 0n })
   const setsOf = (lastBlocks: readonly (bigint | undefined)[]) => {
     // Block 0 is of no epoch's: the first has the blocks from 1 on.
     const sizes = lastBlocks.map((block) => counts[Math.floor((Number(block ?? 1n) - 1) / EPOCH_BLOCKS)] ?? 1)
     return sizes.filter((size, i) => size !== sizes[i - 1])
   }
-  expect(setsOf(posted.map(({ args }) => args.header?.lastBlock))).toEqual([1, 2, 1])
-  expect(setsOf(submitted.map(({ args }) => args.lastBlock))).toEqual([1, 2, 1])
+  await until(
+    'batches and checkpoints under each set',
+    async () => {
+      const manager = { address: checkpointManager, abi: checkpointManagerAbi } as const
+      const posted = await client.getContractEvents({ address: inbox, abi: batchInboxAbi, eventName: 'BatchPosted', fromBlock: 0n })
+      const submitted = await client.getContractEvents({ ...manager, eventName: 'CheckpointSubmitted', fromBlock: 0n })
+      const sets = [setsOf(posted.map(({ args }) => args.header?.lastBlock)), setsOf(submitted.map(({ args }) => args.lastBlock))]
+      return sets.every((sizes) => sizes.join() === '1,2,1') ? true : undefined
+    },
+    WAIT_MS,
+  )
 }
