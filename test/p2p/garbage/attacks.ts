@@ -3,10 +3,20 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RPC } from '@libp2p/gossipsub/message'
 import type { Libp2p } from 'libp2p'
-import { concatBytes, type Hex, hexToBytes, numberToBytes } from 'viem'
+import { concatBytes, type Hex, hexToBytes, numberToBytes, toHex } from 'viem'
+import { encodeCheckpointSignature, encodeCheckpointSigners } from '../../../consensus/checkpointSignatures.ts'
 import { encodeMessage } from '../../../consensus/message.ts'
 import { encodeFrameOf, FRAME } from '../../../p2p/frames.ts'
-import { BLOCK_BYTES_MAX, directProtocolsOf, encodeBatch, encodeNews, encodeRequest, syncProtocolOf, topicsOf } from '../../../p2p/wire.ts'
+import {
+  BLOCK_BYTES_MAX,
+  directProtocolsOf,
+  encodeBatch,
+  encodeCheckpointNews,
+  encodeNews,
+  encodeRequest,
+  syncProtocolOf,
+  topicsOf,
+} from '../../../p2p/wire.ts'
 import { fakeVote } from '../../consensus/fixtures.ts'
 import { blockOf, GENESIS_HASH, HEAD, helloOf, OTHER_GENESIS_HASH, txOf, VALIDATOR } from './ground.ts'
 
@@ -65,7 +75,7 @@ const SYNC = syncProtocolOf(GENESIS_HASH)
 let names = 0
 let lives = 0
 /** Validators that attack at a time, and sets of them that take turns. */
-const ATTACKER_KEYS = 6
+const ATTACKER_KEYS = 7
 const LIVES = 10
 /** Messages a second: 500 are allowed, and correct validators send 45 at most. */
 const USELESS_PER_SEC = 450
@@ -113,6 +123,17 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     )
   },
   'asks of a validator for unknown blocks': (stage) => asValidator(stage, 1, DIRECT.votes, () => encodeFrameOf('ask', randomBytes(32))),
+  'signatures of checkpoints without end': (stage) =>
+    asValidator(stage, 6, DIRECT.votes, () => encodeFrameOf('checkpoint', strangeSignature())),
+  'checkpoints that no quorum signed': (stage) =>
+    onTopic(stage, TOPICS.blocks, () =>
+      encodeCheckpointNews(
+        encodeCheckpointSigners({
+          ...{ lastBlock: 1 + names++, checkpointHash: toHex(randomBytes(32)) },
+          certificate: { bitmap: Uint8Array.of(7), signature: randomBytes(96) },
+        }),
+      ),
+    ),
   'useless blocks of a validator': (stage) => {
     const frame = encodeFrameOf('block', new Uint8Array(1 << 20))
     return asValidator(stage, 2, DIRECT.blocks, () => frame)
@@ -196,6 +217,10 @@ export function repeating(raw: Uint8Array, genesisHash: Hex): Attack {
 
 function oldVote(): Uint8Array {
   return encodeMessage(fakeVote({ kind: 'prevote', validator: VALIDATOR.attacker, height: 1 + (names++ % HEAD) }))
+}
+
+function strangeSignature(): Uint8Array {
+  return encodeCheckpointSignature({ lastBlock: 1 + names++, checkpointHash: toHex(randomBytes(32)), signature: randomBytes(96) })
 }
 
 /** A validator is banned whatever its name: each life has another key. */

@@ -12,7 +12,7 @@ export const OTHER_GENESIS_HASH: Hex = `0x${'6c'.repeat(32)}`
 
 /** Index of the validators: the victim, an honest one, and those that attack. */
 export const VALIDATOR = { victim: 0, honest: 1, attacker: 2 } as const
-const VALIDATORS = 64
+const VALIDATORS = 72
 
 /** Heights that the victim has. */
 export const HEAD = 64

@@ -4,11 +4,14 @@
  */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import process from 'node:process'
+import type { Hex } from 'viem'
 import { aggregateSignatures, publicKeyOf } from '../../../consensus/bls.ts'
 import { idleState } from '../../../consensus/state.ts'
 import { DEFAULT_TIMING } from '../../../consensus/timing.ts'
 import { DEVNET_PARAMS } from '../../../genesis/devnet.ts'
+import { type Cosigner, type CosignerNet, type CosignerOptions, createCosigner } from '../../../node/cosigner.ts'
 import { createIntake, type Intake } from '../../../node/intake.ts'
+import { createLog } from '../../../node/log.ts'
 import { type NetworkMetrics, openNetwork, type PeerNetwork } from '../../../p2p/network.ts'
 import { CHAIN_ID, secretKey, setOf } from '../../consensus/fixtures.ts'
 import { blockOf, createHelloCheck, GENESIS_HASH, HEAD, helloOf, silentLog, VALIDATOR } from './ground.ts'
@@ -61,6 +64,12 @@ function collectedBytes(): number {
 async function openVictim(rateShare: number): Promise<PeerNetwork> {
   const checkHello = createHelloCheck()
   const intake = createVictimIntake(rateShare, (peer, why) => network.direct?.blame(peer, why))
+  const cosigner = createVictimCosigner({
+    send() {},
+    publish() {},
+    keyOf: (peer) => network.direct?.validators().find(({ peerId }) => peerId === peer)?.publicKey,
+    blame: (peer, why) => network.direct?.blame(peer, why),
+  })
   const network: PeerNetwork = await openNetwork(
     {
       checkTransactions: async (transactions) => {
@@ -68,7 +77,7 @@ async function openVictim(rateShare: number): Promise<PeerNetwork> {
         return transactions.every(([kind]) => kind === 2) ? 'stale' : 'accept'
       },
       checkBlock: async (news) => {
-        if (news.kind === 'checkpoint') return 'reject'
+        if (news.kind === 'checkpoint') return cosigner.takeSigners(news.signers)
         const { commit } = news
         if (commit[0] !== 6) return 'reject'
         return (commit[1] ?? 0) <= HEAD ? 'stale' : 'accept'
@@ -83,6 +92,7 @@ async function openVictim(rateShare: number): Promise<PeerNetwork> {
             network.direct?.sendTo(from, message) // only the honest one expects an answer
           else intake.take(message, from)
         },
+        onCheckpoint: cosigner.take,
         onBlock() {},
         readBlock: () => undefined,
       }),
@@ -98,6 +108,22 @@ async function openVictim(rateShare: number): Promise<PeerNetwork> {
     },
   )
   return network
+}
+
+/** What takes signatures of checkpoints, where no batch is on L1. */
+function createVictimCosigner(net: CosignerNet): Cosigner {
+  const set = setOf([1, 1, 1])
+  return createCosigner({
+    chain: { store: {} } as CosignerOptions['chain'],
+    safeChain: { lastOfBlocks: () => [] },
+    follower: { status: () => ({ checkpointed: 0n }) as ReturnType<CosignerOptions['follower']['status']> },
+    sets: { setAt: () => set },
+    domain: { l1ChainId: 1, manager: GENESIS_HASH.slice(0, 42) as Hex },
+    signer: undefined,
+    net,
+    log: createLog({ level: 'error', json: true, write() {} }),
+    onFatal() {},
+  })
 }
 
 /** The intake of a validator that waits for the height after its head. */
