@@ -338,12 +338,12 @@ async function toRequest(options: PosterOptions, { kind, header, payload, postin
   const { chain, batchThread, safeChain, archive } = options
   const to = chain.genesis.l1.inbox
   if (kind === 'calldata') {
-    await safeChain.posting(callDataHash(payload))
+    await safeChain.posting({ header, dataHash: callDataHash(payload) })
     return { to, data: encodePostBatch(header, { ...posting, payload }) }
   }
   const sidecar = await batchThread.sidecar(payload)
   await archive.keep(sidecar.versionedHashes, sidecar.blobs)
-  await safeChain.posting(blobDataHash(sidecar.versionedHashes))
+  await safeChain.posting({ header, dataHash: blobDataHash(sidecar.versionedHashes) })
   return { to, data: encodePostBatch(header, posting), sidecar }
 }
 

@@ -5,6 +5,7 @@
 import { bytesToHex, concatHex, type Hex, hexToBytes } from 'viem'
 import { verifyCommit } from '../consensus/certificate.ts'
 import { type DerivationHead, isNext, nextHead } from '../settlement/derive.ts'
+import { batchAccumulator } from '../settlement/inbox.ts'
 import type { L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Batch } from '../settlement/l1Logs.ts'
@@ -16,7 +17,7 @@ import type { L1Follower } from './l1Follower.ts'
 import { errorFacts, type Log } from './log.ts'
 import { type Store, StoreError } from './store.ts'
 
-/** Payloads of our own that are known for what they are without being read. */
+/** Batches of our own that are known for what they are without being read. */
 const OWN_MAX = 64
 /** Where the kept part stands in the store, and the hashes of our own batches. */
 const META = 'safe'
@@ -32,8 +33,11 @@ export type SafeChain = {
   lastOfBlocks(): readonly L1Batch[]
   /** Batches that the inbox held when L1 was last read; undefined while one of them is not judged. */
   judgedCount(): bigint | undefined
-  /** A batch of our own is on its way: its payload was made of our blocks. On disk when this resolves. */
-  posting(dataHash: Hex): Promise<void>
+  /**
+   * A batch of our own is on its way: its payload was made of our blocks, for just this header. Anybody may post the payload under another one. On disk when
+   * this resolves.
+   */
+  posting(batch: Pick<L1Batch, 'header' | 'dataHash'>): Promise<void>
   /** Whether the batch at the head is our own. */
   isOwn(): boolean
   /** L1 was read. */
@@ -111,7 +115,7 @@ export function createSafeChain(options: SafeChainOptions): SafeChain {
       })
     const { number, hash } = l1InfoAfter(chain.store, lastBlock)
     if (follower.isCanonical({ number, hash }) === false) return { ok: false, code: 'originNotCanonical' }
-    if (own.includes(batch.dataHash)) return { ok: true }
+    if (own.includes(ownHash(batch))) return { ok: true }
     const carried = await l1.batchPayload(batch)
     if (!carried.ok) return carried
     const judged = await batchThread.judge({ header: batch.header, nextIndex, payload: carried.payload })
@@ -178,12 +182,12 @@ export function createSafeChain(options: SafeChainOptions): SafeChain {
         return next === undefined || next.l1Block.number > l1Block.number
       }),
     judgedCount: () => (walked.open ? undefined : (batches.at(-1)?.index ?? base.count - 1n) + 1n),
-    async posting(dataHash) {
-      own.push(dataHash)
+    async posting(batch) {
+      own.push(ownHash(batch))
       if (own.length > OWN_MAX) own.shift()
       await chain.store.writeMeta(OWN_META, hexToBytes(concatHex(own)))
     },
-    isOwn: () => walked.last !== undefined && own.includes(walked.last.dataHash),
+    isOwn: () => walked.last !== undefined && own.includes(ownHash(walked.last)),
     update() {
       const from = follower.firstKept()
       if (from === undefined) return
@@ -204,6 +208,11 @@ export function createSafeChain(options: SafeChainOptions): SafeChain {
 /** Batches that were judged, for good, and are kept in this store: those with lower indexes. Throws StoreError if what was kept is damaged. */
 export function settledBatches(store: Pick<Store, 'meta'>): bigint {
   return readBase(store.meta(META))?.count ?? 0n
+}
+
+/** Of a batch wherever it stands: its header names the one that it follows, and so its place, which the payload says too. */
+function ownHash({ header, dataHash }: Pick<L1Batch, 'header' | 'dataHash'>): Hex {
+  return batchAccumulator({ index: 0n, header, dataHash })
 }
 
 // ---- what is kept
