@@ -26,6 +26,7 @@ const CONTRACTS = [
   { file: 'fraud/steps/ParamStep.sol', name: 'ParamStep' },
   { file: 'fraud/steps/ValidatorStep.sol', name: 'ValidatorStep' },
   { file: 'fraud/steps/CreditStep.sol', name: 'CreditStep' },
+  { file: 'fraud/steps/DisputeStep.sol', name: 'DisputeStep' },
   { file: 'fraud/steps/ClaimStep.sol', name: 'ClaimStep' },
   { file: 'fraud/FraudVerifier.sol', name: 'FraudVerifier' },
 ] as const

@@ -2,12 +2,21 @@
  * What judges batches on L1, as transactions that make it: who reads rows, a verifier for each native type, what calls them, and the court above.
  * Spec: docs/spec/fraud.md
  */
-import { encodeDeployData, type Hex, zeroAddress } from 'viem'
-import { claimStepAbi, creditStepAbi, fraudVerifierAbi, groupExecutionAbi, paramStepAbi, validatorStepAbi } from '../settlement/abi.ts'
+import { encodeDeployData, type Hex } from 'viem'
+import {
+  claimStepAbi,
+  creditStepAbi,
+  disputeStepAbi,
+  fraudVerifierAbi,
+  groupExecutionAbi,
+  paramStepAbi,
+  validatorStepAbi,
+} from '../settlement/abi.ts'
 import {
   claimStepBytecode,
   creditStepBytecode,
   datanetStepBytecode,
+  disputeStepBytecode,
   fraudVerifierBytecode,
   groupExecutionBytecode,
   modelStepBytecode,
@@ -48,14 +57,13 @@ export function groupExecutionCreations(
     models: modelStepBytecode,
     workers: workerStepBytecode,
     credits: encodeDeployData({ abi: creditStepAbi, bytecode: creditStepBytecode, args: [chain, epoch] }),
+    disputes: encodeDeployData({ abi: disputeStepAbi, bytecode: disputeStepBytecode, args: [epoch] }),
     claim: encodeDeployData({ abi: claimStepAbi, bytecode: claimStepBytecode, args: [epoch] }),
     params: encodeDeployData({ abi: paramStepAbi, bytecode: paramStepBytecode, args: [epoch] }),
     validators: encodeDeployData({ abi: validatorStepAbi, bytecode: validatorStepBytecode, args: [blocks] }),
   }
   const addresses = Object.fromEntries(Object.keys(steps).map((name, place) => [name, at(place)])) as Record<keyof typeof steps, Hex>
-  // Zero: the type cannot be proven.
-  const verifiers = { ...addresses, disputes: zeroAddress }
-  const execution = encodeDeployData({ abi: groupExecutionAbi, bytecode, args: [chain, verifiers] })
+  const execution = encodeDeployData({ abi: groupExecutionAbi, bytecode, args: [chain, addresses] })
   return [...Object.values(steps), execution].map(creation)
 }
 

@@ -33,6 +33,7 @@ import {
   type Rejection,
 } from './native/nativeType.ts'
 import { addPrepaid, enterEvm } from './native/transfer.ts'
+import type { Verdict } from './native/verdict.ts'
 import type { EvmOperation } from './precompile.ts'
 import { type JudgeEvidence, keyOf, type Report, validatorConvictedEvent } from './report.ts'
 import type { NativeTx } from './tx.ts'
@@ -56,6 +57,8 @@ export type NativeOutcome = {
   readonly logs: readonly Log[]
   readonly failureCode: string | undefined
   readonly dataFee: DataFee | undefined
+  /** Of a dispute that was judged. */
+  readonly verdict?: Verdict | undefined
 }
 
 /** The fee of a native transaction, in wei: gas at the base fee, without a tip, and the bytes of its row. Spec: docs/spec/transactions.md#fees */
@@ -102,7 +105,7 @@ export function applyNativeToLedger({ ledger, params, env, dataPrice }: LaneCont
   if (result.ok) {
     ledger.commit()
     ledger.commit()
-    return { ok: true, logs: result.logs, failureCode: undefined, dataFee: fee.data }
+    return { ok: true, logs: result.logs, failureCode: undefined, dataFee: fee.data, verdict: result.verdict }
   }
   ledger.revert()
   if (result.invalid) {
@@ -111,7 +114,7 @@ export function applyNativeToLedger({ ledger, params, env, dataPrice }: LaneCont
   }
   ledger.commit()
   const logs = [doorLog(native.type.door, FAILED_EVENT, { code: codeBytes32(result.code) })]
-  return { ok: true, logs, failureCode: result.code, dataFee: fee.data }
+  return { ok: true, logs, failureCode: result.code, dataFee: fee.data, verdict: result.verdict }
 }
 
 /** Whether the fork at this time has the type. */

@@ -20,6 +20,7 @@ import { decodeBatchBlocks } from '../settlement/derive.ts'
 import type { BatchHeader, Posting } from '../settlement/inbox.ts'
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../settlement/kzg.ts'
 import {
+  type ExecutedLane,
   encodeLane,
   executeLane,
   groupsLike,
@@ -96,8 +97,7 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     const lane = laneOf(request)
     const parent = parentOf(firstBlock)
     const blocks = toBatchBlocks(lane, parent)
-    const groups = groupsOf(laneRows(lane))
-    const ledgerRoots = executeOwn(lane, groups, firstBlock)
+    const { groups, roots } = executeOwn(lane, groupsOf(laneRows(lane)), firstBlock)
     const last = store.block(lastBlock)
     assert(last, 'a block of the batch is missing')
     const commit = commitOf(store, lastBlock)
@@ -105,7 +105,7 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     const signature = toL1Signature(commit.signature, uncompressedSignature)
     assert(signature, 'a final block has a signature')
     const certificate = { round, bitmap: bytesToHex(bitmap), signature }
-    const batch = { index, firstBlock, commit, blocks, lane: encodeLane(groups), ledgerRoots }
+    const batch = { index, firstBlock, commit, blocks, lane: encodeLane(groups), ledgerRoots: roots }
     const payloadBytesMax = blocks.length === 1 ? request.singleBytesMax : request.payloadBytesMax
     const encoded = encodeBatch(batch, { parent, compress: brotli.compress, payloadBytesMax })
     if (!encoded.ok) {
@@ -125,14 +125,14 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     return { timestampMs: timestampMs(before.block.header), originNumber: l1InfoAfter(store, firstBlock - 1n).number }
   }
 
-  /** The ledger roots after these groups of our own blocks' rows. */
-  function executeOwn(lane: readonly LaneBlock[], groups: readonly (readonly LaneRow[])[], firstBlock: bigint): readonly Hex[] {
+  /** These groups of our own blocks' rows, executed. */
+  function executeOwn(lane: readonly LaneBlock[], groups: readonly (readonly LaneRow[])[], firstBlock: bigint): ExecutedLane {
     const root = store.roots(firstBlock - 1n).ledgerRoot
     const executed = executeLane({ root, source: store.reader, params, judgeEvidence, lookups: lookupsOf(lane) }, groups)
     assert(executed.ok, 'the lane of our own blocks does not run')
     const last = store.roots(firstBlock + BigInt(lane.length) - 1n).ledgerRoot
     assert((executed.roots.at(-1) ?? root) === last, 'the lane leads to another ledger root than the blocks')
-    return executed.roots
+    return executed
   }
 
   return {
@@ -155,10 +155,10 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
         const theirs = batch.blocks[i]
         if (!theirs || !isSameBlock(theirs, block)) return { ok: false, code: 'blockHashMismatch', block: firstBlock + BigInt(i) }
       }
-      const isSame = rows.length === batch.groups.flat().length && Buffer.compare(encodeLane([rows]).bytes, batch.lane.bytes) === 0
-      if (!isSame) return { ok: false, code: 'laneMismatch' }
+      if (rows.length !== batch.groups.flat().length) return { ok: false, code: 'laneMismatch' }
       // Groups may be smaller than ours: their roots are of their own.
-      const roots = executeOwn(own, groupsLike(rows, batch.groups), firstBlock)
+      const { groups, roots } = executeOwn(own, groupsLike(rows, batch.groups), firstBlock)
+      if (Buffer.compare(encodeLane(groups).bytes, batch.lane.bytes) !== 0) return { ok: false, code: 'laneMismatch' }
       const group = roots.findIndex((root, i) => root !== batch.ledgerRoots[i])
       return group === -1 ? { ok: true, commit: batch.commit } : { ok: false, code: 'groupMismatch', group }
     },

@@ -15,6 +15,7 @@ import type { L1Info } from '../execution/ledger/tables.ts'
 import { transactionHash } from '../execution/native/native.ts'
 import type { Rejection } from '../execution/native/nativeType.ts'
 import { encodeRow, type Row } from '../execution/native/row.ts'
+import { type Verdict, verdictRow } from '../execution/native/verdict.ts'
 import type { RecoverAll } from '../execution/recover.ts'
 import { decodeTxs } from '../execution/tx.ts'
 import { DEPOSIT_GAS_PER_BLOCK_MAX } from '../genesis/params.ts'
@@ -229,10 +230,11 @@ export function checkExecuted(
   const blocks = results.map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
   const rows = laneRows(blocks)
   const theirs = batch.groups.flat()
-  const isSame = theirs.length === rows.length && sameBytes(encodeLane([rows]).bytes, batch.lane.bytes)
-  if (!isSame) return reject('laneMismatch', { differences: compareRows(theirs, rows) })
+  if (theirs.length !== rows.length) return reject('laneMismatch', { differences: compareRows(theirs, rows) })
   const lane = executeLane({ ...ledger, lookups: lookupsOf(blocks) }, groupsLike(rows, batch.groups))
   assert(lane.ok, 'rows of executed blocks were refused')
+  if (!sameBytes(encodeLane(lane.groups).bytes, batch.lane.bytes))
+    return reject('laneMismatch', { differences: compareRows(theirs, lane.groups.flat()) })
   for (const [group, want] of lane.roots.entries()) {
     const got = batch.ledgerRoots[group]
     if (got !== want) return reject('groupMismatch', { group, got, want })
@@ -300,12 +302,28 @@ function membersOf(row: Row): Readonly<Record<string, unknown>> {
     const { type, nonce, maxFeeWei, fields, signature } = row.native
     const { yParity, r, s } = signature
     const signed = { yParity, r: bytesToHex(r), s: bytesToHex(s) }
-    return { kind: row.kind, type: type.name, nonce, maxFeeWei, fields: bytesToHex(type.fields.pack(fields)), ...signed }
+    const { verdict } = row
+    return {
+      kind: row.kind,
+      type: type.name,
+      nonce,
+      maxFeeWei,
+      fields: bytesToHex(type.fields.pack(fields)),
+      ...signed,
+      verdict: told(verdict),
+    }
   }
   if (row.kind === 'report') return { kind: row.kind, evidence: bytesToHex(row.report.evidence) }
   if (row.kind !== 'operation') return row
   const { type, caller, fields } = row.operation
-  return { kind: row.kind, type: type.name, caller, fields: bytesToHex(type.fields.pack(fields)) }
+  return { kind: row.kind, type: type.name, caller, fields: bytesToHex(type.fields.pack(fields)), verdict: told(row.verdict) }
+}
+
+function told(verdict: Verdict | undefined): Hex | undefined {
+  if (!verdict) return undefined
+  const out = new Uint8Array(verdictRow.bytes(verdict))
+  verdictRow.write(verdict, out, 0)
+  return bytesToHex(out)
 }
 
 function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

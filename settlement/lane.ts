@@ -26,6 +26,7 @@ import { createLedgerTree, isPageKey, pageNumber, type TreeEntry, type TreeReade
 import { checkSigned, nativeGas, type SignedNative } from '../execution/native/native.ts'
 import { invalid, type Rejection } from '../execution/native/nativeType.ts'
 import { attachmentsOf, type BlockRow, encodeRow, type Row, rowWeight, takeRow } from '../execution/native/row.ts'
+import type { Verdict } from '../execution/native/verdict.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 import type { JudgeEvidence } from '../execution/report.ts'
 import type { DepositTx, EthereumTx, NativeTx, ReportTx } from '../execution/tx.ts'
@@ -152,10 +153,13 @@ export type LaneStart = {
 /** A row that no block can have made of the rows before it; `row` counts from the first row of the run. */
 export type LaneRejection = { readonly ok: false; readonly code: 'rowRefused'; readonly row: number; readonly rejection: Rejection }
 
+/** Rows that were executed, those of disputes with their verdicts, and the ledger root after them. */
+export type ExecutedGroup = { readonly ok: true; readonly ledgerRoot: Hex; readonly rows: readonly LaneRow[] }
+
 /** A lane being re-executed, group by group, so that whoever has something else to do can do it in between. */
 export type LaneRun = {
   /** Executes the rows of the next group: the ledger root after them, or the row that was refused, after which the run is over. */
-  applyGroup(rows: readonly LaneRow[]): { readonly ok: true; readonly ledgerRoot: Hex } | LaneRejection
+  applyGroup(rows: readonly LaneRow[]): ExecutedGroup | LaneRejection
   /** The ledger as it is between two groups, for whoever reads it before the next one: later ones change it. */
   ledger(): { readonly root: Hex; readonly source: LedgerSource }
 }
@@ -166,14 +170,21 @@ export function createLaneRun({ root, source, params, judgeEvidence, lookups, ru
   const ledger = createLedger(onTouch ? toldOf(tree.read, onTouch) : tree.read)
   let env = ruling && toEnv(ruling)
   let count = 0
+  /** Of the last row, if it is a dispute that was judged. */
+  let verdict: Verdict | undefined
+
+  function keepVerdict(result: ({ readonly ok: true } | Rejection) & { readonly verdict?: Verdict | undefined }): Rejection | undefined {
+    verdict = result.verdict
+    return refusal(result)
+  }
 
   function applyRow({ row, checked }: LaneRow): Rejection | undefined {
     if (row.kind === 'block') env = toEnv(row)
     if (!env) return invalid('blockRowMissing')
     const rulingParams = paramsAt(params, ledger, env.number)
     const context = { ledger, params: rulingParams, env, dataPrice: dataPriceIn(ledger, rulingParams) }
-    if (row.kind === 'native') return applyNative(context, row.native, checked)
-    if (row.kind === 'operation') return refusal(applyOperationToLedger(context, row.operation))
+    if (row.kind === 'native') return keepVerdict(applyNative(context, row.native, checked))
+    if (row.kind === 'operation') return keepVerdict(applyOperationToLedger(context, row.operation))
     if (row.kind === 'report') return refusal(applyReportToLedger({ ...context, judgeEvidence }, row.report))
     if (row.kind === 'deposit') return applyDeposit(context, lookups.deposit(row.index), row.index)
     return row.kind === 'l1Info' ? applyOrigin(context, row) : undefined
@@ -204,15 +215,18 @@ export function createLaneRun({ root, source, params, judgeEvidence, lookups, ru
   return {
     applyGroup(rows) {
       assert(rows.length > 0, 'a group has rows')
+      const executed: LaneRow[] = []
       for (const row of rows) {
+        verdict = undefined
         const rejection = applyRow(row)
         if (rejection) {
           takeChanges()
           return { ok: false, code: 'rowRefused', row: count, rejection }
         }
+        executed.push(verdict ? { ...row, row: { ...row.row, verdict } as Row } : row)
         count++
       }
-      return { ok: true, ledgerRoot: bytesToHex(tree.commit(takeChanges())) }
+      return { ok: true, ledgerRoot: bytesToHex(tree.commit(takeChanges())), rows: executed }
     },
     ledger: () => ({ root: bytesToHex(tree.root()), source: tree.source }),
   }
@@ -225,19 +239,21 @@ function toldOf(read: RecordReader, onTouch: (table: number, id: Uint8Array) => 
   }
 }
 
+/** Groups that were executed, the rows of disputes with their verdicts, and the ledger root after each. */
+export type ExecutedLane = { readonly ok: true; readonly roots: Hex[]; readonly groups: readonly (readonly LaneRow[])[] }
+
 /** The ledger root after each group of rows. */
-export function executeLane(
-  start: LaneStart,
-  groups: readonly (readonly LaneRow[])[],
-): { readonly ok: true; readonly roots: Hex[] } | LaneRejection {
+export function executeLane(start: LaneStart, groups: readonly (readonly LaneRow[])[]): ExecutedLane | LaneRejection {
   const run = createLaneRun(start)
   const roots: Hex[] = []
+  const executed: (readonly LaneRow[])[] = []
   for (const group of groups) {
     const result = run.applyGroup(group)
     if (!result.ok) return result
     roots.push(result.ledgerRoot)
+    executed.push(result.rows)
   }
-  return { ok: true, roots }
+  return { ok: true, roots, groups: executed }
 }
 
 /** The rows in groups as large as they may be. */
@@ -338,10 +354,10 @@ function toEnv({ number, timestampMs: ms, baseFeeWei, coinbase }: BlockRow): Lan
   return { number, timestamp: BigInt(Math.floor(ms / 1000)), miner: coinbase, baseFeePerGas: baseFeeWei }
 }
 
-function applyNative(context: LaneContext, native: SignedNative, checked: CheckedNative | undefined): Rejection | undefined {
-  if (checked) return refusal(applyNativeToLedger(context, checked))
+function applyNative(context: LaneContext, native: SignedNative, checked: CheckedNative | undefined) {
+  if (checked) return applyNativeToLedger(context, checked)
   const signed = checkSigned(native)
-  return signed.ok ? refusal(applyNativeToLedger(context, { native, sender: signed.sender, gas: nativeGas(native) })) : signed
+  return signed.ok ? applyNativeToLedger(context, { native, sender: signed.sender, gas: nativeGas(native) }) : signed
 }
 
 function refusal(result: { readonly ok: true } | Rejection): Rejection | undefined {

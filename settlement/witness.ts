@@ -11,14 +11,14 @@ import { toHex } from '../execution/hex.ts'
 import type { RecordReader } from '../execution/ledger/ledger.ts'
 import { type LedgerSource, readThrough } from '../execution/ledger/rootReader.ts'
 import { bitOf, createLedgerTree, type LedgerTree, treeKey } from '../execution/ledger/tree.ts'
-import { createLaneRun, type LaneRejection, type LaneRow, type LaneStart } from './lane.ts'
+import { createLaneRun, type ExecutedGroup, type LaneRejection, type LaneRow, type LaneStart } from './lane.ts'
 
 /** A record by its place. */
 export type RecordPlace = { readonly table: number; readonly id: Uint8Array }
 
 /** What became of a group, and what L1 needs to see the same. */
 export type WitnessedGroup = {
-  readonly result: { readonly ok: true; readonly ledgerRoot: Hex } | LaneRejection
+  readonly result: ExecutedGroup | LaneRejection
   readonly witness: Uint8Array
   /** Records that the rows touch. */
   readonly records: number

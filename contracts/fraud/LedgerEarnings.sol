@@ -40,6 +40,24 @@ library LedgerEarnings {
         LedgerRecords.put(LedgerTables.EARNINGS, id, isNothing(record) ? bytes("") : record);
     }
 
+    /// @notice What the account has of the epoch's earnings.
+    function earnedOf(uint32 epoch, uint32 account) internal view returns (uint256) {
+        bytes memory record = LedgerRecords.get(LedgerTables.EARNINGS, idOf(epoch, account));
+        return record.length == 0 ? 0 : record.uintOf(placeOf(account), AMOUNT_BYTES);
+    }
+
+    /// @notice Says what the account has of them. A record of nothing goes.
+    function setEarned(uint32 epoch, uint32 account, uint256 amount) internal {
+        bytes memory id = idOf(epoch, account);
+        bytes memory record = LedgerRecords.get(LedgerTables.EARNINGS, id);
+        if (record.length == 0) {
+            record = new bytes(RECORD_BYTES);
+            record.set(0, 2, EARNERS);
+        }
+        record.set(placeOf(account), AMOUNT_BYTES, amount);
+        LedgerRecords.put(LedgerTables.EARNINGS, id, isNothing(record) ? bytes("") : record);
+    }
+
     /// @notice Adds to what the account earned in the epoch.
     function addEarned(uint32 epoch, uint32 account, uint256 amount) internal {
         if (amount == 0) return;

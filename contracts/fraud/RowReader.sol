@@ -49,6 +49,8 @@ contract RowReader is IRowReader {
     /// @dev What the head of a native row is paid as: 84 bytes for type, signature, nonce and fee; that of an operation has 21.
     uint256 private constant NATIVE_HEAD_PAID = 84;
     uint256 private constant OPERATION_HEAD_PAID = 21;
+    /// @dev What the verdict of a dispute is paid as.
+    uint256 private constant VERDICT_PAID = 1_600;
     /// @dev Half of secp256k1's order.
     uint256 private constant S_MAX = 0x7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0;
     uint256 private constant PARITY_BIT = 1 << 255;
@@ -153,6 +155,10 @@ contract RowReader is IRowReader {
         uint256 from = tape.offset;
         (uint256 records, uint256 attached) = _fields(tape, typeByte);
         paid = (isOperation ? OPERATION_HEAD_PAID : NATIVE_HEAD_PAID) + tape.offset - from + attached;
+        if (typeByte == DISPUTE_TYPE) {
+            paid += VERDICT_PAID;
+            _verdict(tape);
+        }
         recordsWeight = typeByte == DISPUTE_TYPE ? WEIGHT_MAX : WEIGHT_PER_RECORD * (2 + records);
         kind = isOperation ? OPERATION : NATIVE;
     }
@@ -264,6 +270,16 @@ contract RowReader is IRowReader {
             _put(tape, 3, length);
             _copy(tape, 32);
         }
+    }
+
+    /// @dev What a dispute came to: 0 nothing, 1 the credit is void, 2 entries change. Source: execution/native/verdict.ts
+    function _verdict(Tape memory tape) private pure {
+        uint256 code = _byte(tape);
+        if (code > 2) revert Malformed();
+        _put(tape, 1, code);
+        if (code == 0) return;
+        _amount(tape);
+        if (code == 2) _pieces(tape, hex"040201040106");
     }
 
     /// @dev A list's length, u16.

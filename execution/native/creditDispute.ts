@@ -28,6 +28,7 @@ import {
   takeValue,
 } from './nativeType.ts'
 import { addPrepaid } from './transfer.ts'
+import { REFUSED, type Verdict } from './verdict.ts'
 
 export const disputedEvent = parseAbiItem(
   'event Disputed(address indexed worker, uint32 indexed creditIndex, address indexed challenger, uint8 kind, uint8 upheld, bytes32 reason, uint96 slashed, uint96 reward)',
@@ -107,7 +108,7 @@ function judge(about: Case, { kind, evidence, opened }: DisputeFields): Judgemen
 /** The evidence shows nothing: the bond goes to the treasury, and the credit stands. */
 function refuse(ledger: Ledger, { params, sender }: NativeContext, fields: DisputeFields, code: string): Applied {
   addBalance(ledger, TREASURY, params.disputeBondWei)
-  return { ok: true, logs: [told(sender, fields, { upheld: 0, reason: codeBytes32(code), slashed: 0n, reward: 0n })] }
+  return { ok: true, logs: [told(sender, fields, { upheld: 0, reason: codeBytes32(code), slashed: 0n, reward: 0n })], verdict: REFUSED }
 }
 
 type Case57 = { readonly about: Case; readonly fields: DisputeFields; readonly judgement: Upheld }
@@ -118,7 +119,8 @@ function uphold(ledger: Ledger, { params, sender, timeSec }: NativeContext, { ab
   const before = partsOf(about, about.entriesGwei)
   const now = entries ? partsOf(about, entries) : new Map<number, bigint>()
   // Nothing of an epoch is claimed before its disputes end, so it is all there; a claim that was not to be would still not be reversed.
-  if (!replaceEarnings(ledger, about.credit.epoch, { before, now })) return failure('alreadyClaimed')
+  const verdict = verdictOf(about, judgement, entries)
+  if (!replaceEarnings(ledger, about.credit.epoch, { before, now })) return failure('alreadyClaimed', { verdict })
   if (!entries) for (const { client, amount } of about.drawn) addPrepaid(ledger, client, amount)
   const slashed = slash(ledger, fields, {
     bps: slashBps(params, kind),
@@ -129,7 +131,14 @@ function uphold(ledger: Ledger, { params, sender, timeSec }: NativeContext, { ab
   addBalance(ledger, TREASURY, slashed - reward)
   const toContributors = [...(entries?.values() ?? [])].reduce((sum, amount) => sum + amount * ENTRY_WEI, 0n)
   disputes.put(ledger, { worker, creditIndex }, { challenger: sender, kind, slashed, toContributors, atSec: timeSec })
-  return { ok: true, logs: [told(sender, fields, { upheld: 1, reason: codeBytes32(''), slashed, reward })] }
+  return { ok: true, logs: [told(sender, fields, { upheld: 1, reason: codeBytes32(''), slashed, reward })], verdict }
+}
+
+/** What of the judgement L1 cannot find by itself. */
+function verdictOf({ entriesGwei }: Case, { feeWei }: Upheld, entries: ReadonlyMap<number, bigint> | undefined): Verdict {
+  if (!entries) return { kind: 'void', feeWei }
+  const changed = [...entries].filter(([account, amount]) => amount !== (entriesGwei.get(account) ?? 0n)).sort(([a], [b]) => a - b)
+  return { kind: 'entries', feeWei, changes: changed.map(([account, amount]) => ({ account, amountGwei: Number(amount) })) }
 }
 
 function slashBps(params: ChainParams, kind: number): number {

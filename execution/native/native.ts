@@ -3,7 +3,7 @@
  * Wire: type(1) ‖ rlp([chainId, nonce, maxFee, …fields, yParity, r, s]). Spec: docs/spec/transactions.md#native-wire-form
  */
 import { concatHex, encodeAbiParameters, type Hex, parseAbiParameters, stringToBytes, toFunctionSelector } from 'viem'
-import { NATIVE_GAS } from '../../genesis/params.ts'
+import { NATIVE_GAS, TX_TYPE } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
 import { hexBytes, toHex } from '../hex.ts'
@@ -21,6 +21,7 @@ import { modelRegister } from './modelRegister.ts'
 import { type FieldValues, invalid, type NativeType, type Rejection, type Signers } from './nativeType.ts'
 import { paramSet } from './paramSet.ts'
 import { transfer } from './transfer.ts'
+import { VERDICT_BYTES_PAID } from './verdict.ts'
 import { workerRegister } from './workerRegister.ts'
 
 /** Every native type. A new one is a file and a line here. */
@@ -143,12 +144,16 @@ const OPERATION_HEAD_BYTES = 21
 
 /** Bytes that a transaction pays for: its row on L1, its head counted as 84, and what stands in the tail for it. Spec: docs/spec/batch.md#row-bytes */
 export function nativeRowBytes(tx: { readonly type: NativeType; readonly fields: FieldValues }): number {
-  return ROW_HEAD_BYTES + tx.type.row.bytes(tx.fields) + attachedBytes(tx)
+  return ROW_HEAD_BYTES + tx.type.row.bytes(tx.fields) + attachedBytes(tx) + verdictBytes(tx.type)
 }
 
 /** Bytes that a call of a door pays for. Spec: docs/spec/batch.md#row-bytes */
 export function operationRowBytes(call: { readonly type: NativeType; readonly fields: FieldValues }): number {
-  return OPERATION_HEAD_BYTES + call.type.row.bytes(call.fields) + attachedBytes(call)
+  return OPERATION_HEAD_BYTES + call.type.row.bytes(call.fields) + attachedBytes(call) + verdictBytes(call.type)
+}
+
+function verdictBytes({ byte }: NativeType): number {
+  return byte === TX_TYPE.creditDispute ? VERDICT_BYTES_PAID : 0
 }
 
 /** Bytes of the fields that stand behind the rows, before compression. */

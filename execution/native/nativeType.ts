@@ -12,6 +12,7 @@ import type { Ledger } from '../ledger/ledger.ts'
 import { getAccount, getSupply, putAccount, putSupply } from '../ledger/tables.ts'
 import { recoverAddress, type SignedDigest } from '../recover.ts'
 import { compileRow, type RowCoder } from '../rowFields.ts'
+import type { Verdict } from './verdict.ts'
 
 /** Who asks, when, and with what: everything a rule may know besides the ledger and its fields. */
 export type NativeContext = {
@@ -28,13 +29,22 @@ export type NativeContext = {
 }
 
 /** A broken rule: its name, the facts, and whether it keeps the transaction out of any block. */
-export type Rejection = { readonly ok: false; readonly code: string; readonly invalid: boolean; readonly [fact: string]: unknown }
+export type Rejection = {
+  readonly ok: false
+  readonly code: string
+  readonly invalid: boolean
+  /** Where a dispute was judged before the rule was found broken. */
+  readonly verdict?: Verdict
+  readonly [fact: string]: unknown
+}
 
 /** A log as the EVM keeps it. */
 export type Log = { readonly address: Hex; readonly topics: readonly Hex[]; readonly data: Hex }
 
-/** `returned`: what a door answers, by the names of the type's `returns`; absent where those are none. */
-export type Applied = { readonly ok: true; readonly logs: readonly Log[]; readonly returned?: FieldValues } | Rejection
+/** `returned`: what a door answers, by the names of the type's `returns`; absent where those are none. `verdict`: of a dispute. */
+export type Applied =
+  | { readonly ok: true; readonly logs: readonly Log[]; readonly returned?: FieldValues; readonly verdict?: Verdict }
+  | Rejection
 
 /** A native type with its fields' type forgotten: what the codec, the block loop and the doors handle. */
 export type NativeType = {

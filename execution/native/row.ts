@@ -14,6 +14,7 @@ import { type Report, reportOf } from '../report.ts'
 import { type Attachment, amountRow, fixedRow, type RowCoder, signatureRow, takeAttachment, uintRow } from '../rowFields.ts'
 import { nativeTypeOf, operationTypeOf, type SignedNative } from './native.ts'
 import type { FieldValues, NativeType } from './nativeType.ts'
+import { REFUSED, type Verdict, verdictRow } from './verdict.ts'
 
 /** Heads of the rows that are of no native type. */
 export const ROW_KIND = { block: 0x01, l1Info: 0x02, deposit: 0x03, report: 0x06 } as const
@@ -36,9 +37,10 @@ export type Row =
   | { readonly kind: 'l1Info'; readonly number: bigint; readonly blobBaseFee: bigint }
   /** The deposit of this index in the portal's queue. */
   | { readonly kind: 'deposit'; readonly index: bigint }
-  | { readonly kind: 'native'; readonly native: SignedNative }
+  /** `verdict`: of a dispute, once the row was executed; without it nothing was shown. */
+  | { readonly kind: 'native'; readonly native: SignedNative; readonly verdict?: Verdict }
   /** A door call from the EVM that succeeded. */
-  | { readonly kind: 'operation'; readonly operation: EvmOperation }
+  | { readonly kind: 'operation'; readonly operation: EvmOperation; readonly verdict?: Verdict }
   /** Evidence against a validator. */
   | { readonly kind: 'report'; readonly report: Report }
 
@@ -72,9 +74,19 @@ export function rowBytes(row: Row): number {
   if (row.kind === 'l1Info') return 2 + u64.bytes(row.number) + bytesOfUint(row.blobBaseFee)
   if (row.kind === 'deposit') return 1 + u64.bytes(row.index)
   if (row.kind === 'report') return REPORT_ROW_BYTES
-  if (row.kind === 'operation') return 21 + row.operation.type.row.bytes(row.operation.fields)
+  if (row.kind === 'operation') return 21 + row.operation.type.row.bytes(row.operation.fields) + verdictBytes(row.operation, row)
   const { type, nonce, maxFeeWei, fields } = row.native
-  return 65 + u64.bytes(nonce) + amountRow.bytes(maxFeeWei) + type.row.bytes(fields)
+  return 65 + u64.bytes(nonce) + amountRow.bytes(maxFeeWei) + type.row.bytes(fields) + verdictBytes(row.native, row)
+}
+
+type Judged = { readonly verdict?: Verdict }
+
+function verdictBytes({ type }: { readonly type: NativeType }, { verdict = REFUSED }: Judged): number {
+  return isDispute(type) ? verdictRow.bytes(verdict) : 0
+}
+
+function isDispute({ byte }: NativeType): boolean {
+  return byte === TX_TYPE.creditDispute
 }
 
 /** What executing the row on L1 may take, in thousands of gas. Pure: of the row alone. Spec: docs/spec/batch.md#groups */
@@ -92,7 +104,7 @@ function recordsWeight(row: Row): number {
 
 /** Of what a native type does, sender and signature counted as two records. A dispute stands alone in its group. */
 export function typeWeight({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
-  return type.byte === TX_TYPE.creditDispute ? GROUP.weight : GROUP.weightPerRecord * (2 + type.records(fields))
+  return isDispute(type) ? GROUP.weight : GROUP.weightPerRecord * (2 + type.records(fields))
 }
 
 /** The row that the bytes are, on the chain of this id; undefined: malformed, or not exactly one row. `attached`: what stands in the tail for it. */
@@ -118,9 +130,9 @@ export function takeRow(cursor: Cursor, chainId: number): Row {
 
 /** The row with the bytes of its attachments, in the order of its fields. Throws `Malformed` where they are others. */
 export function attach(row: Row, attachments: Cursor): Row {
-  if (row.kind === 'native') return { kind: 'native', native: { ...row.native, fields: attachFields(row.native, attachments) } }
+  if (row.kind === 'native') return { ...row, native: { ...row.native, fields: attachFields(row.native, attachments) } }
   if (row.kind !== 'operation') return row
-  return { kind: 'operation', operation: { ...row.operation, fields: attachFields(row.operation, attachments) } }
+  return { ...row, operation: { ...row.operation, fields: attachFields(row.operation, attachments) } }
 }
 
 function attachFields({ type, fields }: { type: NativeType; fields: FieldValues }, attachments: Cursor): FieldValues {
@@ -140,12 +152,14 @@ function writeRow(row: Row, out: Uint8Array): number {
   if (row.kind === 'native') {
     const { type, nonce, maxFeeWei, fields, signature } = row.native
     out[0] = type.byte
-    return type.row.write(fields, out, amountRow.write(maxFeeWei, out, u64.write(nonce, out, signatureRow.write(signature, out, 1))))
+    const next = type.row.write(fields, out, amountRow.write(maxFeeWei, out, u64.write(nonce, out, signatureRow.write(signature, out, 1))))
+    return isDispute(type) ? verdictRow.write(row.verdict ?? REFUSED, out, next) : next
   }
   if (row.kind === 'operation') {
     const { type, caller, fields } = row.operation
     out[0] = OPERATION | type.byte
-    return type.row.write(fields, out, address.write(caller, out, 1))
+    const next = type.row.write(fields, out, address.write(caller, out, 1))
+    return isDispute(type) ? verdictRow.write(row.verdict ?? REFUSED, out, next) : next
   }
   out[0] = ROW_KIND[row.kind]
   if (row.kind === 'deposit') return u64.write(row.index, out, 1)
@@ -171,13 +185,18 @@ function takeBody(head: number, body: Cursor, chainId: number): Row {
   if (head & OPERATION) {
     const type = operationTypeOf(head - OPERATION) ?? malformed()
     const caller = address.read(body)
-    return { kind: 'operation', operation: { type, caller, fields: type.row.read(body) } }
+    return { kind: 'operation', operation: { type, caller, fields: type.row.read(body) }, ...verdictIn(type, body) }
   }
   const type = nativeTypeOf(head) ?? malformed()
   const signature = signatureRow.read(body)
   const nonce = u64.read(body)
   const maxFeeWei = amountRow.read(body)
-  return { kind: 'native', native: { type, chainId, nonce, maxFeeWei, fields: type.row.read(body), signature } }
+  const native = { type, chainId, nonce, maxFeeWei, fields: type.row.read(body), signature }
+  return { kind: 'native', native, ...verdictIn(type, body) }
+}
+
+function verdictIn(type: NativeType, body: Cursor): Judged {
+  return isDispute(type) ? { verdict: verdictRow.read(body) } : {}
 }
 
 function bytesOfUint(value: bigint): number {

@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { type AbiParameter, bytesToHex, type Hex, hexToBytes } from 'viem'
 import { NATIVE_TYPES, type SignedNative } from '../../execution/native/native.ts'
 import type { Row } from '../../execution/native/row.ts'
+import { REFUSED, type Verdict } from '../../execution/native/verdict.ts'
 import { reportOf } from '../../execution/report.ts'
 import { EVIDENCE_BYTES } from '../../genesis/params.ts'
 
@@ -93,6 +94,18 @@ export const natives: fc.Arbitrary<SignedNative> = fc
     const signature = { yParity: yParity === 1 ? (1 as const) : (0 as const), r, s: hexToBytes(`0x${s.toString(16).padStart(64, '0')}`) }
     return { type, chainId: CHAIN_ID, nonce, maxFeeWei, fields, signature }
   })
+const verdicts: fc.Arbitrary<Verdict> = fc.oneof(
+  fc.constant(REFUSED),
+  uint(96).map((feeWei) => ({ kind: 'void' as const, feeWei })),
+  fc.record({
+    kind: fc.constant('entries' as const),
+    feeWei: uint(96),
+    changes: fc.array(fc.record({ account: fc.nat(2 ** 31 - 1), amountGwei: fc.integer({ min: 0, max: 2 ** 48 - 1 }) }), { maxLength: 5 }),
+  }),
+)
+/** Rows of disputes, and no others, say a verdict. */
+const judged = ({ name }: (typeof NATIVE_TYPES)[number], verdict: Verdict) => (name === 'CreditDispute' ? { verdict } : {})
+
 /** Rows. */
 export const rows: fc.Arbitrary<Row> = fc.oneof(
   fc.record({
@@ -104,10 +117,12 @@ export const rows: fc.Arbitrary<Row> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('l1Info' as const), number: uint(64), blobBaseFee: uint(128) }),
   fc.record({ kind: fc.constant('deposit' as const), index: uint(64) }),
-  natives.map((native) => ({ kind: 'native' as const, native })),
-  fc
-    .record({ typed, caller: hexOf(20) })
-    .map(({ typed: { type, fields }, caller }) => ({ kind: 'operation' as const, operation: { type, caller, fields } })),
+  fc.tuple(natives, verdicts).map(([native, verdict]) => ({ kind: 'native' as const, native, ...judged(native.type, verdict) })),
+  fc.record({ typed, caller: hexOf(20), verdict: verdicts }).map(({ typed: { type, fields }, caller, verdict }) => ({
+    kind: 'operation' as const,
+    operation: { type, caller, fields },
+    ...judged(type, verdict),
+  })),
   fc
     .uint8Array({ minLength: EVIDENCE_BYTES, maxLength: EVIDENCE_BYTES })
     .map((evidence) => ({ kind: 'report' as const, report: reportOf(evidence) })),

@@ -30,6 +30,8 @@ function startOf({ chain, blocks, ledgerRoots }: Story, first: number, last: num
   return { root: ledgerRoots[first] ?? '0x', source: chain.store.reader, params: chain.genesis.params, judgeEvidence, lookups }
 }
 
+const rootsOf = (executed: ReturnType<typeof executeLane>) => executed.ok && executed.roots
+
 /** What was encoded, read again, and what stands in the tail put where it belongs. */
 function readLane({ bytes, places, attachments }: Lane, chain: number) {
   const firsts = places.map(({ firstByte }) => firstByte)
@@ -54,7 +56,7 @@ test('re-executing the rows gives the ledger root of every block, from checked t
           const lane = encodeLane(groups)
           const read = readLane(lane, chain.genesis.params.chainId)
           expect(read?.places).toEqual(lane.places)
-          expect(read && executeLane(start, read.groups)).toEqual(executed)
+          expect(read && rootsOf(executeLane(start, read.groups))).toEqual(rootsOf(executed))
           expect(read?.groups.flat().map(({ block }) => block)).toEqual(rows.map(({ block }) => block))
         }
       }
@@ -106,14 +108,17 @@ test('groups lead from root to root one by one, and rows within a block are rule
   const executed = executeLane(start, groups)
   if (!executed.ok) throw new Error('refused')
   const run = createLaneRun(start)
-  expect(groups.map((group) => run.applyGroup(group))).toEqual(executed.roots.map((ledgerRoot) => ({ ok: true, ledgerRoot })))
+  expect(groups.map((group) => run.applyGroup(group))).toMatchObject(executed.roots.map((ledgerRoot) => ({ ok: true, ledgerRoot })))
   const first = rows.findIndex(({ block, row }) => block === 1n && row.kind === 'native')
   const ruling = rows[0]?.row
   if (ruling?.kind !== 'block') throw new Error('the first row is a block')
   const [head, tail] = [rows.slice(0, first), rows.slice(first, first + 1)]
   const whole = executeLane(start, [[...head, ...tail]])
   expect(first).toBe(1)
-  expect(whole.ok && createLaneRun({ ...start, ruling }).applyGroup(tail)).toEqual({ ok: true, ledgerRoot: whole.ok ? whole.roots[0] : '' })
+  expect(whole.ok && createLaneRun({ ...start, ruling }).applyGroup(tail)).toMatchObject({
+    ok: true,
+    ledgerRoot: whole.ok ? whole.roots[0] : '',
+  })
 })
 
 test('a row that no block can have made is named', async () => {

@@ -10,6 +10,7 @@ import { attempt } from '../../../execution/fields.ts'
 import { keccak256 } from '../../../execution/keccak.ts'
 import { nativeRowBytes, operationRowBytes } from '../../../execution/native/native.ts'
 import { encodeRow, type Row, rowWeight, takeRow } from '../../../execution/native/row.ts'
+import { REFUSED, type Verdict } from '../../../execution/native/verdict.ts'
 import { GROUP } from '../../../genesis/params.ts'
 import { ANVIL_ACCOUNTS, type Anvil, startAnvil } from '../../fakes/anvil.ts'
 import { mined, stageClient } from '../../fakes/l1Stage.ts'
@@ -35,8 +36,8 @@ const KIND = { block: 1, l1Info: 2, deposit: 3, native: 4, operation: 5, report:
 const uint = (value: number | bigint, size: number): Hex => numberToHex(value, { size })
 
 /** Members at their widths; of a dispute's evidence its length and hash, from the row as it was written. */
-function membersOf(typed: Extract<Row, { kind: 'native' }>['native'] | Extract<Row, { kind: 'operation' }>['operation']): Hex {
-  const { type, fields } = typed
+function membersOf(row: Extract<Row, { kind: 'native' | 'operation' }>): Hex {
+  const { type, fields } = row.kind === 'native' ? row.native : row.operation
   if (type.attached.length === 0) return bytesToHex(type.fields.pack(fields))
   const attached = type.attached.map((name) => {
     const bytes = hexToBytes(fields[name] as Hex)
@@ -44,7 +45,14 @@ function membersOf(typed: Extract<Row, { kind: 'native' }>['native'] | Extract<R
   })
   const none = Object.fromEntries(type.attached.map((name) => [name, '0x']))
   const lists = bytesToHex(type.fields.pack({ ...fields, ...none }))
-  return concatHex([lists.slice(0, lists.length - 4 * type.attached.length) as Hex, ...attached])
+  return concatHex([lists.slice(0, lists.length - 4 * type.attached.length) as Hex, ...attached, expandedVerdict(row.verdict ?? REFUSED)])
+}
+
+function expandedVerdict(verdict: Verdict): Hex {
+  if (verdict.kind === 'refused') return '0x00'
+  if (verdict.kind === 'void') return concatHex(['0x01', uint(verdict.feeWei, 12)])
+  const changes = verdict.changes.map(({ account, amountGwei }) => concatHex([uint(account, 4), uint(amountGwei, 6)]))
+  return concatHex(['0x02', uint(verdict.feeWei, 12), uint(changes.length, 2), ...changes])
 }
 
 function expandedOf(row: Row): Hex {
@@ -56,12 +64,12 @@ function expandedOf(row: Row): Hex {
     return framed(0, concatHex([uint(row.number, 8), uint(row.timestampMs, 8), uint(row.baseFeeWei, 12), row.coinbase]))
   if (row.kind === 'operation') {
     const { type, caller } = row.operation
-    return framed(operationRowBytes(row.operation), concatHex([uint(type.byte, 1), caller, membersOf(row.operation)]))
+    return framed(operationRowBytes(row.operation), concatHex([uint(type.byte, 1), caller, membersOf(row)]))
   }
   const { type, nonce, maxFeeWei, signature } = row.native
   const { yParity, r, s } = signature
   const head = concatHex([uint(type.byte, 1), uint(yParity, 1), bytesToHex(r), bytesToHex(s), uint(nonce, 8), uint(maxFeeWei, 12)])
-  return framed(nativeRowBytes(row.native), concatHex([head, membersOf(row.native)]))
+  return framed(nativeRowBytes(row.native), concatHex([head, membersOf(row)]))
 }
 
 test('rows are read on L1 as they were written, with the weight that they have here', () =>

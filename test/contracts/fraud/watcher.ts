@@ -135,6 +135,8 @@ export async function bothWays(
 ): Promise<BothWays> {
   const here = witnessGroup(start, rows)
   const { ruling, lookups, root } = start
-  const group = { ...toGroup(rows, { preRoot: root, ruling, lookups, depositCount }), deposits }
+  // Rows of disputes say their verdicts once they were executed.
+  const judged = here.result.ok ? here.result.rows : rows
+  const group = { ...toGroup(judged, { preRoot: root, ruling, lookups, depositCount }), deposits }
   return { here, there: await watchGroup(client, watcher, group, here.witness) }
 }
