@@ -464,7 +464,8 @@ contract SettlementHandler {
     /// @dev A key that was never used: the next multiple of the generator (0x0c), in 96 bytes.
     function _newKey() private returns (bytes32[3] memory key) {
         bytes memory generator =
-            hex"0000000000000000000000000000000017f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb0000000000000000000000000000000008b3f481e3aaa0f1a09e30ed741d8ae4fcf5e095d5d00af600db18cb2c04b3edd03cc744a2888ae40caa232946c5e7e1";
+            hex"0000000000000000000000000000000017f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb"
+            hex"0000000000000000000000000000000008b3f481e3aaa0f1a09e30ed741d8ae4fcf5e095d5d00af600db18cb2c04b3edd03cc744a2888ae40caa232946c5e7e1";
         (bool ok, bytes memory point) = address(0x0c).staticcall(abi.encodePacked(generator, ++_keys));
         require(ok && point.length == 128, "this chain has no BLS");
         assembly ("memory-safe") {
