@@ -16,16 +16,19 @@ export type BacklogOptions = {
   readonly chain: Pick<ChainState, 'head' | 'nextParams'> & { readonly store: Pick<ChainState['store'], 'blockBytes'> }
   /** Last block that is on L1. */
   safe(): bigint
+  /** Whether this node posts. Where it does not, and nobody ever did, there is nothing to wait for: blocks are as large as they may be. */
+  readonly isPosting: boolean
   readonly log: Log
 }
 
 /** Counts when it is asked. */
-export function createBacklog({ chain, safe, log }: BacklogOptions): Backlog {
+export function createBacklog({ chain, safe, isPosting, log }: BacklogOptions): Backlog {
   /** Bytes of the blocks behind `from`, in order. */
   let sizes: number[] = []
   let from = safe()
   let sum = 0
   let throttle = NO_THROTTLE
+  let isPosted = isPosting
 
   function bytes(): number {
     const last = safe()
@@ -47,7 +50,8 @@ export function createBacklog({ chain, safe, log }: BacklogOptions): Backlog {
   return {
     bytes,
     poolBytesMax() {
-      const backlogBytes = bytes()
+      isPosted ||= safe() > 0n
+      const backlogBytes = isPosted ? bytes() : 0
       const before = throttle
       throttle = nextThrottle(before, backlogBytes)
       if (throttle.isOn !== before.isOn)

@@ -98,7 +98,12 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
     onDamaged: (file) => log.warn('this file is no evidence', { file }),
   })
   chain.reportFrom(createReporter({ store: evidence, params: genesis.params, log: log.child('evidence') }))
-  const backlog = createBacklog({ chain, safe: () => safeChain.head().lastBlock, log: log.child('backlog') })
+  const backlog = createBacklog({
+    chain,
+    safe: () => safeChain.head().lastBlock,
+    isPosting: options.posting !== undefined,
+    log: log.child('backlog'),
+  })
   let mover: Mover | undefined
   const net = { ...directNet(() => mover?.direct()), publish: (signers: Uint8Array) => mover?.sendSigners(signers) }
   const signatures = await openCosigner(options, { chain, sets, safeChain, follower, net })

@@ -15,6 +15,7 @@ test('the backlog is that of the blocks behind the safe one, wherever that is', 
       store: { blockBytes: (number) => (number <= head ? new Uint8Array(size) : undefined) },
     },
     safe: () => safe,
+    isPosting: true,
     log: { warn: (event: string) => warned.push(event) } as never,
   })
   expect([backlog.bytes(), backlog.poolBytesMax()]).toEqual([600, BLOCK_BYTES_MAX])
@@ -38,4 +39,23 @@ test('the backlog is that of the blocks behind the safe one, wherever that is', 
   safe += 1n
   expect(backlog.poolBytesMax()).toBe(BLOCK_BYTES_MAX)
   expect(warned).toEqual(['blocks are smaller: too much is not on L1', 'blocks are as large as before'])
+})
+
+test('who does not post waits for nobody until somebody has posted', () => {
+  let safe = 0n
+  const backlog = createBacklog({
+    chain: {
+      head: () => ({ header: { number: 100n } as never, hash: '0x' }),
+      nextParams: () => ({ blockBytesMax: BLOCK_BYTES_MAX }) as never,
+      store: { blockBytes: () => new Uint8Array(BACKLOG_FULL_BYTES / 50) },
+    },
+    safe: () => safe,
+    isPosting: false,
+    log: { warn() {} } as never,
+  })
+  expect(backlog.poolBytesMax()).toBe(BLOCK_BYTES_MAX)
+  safe = 1n
+  expect(backlog.poolBytesMax()).toBe(BLOCK_BYTES_MAX * SHARE_MIN)
+  safe = 0n // L1 went back
+  expect(backlog.poolBytesMax()).toBe(BLOCK_BYTES_MAX * SHARE_MIN)
 })
