@@ -139,6 +139,29 @@ test('a deposit that L1 gives up before it is an origin never was; when it comes
   expect(summary.blocks).toBeGreaterThan(height)
 })
 
+test('after a restart L1 is read on from where it was final, not from its beginning', async () => {
+  const { number: first } = await l2.getL1Info({ blockNumber: 0n })
+  // So many blocks that a place is kept behind them; they are in the past still, and final when eight more stand on them.
+  await l1.mine(80)
+  const tip = await l1.client.getBlockNumber()
+  await until('an origin behind them', async () => ((await l2.getL1Info()).number >= tip ? true : undefined), WAIT_MAX_MS)
+  const height = await l2.getBlockNumber()
+  await until('a final head behind that', async () => ((await l2.getSyncStatus()).heads.finalized > height ? true : undefined), WAIT_MAX_MS)
+  await devnet.stop()
+  const before = gate.requests.length
+  await devnet.start()
+  l2 = l2Client(devnet.ready().rpc, 0)
+  const again = await l2.getBlockNumber()
+  await until('a safe head that moves', async () => ((await safe()) > again ? true : undefined), WAIT_MAX_MS)
+  const read = gate.requests.slice(before).flatMap(({ method, params }) => {
+    const [number] = params ?? []
+    return method === 'eth_getBlockByNumber' && typeof number === 'string' && number.startsWith('0x') ? [BigInt(number)] : []
+  })
+  const least = read.reduce((low, number) => (number < low ? number : low))
+  expect(least).toBeGreaterThanOrEqual(first + 64n)
+  await expectRebuilt()
+})
+
 test('when L1 gives up an origin that final blocks rest on, no block is made, and the log says why', async () => {
   await l1.mineEvery(0)
   const id = await l1.client.snapshot()
