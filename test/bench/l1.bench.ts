@@ -12,8 +12,11 @@ import { accounts, withdrawals } from '../../execution/ledger/tables.ts'
 import { bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
 import { encodeSlashSigners } from '../../settlement/registry.ts'
 import { setOf } from '../consensus/fixtures.ts'
+import { proveFrauds } from '../contracts/challenges/challenges.ts'
 import { bond, certificateOf, createSettledChain, domainOf, pass, submit } from '../contracts/settledChain.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
+import { createColluders } from '../fakes/colluders.ts'
+import { makeBlocks } from '../fakes/frauds.ts'
 import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, STAGE_CHECKPOINTS, stageClient } from '../fakes/l1Stage.ts'
 import { testAccounts } from '../fakes/testChain.ts'
 import { digits, progress, readOptions, report, textTable } from './measure.ts'
@@ -33,6 +36,8 @@ try {
   }
   progress('deposits, withdrawals and exits')
   figures.push(...(await measureBridge(anvil)))
+  progress('proofs of fraud')
+  figures.push(...(await measureProofs(anvil)))
   printResult(figures)
 } finally {
   await anvil.stop()
@@ -74,6 +79,14 @@ async function gasOfFall(l1: L1Stage, size: number): Promise<{ readonly fall: nu
   const data = encodeSlashSigners(0, size)
   const slash = await mined(l1.poster, await l1.poster.sendTransaction({ to: validatorRegistry, data }))
   return { fall: Number(fall.gasUsed), slash: Number(slash.gasUsed) }
+}
+
+/** A proof of each kind of wrong batch, a small one, in blobs. */
+async function measureProofs(on: Anvil): Promise<Figure[]> {
+  const rollup = await createColluders(on)
+  await makeBlocks(rollup)
+  const proven = await proveFrauds(rollup, 'blob')
+  return proven.map(({ name, gas }) => ({ operation: `proof: ${name}`, validators: undefined, gas: Number(gas) }))
 }
 
 async function measureBridge(on: Anvil): Promise<Figure[]> {
