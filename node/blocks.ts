@@ -40,6 +40,10 @@ export type PlacedTx = {
 export type Blocks = {
   /** A block that is final; undefined beyond the head. */
   read(number: bigint): DecodedBlock | undefined
+  /** The block if it is in memory. */
+  known(number: bigint): DecodedBlock | undefined
+  /** Receipts of a final block, of which nothing else is decoded. */
+  receipts(number: bigint): readonly Receipt[] | undefined
   /** One transaction of a block, of which no other is decoded. */
   transaction(number: bigint, index: number): PlacedTx | undefined
 }
@@ -84,6 +88,13 @@ export function createBlocks(chain: ChainState): Blocks {
   const isFinal = (number: bigint) => number <= chain.head().header.number
 
   return {
+    known: (number) => cache.get(number),
+    receipts(number) {
+      const known = cache.get(number)
+      if (known) return known.receipts
+      const stored = isFinal(number) ? store.receipts(number) : undefined
+      return stored && decodeStoredReceipts(stored)
+    },
     transaction(number, index) {
       const known = cache.get(number)
       if (known) return transactionOf(known, index)

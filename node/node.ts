@@ -20,6 +20,7 @@ import { giveMemoryBack } from './idleMemory.ts'
 import { KeyError } from './keys.ts'
 import type { L1Status } from './l1Follower.ts'
 import type { Log } from './log.ts'
+import { createLogIndex, followWithIndex } from './logIndex.ts'
 import { createLoopDelays, type LoopDelay, type LoopDelays, watchLoopDelay } from './loopDelay.ts'
 import type { PeersConfig } from './peers.ts'
 import { openPoolJournal, type PoolJournal } from './poolJournal.ts'
@@ -125,9 +126,13 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const l1Status = () => engine?.l1Status() ?? NOTHING_OF_L1
     const settlement = createSettlementView({ chain, status: l1Status, publicL1Url: options.l1.publicUrl })
     const wake = () => engine?.wake()
+    const logIndex = createLogIndex(store.logSegments)
+    const blocks = createBlocks(chain)
+    closers.push(followWithIndex(chain, blocks.receipts, logIndex, onFatal))
     const rpcChain = createRpcChain({
       chain,
-      blocks: createBlocks(chain),
+      blocks,
+      logIndex,
       simulator,
       settlement,
       clientVersion: options.clientVersion,

@@ -2,13 +2,16 @@
 import { type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { type Block, blockBytes } from '../execution/block.ts'
+import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
 import { getL1Info } from '../execution/ledger/tables.ts'
+import type { Tx } from '../execution/tx.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import type { Chain, ChainBlock, Heads, SyncStatus } from '../rpc/chain.ts'
 import type { Blocks } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
+import type { LogIndex } from './logIndex.ts'
 import type { Simulator } from './simulator.ts'
 
 export type SettlementView = {
@@ -23,6 +26,7 @@ export type RpcChainOptions = {
   readonly chain: ChainState
   readonly blocks: Blocks
   readonly simulator: Simulator
+  readonly logIndex: Pick<LogIndex, 'matching'>
   readonly settlement: SettlementView
   readonly clientVersion: string
   /** Says that something waits for a block. */
@@ -36,7 +40,7 @@ function contractsOf({ l1 }: Genesis): Chain['l1'] {
 }
 
 /** The port over a chain. */
-export function createRpcChain({ chain, blocks, simulator, settlement, clientVersion, wake, network }: RpcChainOptions): Chain {
+export function createRpcChain({ chain, blocks, simulator, logIndex, settlement, clientVersion, wake, network }: RpcChainOptions): Chain {
   const { store, pool, poolAccounts, genesis } = chain
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
 
@@ -112,10 +116,27 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
         ...network(),
       }
     },
+    blockLogs(number) {
+      const known = blocks.known(number)
+      if (known)
+        return {
+          hash: known.hash,
+          header: known.block.header,
+          receipts: known.receipts,
+          hashOf: (index) => hashAt(known.transactions, index),
+        }
+      const stored = number <= chain.head().header.number ? store.block(number) : undefined
+      const receipts = stored && blocks.receipts(number)
+      if (!stored || !receipts) return undefined
+      const { block, hash } = stored
+      const hashOf = (index: number) => toHex(keccak256(block.transactions[index] ?? new Uint8Array()))
+      return { hash, header: block.header, receipts, hashOf }
+    },
     blocksMatching({ from, to, addresses, topics }) {
+      const { blocks: listed, reached } = logIndex.matching({ addresses, topics }, from, to)
+      const found = [...listed]
       const groups = [addresses, ...topics].filter((group) => group.length > 0).map((group) => group.map(bloomBits))
-      const found: bigint[] = []
-      for (let number = from; number <= to; number++) {
+      for (let number = reached < from ? from : reached + 1n; number <= to; number++) {
         const stored = store.block(number)?.block
         if (!stored) break
         const bloom = hexToBytes(stored.header.logsBloom)
@@ -125,6 +146,12 @@ export function createRpcChain({ chain, blocks, simulator, settlement, clientVer
       return found
     },
   }
+}
+
+function hashAt(transactions: readonly Tx[], index: number): Hex {
+  const tx = transactions[index]
+  assert(tx, 'a block has a transaction for each receipt')
+  return tx.hash
 }
 
 /** The three bits that a value sets in a bloom. Source: Yellow Paper, section 4.3.1. */

@@ -18,6 +18,8 @@ import { isPageKey } from '../execution/ledger/tree.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 import type { StateReader, StateRoots, StateWrites } from '../execution/state.ts'
 import { encodeStoredReceipts } from '../execution/storedReceipts.ts'
+import type { LogSegments } from './logIndex.ts'
+import { openLogSegments } from './logSegments.ts'
 import { decodeOperations, encodeOperations } from './storedOperations.ts'
 
 /** Where pages and blocks are, below what changes. */
@@ -45,6 +47,8 @@ const KEY = {
   transaction: 0x13,
   /** number u64 → state root ‖ ledger root */
   roots: 0x16,
+  /** last block u64 of a segment of the log index → its first, u64; the postings are in the blocks' database (node/logSegments.ts) */
+  logSegment: 0x17,
   /** name → a single value */
   meta: 0x40,
 } as const
@@ -59,6 +63,8 @@ const PART = {
   commit: 0x02,
   /** door operations of EVM origin */
   operations: 0x03,
+  /** hash u64 of a value of logs → its blocks in the segment that ends with this one */
+  logs: 0x04,
 } as const
 
 /**
@@ -94,6 +100,8 @@ export type Store = {
   receipts(number: bigint): Uint8Array | undefined
   operations(number: bigint): readonly { readonly txIndex: number; readonly operation: EvmOperation }[]
   commit(number: bigint): Uint8Array | undefined
+  /** Which blocks have which logs, as far as somebody found it out. */
+  readonly logSegments: LogSegments
   transaction(hash: Hex): { readonly blockNumber: bigint; readonly index: number } | undefined
   /** The genesis file's text, or undefined in an empty store. */
   genesis(): string | undefined
@@ -181,8 +189,11 @@ export async function openStore(directory: string, { durable = true }: { readonl
     return get(KEY.blockHash, u64(number)) && blocks.getSync(partKey(number, part))
   }
 
+  const logSegments = await openLogSegments({ places: db, postings: blocks }, { place: KEY.logSegment, postings: PART.logs }, durable)
+
   return {
     reader,
+    logSegments,
     head: () => head,
     block: blockAt,
     blockBytes(number) {

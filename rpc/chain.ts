@@ -25,6 +25,14 @@ export type ChainBlock = {
   readonly receipts: readonly Receipt[]
 }
 
+/** A block's receipts, and the hash of each transaction for who asks for it. */
+export type BlockLogs = {
+  readonly hash: Hex
+  readonly header: Header
+  readonly receipts: readonly Receipt[]
+  hashOf(index: number): Hex
+}
+
 /** A transaction in its block, with what it left behind. */
 export type PlacedTransaction = {
   readonly blockHash: Hex
@@ -221,6 +229,8 @@ export type Chain = {
   /** Undefined: no such block. */
   blockByNumber(number: bigint): ChainBlock | undefined
   blockByHash(hash: Hex): ChainBlock | undefined
+  /** What of a block a query for logs needs; its transactions stay as they are. */
+  blockLogs(number: bigint): BlockLogs | undefined
   /** A transaction of a committed block, without the rest of the block. */
   transaction(hash: Hex): PlacedTransaction | undefined
   stateAt(number: bigint): StateAt
@@ -243,7 +253,7 @@ export type Chain = {
   /** Calls back after each committed block, and for each transaction that enters the pool. Returns what ends it. */
   subscribe(listener: { onBlock?(block: ChainBlock): void; onPending?(hash: Hex): void }): () => void
   syncStatus(): SyncStatus
-  /** Block numbers within [from, to] whose bloom may hold the address or topic, in order; the caller bounds the range. */
+  /** Block numbers within [from, to] that may have such logs, in order; the caller bounds the range. */
   blocksMatching(filter: {
     readonly from: bigint
     readonly to: bigint

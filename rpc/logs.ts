@@ -1,10 +1,9 @@
 /**
- * Queries for logs: which blocks may hold some (by bloom, through the chain), which logs match, and how far one query may go.
+ * Queries for logs: which blocks may hold some (the chain knows), which logs match, and how far one query may go.
  * Source of the matching: ethereum/execution-apis, eth_getLogs. Spec: docs/spec/rpc.md#logs
  */
-import { assert } from '../execution/assert.ts'
 import type { Log } from '../execution/native/nativeType.ts'
-import type { Chain, ChainBlock } from './chain.ts'
+import type { BlockLogs, Chain } from './chain.ts'
 import { type LogPlace, logToJson } from './format.ts'
 import type { RpcLimits } from './limits.ts'
 import { heightOf } from './method.ts'
@@ -26,16 +25,14 @@ export function matchesLog({ addresses, topics }: Pick<LogFilter, 'addresses' | 
 
 /** The matching logs of a block with their places, in order. */
 export function* logsOf(
-  at: ChainBlock,
+  at: BlockLogs,
   filter: Pick<LogFilter, 'addresses' | 'topics'>,
 ): Generator<{ readonly log: Log; readonly place: LogPlace }> {
   let logIndex = 0
   for (const [index, receipt] of at.receipts.entries()) {
     for (const log of receipt.logs) {
       if (matchesLog(filter, log)) {
-        const transactionHash = at.transactions[index]?.hash
-        assert(transactionHash, 'a block has a transaction for each receipt')
-        yield { log, place: { blockHash: at.hash, header: at.block.header, index, transactionHash, logIndex } }
+        yield { log, place: { blockHash: at.hash, header: at.header, index, transactionHash: at.hashOf(index), logIndex } }
       }
       logIndex++
     }
@@ -45,7 +42,8 @@ export function* logsOf(
 /** Answers a query. */
 export function queryLogs(chain: Chain, filter: LogFilter, limits: RpcLimits): Json[] {
   if (filter.blockHash !== undefined) {
-    const at = chain.blockByHash(filter.blockHash)
+    const number = chain.blockByHash(filter.blockHash)?.block.header.number
+    const at = number === undefined ? undefined : chain.blockLogs(number)
     if (!at) throw notFound('unknown block', { code: 'unknownBlock', blockHash: filter.blockHash })
     return Array.from(logsOf(at, filter), ({ log, place }) => logToJson(log, place))
   }
@@ -82,7 +80,7 @@ export function scanLogs(
   const found: Json[] = []
   const { addresses, topics } = filter
   for (const number of chain.blocksMatching({ ...range, addresses, topics })) {
-    const at = chain.blockByNumber(number)
+    const at = chain.blockLogs(number)
     if (!at) continue // pruned meanwhile
     for (const { log, place } of logsOf(at, filter)) found.push(logToJson(log, place))
     if (found.length > resultsMax) return { logs: found, reached: number }

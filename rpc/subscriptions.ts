@@ -4,7 +4,7 @@
  * Source: geth's pub/sub, which clients expect (`eth_subscribe`). Spec: docs/spec/rpc.md#subscriptions
  */
 import type { Hex } from 'viem'
-import type { Chain, ChainBlock } from './chain.ts'
+import type { BlockLogs, Chain, ChainBlock } from './chain.ts'
 import { headerToJson, logToJson, transactionToJson } from './format.ts'
 import type { RpcLimits } from './limits.ts'
 import { logsOf } from './logs.ts'
@@ -66,7 +66,7 @@ export function createSubscriptions(chain: Chain, limits: RpcLimits, startBlock:
       const { topic } = subscription
       present ??= new Set(at.receipts.flatMap((receipt) => receipt.logs.flatMap((log) => [log.address, ...log.topics])))
       if (topic.kind !== 'logs' || present.size === 0 || !mayMatch(topic.filter, present)) continue
-      for (const { log, place } of logsOf(at, topic.filter)) {
+      for (const { log, place } of logsOf(logsIn(at), topic.filter)) {
         const text = texts.get(place.logIndex) ?? JSON.stringify(logToJson(log, place))
         texts.set(place.logIndex, text)
         subscriber.send(notification(subscription.id, text))
@@ -137,4 +137,8 @@ function pendingText(chain: Chain, hash: Hex): string {
 
 function notification(id: Hex, result: string): string {
   return `{"jsonrpc":"2.0","method":"eth_subscription","params":{"subscription":"${id}","result":${result}}}`
+}
+
+function logsIn({ hash, block, receipts, transactions }: ChainBlock): BlockLogs {
+  return { hash, header: block.header, receipts, hashOf: (index) => transactions[index]?.hash ?? hash }
 }

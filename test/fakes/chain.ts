@@ -19,6 +19,7 @@ import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { DOOR, OPEN_WEI } from '../../genesis/params.ts'
 import { createSimulator, type SimulatedStore } from '../../node/simulator.ts'
 import {
+  type BlockLogs,
   type CallRequest,
   type CallResult,
   type Chain,
@@ -139,6 +140,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     heads,
     blockByNumber: (number) => blocks[Number(number)],
     blockByHash: (hash) => blocks.find((at) => at.hash === hash),
+    blockLogs: (number) => logsIn(blocks[Number(number)]),
     transaction(hash) {
       const at = blocks.find(({ transactions }) => transactions.some((tx) => tx.hash === hash))
       const index = at?.transactions.findIndex((tx) => tx.hash === hash) ?? 0
@@ -199,6 +201,10 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
       highestBlock = height
     },
   }
+}
+
+function logsIn(at: ChainBlock | undefined): BlockLogs | undefined {
+  return at && { hash: at.hash, header: at.block.header, receipts: at.receipts, hashOf: (index) => at.transactions[index]?.hash ?? '0x' }
 }
 
 /** An EIP-1559 transaction of a test account, signed. */

@@ -29,7 +29,16 @@ async function start({ l1BaseFeeWei }: { readonly l1BaseFeeWei?: bigint } = {}) 
     status: () => ({ l1Head: undefined, batches: { posted: 0, postedBytes: 0, nextBlock: 1n }, checkpoints: 0 }),
   }
   const blocks = createBlocks(chain)
-  const port = createRpcChain({ chain, blocks, simulator, settlement, clientVersion: 'test', wake() {}, network: () => ({}) })
+  const port = createRpcChain({
+    logIndex: { matching: () => ({ blocks: [], reached: 0n }) },
+    chain,
+    blocks,
+    simulator,
+    settlement,
+    clientVersion: 'test',
+    wake() {},
+    network: () => ({}),
+  })
   const log = { info() {}, error() {} }
   const server = await createRpcServer({ desk: createDesk({ chain: port, log }), intake: port, host: '127.0.0.1', port: 0, log })
   onTestFinished(() => server.close())

@@ -100,7 +100,7 @@ const CASES: readonly (readonly [string, readonly unknown[], string, string | Re
   ['tributary_getDatanets', [1, 6], 'limit', 'at most 5'],
   ['tributary_getModel', ['0x12'], 'modelId', 'expected 32 bytes, got 1'],
   ['tributary_getEarnings', [address, 5], 'epochs', 'expected an array'],
-  ['tributary_getEarnings', [address, Array(257).fill(1)], 'epochs', 'at most 256 items'],
+  ['tributary_getEarnings', [address, Array(129).fill(1)], 'epochs', 'at most 128 items'],
   ['tributary_getRecord', ['nothing', {}], 'table', /expected one of accounts, datanets/],
   ['tributary_getRecord', ['x'.repeat(33), {}], 'table', 'expected a string of at most 32 letters'],
   ['tributary_getRecord', ['uploads', { datanetId: 1 }], 'id.uploadIndex', /expected a number/],
