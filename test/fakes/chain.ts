@@ -141,14 +141,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     blockByNumber: (number) => blocks[Number(number)],
     blockByHash: (hash) => blocks.find((at) => at.hash === hash),
     blockLogs: (number) => logsIn(blocks[Number(number)]),
-    transaction(hash) {
-      const at = blocks.find(({ transactions }) => transactions.some((tx) => tx.hash === hash))
-      const index = at?.transactions.findIndex((tx) => tx.hash === hash) ?? 0
-      const [tx, receipt] = [at?.transactions[index], at?.receipts[index]]
-      if (!at || !tx || !receipt) return undefined
-      const logsBefore = at.receipts.slice(0, index).reduce((sum, { logs }) => sum + logs.length, 0)
-      return { blockHash: at.hash, header: at.block.header, index, tx, receipt, logsBefore }
-    },
+    transaction: (hash) => placeOf(blocks, hash),
     stateAt,
     async trace(number, tracerOf, last) {
       const at = blocks[Number(number)]
@@ -201,6 +194,15 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
       highestBlock = height
     },
   }
+}
+
+function placeOf(blocks: readonly ChainBlock[], hash: Hex): ReturnType<Chain['transaction']> {
+  const at = blocks.find(({ transactions }) => transactions.some((tx) => tx.hash === hash))
+  const index = at?.transactions.findIndex((tx) => tx.hash === hash) ?? 0
+  const [tx, receipt] = [at?.transactions[index], at?.receipts[index]]
+  if (!at || !tx || !receipt) return undefined
+  const logsBefore = at.receipts.slice(0, index).reduce((sum, { logs }) => sum + logs.length, 0)
+  return { blockHash: at.hash, header: at.block.header, index, tx, receipt, logsBefore }
 }
 
 function logsIn(at: ChainBlock | undefined): BlockLogs | undefined {
