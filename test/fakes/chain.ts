@@ -17,7 +17,7 @@ import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
 import { readerAtRoots, type StateRoots } from '../../execution/state.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { DOOR, OPEN_WEI } from '../../genesis/params.ts'
-import { createSimulator, type SimulatedStore } from '../../node/simulator.ts'
+import { createSimulator, type SimulatedStore, type Simulator } from '../../node/simulator.ts'
 import {
   type BlockLogs,
   type CallRequest,
@@ -117,15 +117,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     return { ...createStateAt(test, at, { lastCall, gate: gate.promise, call }), accessList, simulate }
   }
 
-  const simulator = await createSimulator({
-    store: {
-      reader: test.store.reader,
-      roots: (number) => roots[Number(number)] ?? VOID_ROOTS,
-      block: (number) => blocks[Number(number)] as ReturnType<SimulatedStore['block']>,
-    },
-    params,
-    workMs: 2_000,
-  })
+  const simulator = await openSimulator(test, blocks, roots)
 
   const heads = () => ({ latest: BigInt(blocks.length - 1), safe: 2n, finalized: 1n })
   const { origin: _, ...l1 } = test.genesis.l1
@@ -194,6 +186,15 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
       highestBlock = height
     },
   }
+}
+
+function openSimulator(test: TestChain, blocks: readonly ChainBlock[], roots: readonly StateRoots[]): Promise<Simulator> {
+  const store = {
+    reader: test.store.reader,
+    roots: (number: bigint) => roots[Number(number)] ?? VOID_ROOTS,
+    block: (number: bigint) => blocks[Number(number)] as ReturnType<SimulatedStore['block']>,
+  }
+  return createSimulator({ store, params: test.genesis.params, workMs: 2_000 })
 }
 
 function placeOf(blocks: readonly ChainBlock[], hash: Hex): ReturnType<Chain['transaction']> {
