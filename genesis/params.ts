@@ -197,8 +197,8 @@ export const LIMIT = {
 } as const
 
 /**
- * What the rows between two ledger roots of a batch may be, so that each such group can be executed on L1 by one transaction. Weight is in thousands of
- * L1's gas: that of the openings and of the witness at 2^30 records. Spec: docs/spec/batch.md#groups
+ * What the rows between two ledger roots of a batch may be, so that each such group can be executed on L1 by one transaction. Spec:
+ * docs/spec/batch.md#groups; what fits in ledgers of what size: docs/spec/fraud.md#bounds
  */
 export const GROUP = {
   rows: 16,

@@ -1,7 +1,7 @@
 /**
  * l1: gas on L1 of what the rollup does there, on an anvil under the rules of the newest fork that it has: a batch's posting, a checkpoint and its fall by the
  * number of validators, deposits, withdrawals, exits. The first of a kind pays for fresh storage; what stands here is a later one's. Documented in
- * docs/benchmarks.md#l1.
+ * docs/benchmarks.md#l1. And bytes there of uploads, credits and transfers, beside those of the same done by a contract.
  *
  *     node test/bench/l1.bench.ts [--validators 1,4,32,100] [--json]
  */
@@ -20,6 +20,7 @@ import { makeBlocks } from '../fakes/frauds.ts'
 import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, STAGE_CHECKPOINTS, stageClient } from '../fakes/l1Stage.ts'
 import { testAccounts } from '../fakes/testChain.ts'
 import { digits, progress, readOptions, report, textTable } from './measure.ts'
+import { compareBytes } from './postedBytes.ts'
 
 const options = readOptions({ validators: '1,4,32,100' })
 /** Gas that one transaction may use. Source: EIP-7825. */
@@ -38,7 +39,8 @@ try {
   figures.push(...(await measureBridge(anvil)))
   progress('proofs of fraud')
   figures.push(...(await measureProofs(anvil)))
-  printResult(figures)
+  progress('bytes')
+  printResult(figures, compareBytes())
 } finally {
   await anvil.stop()
 }
@@ -136,10 +138,16 @@ async function deposit(l1: L1Stage): Promise<bigint> {
   return (await mined(l1.user, await l1.user.writeContract(call))).gasUsed
 }
 
-function printResult(figures: readonly Figure[]): void {
+function printResult(figures: readonly Figure[], { operations, ...ratios }: ReturnType<typeof compareBytes>): void {
   const over = figures.filter(({ gas }) => gas > GAS_CAP)
   if (over.length > 0) throw new Error(`above the cap of one transaction: ${over.map(({ operation }) => operation).join(', ')}`)
   const rows = figures.map(({ operation, validators, gas }) => [operation, validators === undefined ? '' : String(validators), digits(gas)])
-  const text = `Gas on L1, whole transactions.\n\n${textTable(['operation', 'validators', 'gas'], rows)}`
-  report({ bench: 'l1', json: options.json, text, figures: { gas: figures } })
+  const show = (bytes: number | undefined) => (bytes === undefined ? '' : digits(bytes))
+  const bytes = operations.map(({ operation, ops, native, contract }) => [operation, String(ops), show(native), show(contract)])
+  const text = [
+    `Gas on L1, whole transactions.\n\n${textTable(['operation', 'validators', 'gas'], rows)}`,
+    `Bytes on L1 an operation.\n\n${textTable(['operation', 'in a batch', 'native row', 'contract call, brotli'], bytes)}`,
+    `An entry of a credit, native of contract: ${digits(ratios.creditBytesOfContract)}; a whole credit of 100: ${digits(ratios.wholeCreditOfContract)}`,
+  ].join('\n\n')
+  report({ bench: 'l1', json: options.json, text, figures: { gas: figures, bytes: operations, ...ratios } })
 }

@@ -4,16 +4,9 @@
  *
  *     node test/bench/l1bytes.bench.ts [--sizes 1,10,100,500,1000] [--json]
  */
-import { bytesToHex, type Hex, size } from 'viem'
-import { commonOf } from '../../execution/ethereumRules.ts'
-import { createGenesisBlock } from '../../execution/genesisBlock.ts'
+import { bytesToHex, size } from 'viem'
 import { claim } from '../../execution/native/claim.ts'
 import { doorCallData } from '../../execution/native/native.ts'
-import { decodeTx, type Tx } from '../../execution/tx.ts'
-import { brotli } from '../../node/brotli.ts'
-import { type Batch, encodeBatch, toBatchBlocks } from '../../settlement/batch.ts'
-import { encodeLane, groupsOf, laneRows } from '../../settlement/lane.ts'
-import { testGenesis } from '../fakes/testChain.ts'
 import { digits, readOptions, report, textTable, times } from './measure.ts'
 import {
   entriesOf,
@@ -27,6 +20,7 @@ import {
   signers,
   signNative,
 } from './operations.ts'
+import { decodedTx, POSTED_CHAIN_ID, postedBytes } from './postedBytes.ts'
 
 const options = readOptions({ sizes: '1,10,100,500,1000' })
 const SENDERS = 256
@@ -35,12 +29,9 @@ const EARNERS = 5_000
 const KINDS = [...NATIVE_KINDS, 'claim', 'evmTransfer'] as const
 type Kind = (typeof KINDS)[number]
 
-const genesis = testGenesis()
-const common = commonOf(genesis.params.chainId)
-const { header } = createGenesisBlock(genesis).block
 const senders = signers('sender', SENDERS)
 const stage: Stage = {
-  chainId: genesis.params.chainId,
+  chainId: POSTED_CHAIN_ID,
   datanetIds: Array.from({ length: 64 }, (_, i) => i + 1),
   modelId: bytesToHex(seeded('model')),
   clients: signers('client', SENDERS),
@@ -71,8 +62,8 @@ function measureKind(kind: Kind): Found {
     signedCall: calls && mean(calls),
     batched: sizes.map((ops) => ({
       ops,
-      native: payloadBytes(native.slice(0, ops)),
-      call: calls && payloadBytes(calls.slice(0, ops)),
+      native: postedBytes(native.slice(0, ops)),
+      call: calls && postedBytes(calls.slice(0, ops)),
     })),
   }
 }
@@ -93,7 +84,7 @@ function operation(kind: Kind, number: number): Uint8Array {
 
 /** The call of the door that does the same, signed by the same sender. */
 function toCall(raw: Uint8Array, number: number): Uint8Array {
-  const tx = decoded(raw)
+  const tx = decodedTx(raw)
   if (tx.kind !== 'native') throw new Error('only native operations have doors')
   const data = doorCallData(tx.native)
   // The operation, a transaction, and the floor of its call data (EIP-7623).
@@ -105,31 +96,6 @@ function turnOf(number: number): Signer {
   const sender = senders[number % SENDERS]
   if (!sender) throw new Error('there are no senders')
   return sender
-}
-
-function decoded(raw: Uint8Array): Tx {
-  const result = decodeTx(raw, common)
-  if (!result.ok) throw new Error(`an operation is malformed: ${result.code} ${result.reason ?? ''}`)
-  return result.tx
-}
-
-/** Bytes of the batch with one block of these, an operation; undefined if they do not fit into six blobs. */
-function payloadBytes(raws: readonly Uint8Array[]): number | undefined {
-  const parent = { timestampMs: genesis.timestampMs, originNumber: genesis.l1.origin.number }
-  const time = { number: 1n, timestamp: header.timestamp + 1n }
-  const blocks = [{ header: { ...header, ...time }, transactions: raws.map(decoded), operations: [] }]
-  const lane = encodeLane(groupsOf(laneRows(blocks)))
-  const batch: Batch = {
-    index: 1n,
-    firstBlock: 1n,
-    commit: { round: 0, bitmap: Uint8Array.of(1), signature: new Uint8Array(96).fill(0xa5) },
-    blocks: toBatchBlocks(blocks, parent),
-    lane,
-    ledgerRoots: lane.places.map((_, i): Hex => bytesToHex(seeded(`root ${i}`))),
-  }
-  const encoded = encodeBatch(batch, { parent, compress: brotli.compress })
-  if (!encoded.ok && encoded.code !== 'payloadTooLarge') throw new Error(`no batch: ${encoded.code}`)
-  return encoded.ok ? encoded.payload.length / raws.length : undefined
 }
 
 function printResult(): void {

@@ -152,6 +152,11 @@ export function uploadFields({ datanetIds }: Pick<Stage, 'datanetIds'>, { number
   }
 }
 
+/** The CID of a content root's own node: whoever has a store of content by hashes finds it there. Source: docs/spec/batch.md#rows */
+export function rootContentId(contentRoot: Hex): Hex {
+  return `0x01551b20${contentRoot.slice(2)}`
+}
+
 /** A model's registration over these datanets, all of it following from its name. */
 export function modelFields({ name, datanetIds }: { readonly name: string; readonly datanetIds: readonly number[] }) {
   const seed = seeded(`model ${name}`)
