@@ -17,9 +17,10 @@ import { accounts, datanets, disputes, earnings, getAccount, getSupply, models, 
 import { createLedgerTree, EMPTY, rootHex, treeKey } from '../../execution/ledger/tree.ts'
 import { VERDICT } from '../../execution/native/datanetReview.ts'
 import type { FieldValues } from '../../execution/native/nativeType.ts'
-import { encodeRow } from '../../execution/native/row.ts'
+import { attachmentsOf, encodeRow } from '../../execution/native/row.ts'
 import { decodeReceipt } from '../../execution/receipt.ts'
 import type { NativeTx, Tx } from '../../execution/tx.ts'
+import { amountBytes, varintBytes } from '../../execution/varint.ts'
 import type { Genesis } from '../../genesis/genesis.ts'
 import { checkGoverned } from '../../genesis/governed.ts'
 import { type ChainParams, DOOR, TREASURY } from '../../genesis/params.ts'
@@ -209,8 +210,12 @@ export function createAuditor(genesis: Genesis, rightEntries: RightEntries = new
     const { name } = native.type
     const parties = [sender, TREASURY, rules.env.miner].map((address) => [address, getAccount(ledger, address)] as const)
     const fee = gas * rules.env.baseFeePerGas
-    const row = encodeRow({ kind: 'native', native }).length
-    const forBytes = (BigInt(row) * rules.dataPrice.weiPerMillionBytes) / 1_000_000n
+    // What the row holds, its head counted as 84, a verdict as 1,600; and what stands in the tail for it.
+    const { type, nonce, maxFeeWei } = native
+    const held = encodeRow({ kind: 'native', native }).length - 65 - varintBytes(nonce) - amountBytes(maxFeeWei)
+    const behind = attachmentsOf({ kind: 'native', native }).reduce((sum, { length }) => sum + length, 0)
+    const paid = 84 + held + behind + (type.name === 'CreditDispute' ? 1_600 - 1 : 0)
+    const forBytes = (BigInt(paid) * rules.dataPrice.weiPerMillionBytes) / 1_000_000n
     const fees = { challenger: fee + forBytes, treasury: fee / 2n + forBytes, bond: rules.params.disputeBondWei }
     const audited = name === 'CreditDispute' ? watchDispute(native.fields as Dispute, sender, rules, fees) : undefined
     const result = applyNativeToLedger({ ledger, ...rules }, tx)

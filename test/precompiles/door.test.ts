@@ -180,20 +180,20 @@ for (const [index, one] of STEPS.entries()) {
 test('what operations cost is pinned', () => {
   const gas = STEPS.map(({ name, type, fields }) => [name, nativeGas({ type, fields })])
   expect(gas).toEqual([
-    ['transfer', 10_984n],
-    ['prepay', 10_984n],
-    ['withdraw to L1', 10_984n],
-    ['create a datanet', 11_976n],
-    ['upload', 15_472n],
-    ['accept', 10_984n],
-    ['register a model', 16_452n],
-    ['register a worker', 11_976n],
-    ['credit', 32_232n],
-    ['dispute', 416_784n],
-    ['unbond', 11_976n],
-    ['retire the upload', 10_984n],
-    ['take the stake', 11_976n],
-    ['claim', 12_584n],
+    ['transfer', 10_712n],
+    ['prepay', 10_712n],
+    ['withdraw to L1', 10_712n],
+    ['create a datanet', 11_464n],
+    ['upload', 14_784n],
+    ['accept', 10_440n],
+    ['register a model', 15_524n],
+    ['register a worker', 11_592n],
+    ['credit', 29_800n],
+    ['dispute', 442_672n],
+    ['unbond', 11_240n],
+    ['retire the upload', 10_424n],
+    ['take the stake', 11_224n],
+    ['claim', 11_992n],
   ])
 })
 
