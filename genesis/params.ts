@@ -203,7 +203,7 @@ export const LIMIT = {
 export const GROUP = {
   rows: 16,
   bytes: 8_192,
-  weight: 15_000,
+  weight: 9_000,
   /** Two for each byte, as many for each record; and what a row takes whatever it is. */
   weightPerByte: 2,
   weightPerRecord: 36,

@@ -70,7 +70,7 @@ library LaneReader {
     /// @dev What a group may be. Source: genesis/params.ts, GROUP
     uint256 private constant GROUP_ROWS = 16;
     uint256 private constant GROUP_BYTES_MAX = 8_192;
-    uint256 private constant GROUP_WEIGHT_MAX = 15_000;
+    uint256 private constant GROUP_WEIGHT_MAX = 9_000;
 
     uint256 private constant HEAD_BYTES = 155;
     uint256 private constant HEAD_SHOWN_BYTES = 33;

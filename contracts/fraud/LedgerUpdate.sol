@@ -36,7 +36,7 @@ library LedgerUpdate {
     }
 
     /// @notice The roots of the tree that the stream says, and of the same tree with the changed leaves.
-    /// @dev Without recursion: keys can be ground so that a way is some eighty nodes long. Some 800 gas a node.
+    /// @dev Without recursion: keys can be ground so that a way is some eighty nodes long.
     function roots(Touched memory touched, bytes calldata stream) internal view returns (bytes32 oldRoot, bytes32 newRoot) {
         bytes32[] memory frames = new bytes32[](DEPTH_MAX * FRAME);
         uint256 offset = 0;
@@ -48,6 +48,8 @@ library LedgerUpdate {
                 oldRoot = wordAt(stream, offset);
                 newRoot = oldRoot;
                 offset += 32;
+            } else if (to == from + 1) {
+                (oldRoot, newRoot, offset) = pathOf(touched, from, stream, offset, depth);
             } else {
                 uint256 tag = byteAt(stream, offset++);
                 if (tag == INNER) {
@@ -58,17 +60,7 @@ library LedgerUpdate {
                     ++depth;
                     continue;
                 }
-                uint256 bytesOfOther = tag == OTHER ? 64 : 0;
-                Place memory place = Place(from, to, depth, 0, 0);
-                if (tag == OTHER) {
-                    place.other = wordAt(stream, offset);
-                    place.otherLeaf = LedgerProof.leafHash(place.other, wordAt(stream, offset + 32));
-                } else if (tag > OTHER) {
-                    revert BadStream();
-                }
-                offset += bytesOfOther;
-                oldRoot = leafAt(touched, place, tag);
-                newRoot = leavesAt(touched, place);
+                (oldRoot, newRoot, offset) = placeOf(touched, Place(from, to, depth, 0, 0), tag, stream, offset);
             }
             bool isDone = true;
             while (depth > 0) {
@@ -89,6 +81,79 @@ library LedgerUpdate {
             if (isDone) break;
         }
         if (offset != stream.length) revert BadStream();
+    }
+
+    /// @dev Both hashes of a place that one touched key alone leads to, as `roots` would walk it: of what is below it all that does not stand on the key's
+    /// way is hashes, so that the way down and up needs no frames. Going up, the hash of a left side stands in the stream behind the tag of its node, that
+    /// of a right side behind all that is below. `end` is where the place ends in the stream.
+    function pathOf(Touched memory touched, uint256 index, bytes calldata stream, uint256 offset, uint256 depth)
+        private
+        view
+        returns (bytes32 old, bytes32 next, uint256 end)
+    {
+        uint256 key = uint256(touched.keys[index]);
+        uint256 bottom = depth;
+        uint256 tag = byteAt(stream, offset);
+        while (tag == INNER) {
+            if (bottom == DEPTH_MAX) revert BadStream();
+            unchecked {
+                // Over the tag, and the left side's hash where the key goes to the right.
+                offset += (key << bottom) & FIRST_BIT == 0 ? 1 : 33;
+                ++bottom;
+            }
+            tag = byteAt(stream, offset);
+        }
+        (old, next, end) = placeOf(touched, Place(index, index + 1, bottom, 0, 0), tag, stream, offset + 1);
+        while (bottom > depth) {
+            unchecked {
+                --bottom;
+                if ((key << bottom) & FIRST_BIT == 0) {
+                    (old, next) = joinLeft(old, next, wordAt(stream, end));
+                    end += 32;
+                    --offset;
+                } else {
+                    (old, next) = joinRight(old, next, wordAt(stream, offset - 32));
+                    offset -= 33;
+                }
+            }
+        }
+    }
+
+    /// @dev Both hashes of a place that is no inner node, whose tag ends at `offset`.
+    function placeOf(Touched memory touched, Place memory place, uint256 tag, bytes calldata stream, uint256 offset)
+        private
+        view
+        returns (bytes32 old, bytes32 next, uint256 end)
+    {
+        end = offset;
+        if (tag == OTHER) {
+            place.other = wordAt(stream, offset);
+            place.otherLeaf = LedgerProof.leafHash(place.other, wordAt(stream, offset + 32));
+            end += 64;
+        } else if (tag > OTHER) {
+            revert BadStream();
+        }
+        old = leafAt(touched, place, tag);
+        next = leavesAt(touched, place);
+    }
+
+    /// @dev `join` of a left side with a right one that stays as it is.
+    function joinLeft(bytes32 oldLeft, bytes32 newLeft, bytes32 right) private view returns (bytes32 old, bytes32 next) {
+        old = LedgerProof.innerHash(oldLeft, right);
+        if (oldLeft == newLeft) return (old, old);
+        next = rises(newLeft, right) ? newLeft | right : LedgerProof.innerHash(newLeft, right);
+    }
+
+    /// @dev `join` of a right side with a left one that stays as it is.
+    function joinRight(bytes32 oldRight, bytes32 newRight, bytes32 left) private view returns (bytes32 old, bytes32 next) {
+        old = LedgerProof.innerHash(left, oldRight);
+        if (oldRight == newRight) return (old, old);
+        next = rises(left, newRight) ? left | newRight : LedgerProof.innerHash(left, newRight);
+    }
+
+    /// @dev Whether of two sides one is empty and the other empty or a leaf: then it stands in the place of both.
+    function rises(bytes32 a, bytes32 b) private pure returns (bool) {
+        return (a == 0 && (b == 0 || uint256(b) & FIRST_BIT != 0)) || (b == 0 && uint256(a) & FIRST_BIT != 0);
     }
 
     /// @dev A place that is no inner node: touched keys `from` to `to` lead there; `other` stands there, if `otherLeaf` is not zero.
@@ -174,12 +239,10 @@ library LedgerUpdate {
     }
 
     /// @dev Both hashes of an inner node from those of its sides. Afterwards a leaf whose other side is empty rises, and nothing over nothing is nothing.
-    function join(bytes32 oldLeft, bytes32 newLeft, bytes32 oldRight, bytes32 newRight) private view returns (bytes32, bytes32) {
-        bytes32 old = LedgerProof.innerHash(oldLeft, oldRight);
+    function join(bytes32 oldLeft, bytes32 newLeft, bytes32 oldRight, bytes32 newRight) private view returns (bytes32 old, bytes32 next) {
+        old = LedgerProof.innerHash(oldLeft, oldRight);
         if (oldLeft == newLeft && oldRight == newRight) return (old, old);
-        if (newLeft == 0 && (newRight == 0 || uint256(newRight) & FIRST_BIT != 0)) return (old, newRight);
-        if (newRight == 0 && uint256(newLeft) & FIRST_BIT != 0) return (old, newLeft);
-        return (old, LedgerProof.innerHash(newLeft, newRight));
+        next = rises(newLeft, newRight) ? newLeft | newRight : LedgerProof.innerHash(newLeft, newRight);
     }
 
     /// @dev Of the keys from `from` to `to`, which ascend and share their first `depth` bits, the first whose next bit is 1.
@@ -198,9 +261,11 @@ library LedgerUpdate {
         return 255 - Math.log2(uint256(a ^ b));
     }
 
-    function wordAt(bytes calldata stream, uint256 offset) private pure returns (bytes32) {
+    function wordAt(bytes calldata stream, uint256 offset) private pure returns (bytes32 word) {
         if (offset + 32 > stream.length) revert BadStream();
-        return bytes32(stream[offset:offset + 32]);
+        assembly ("memory-safe") {
+            word := calldataload(add(stream.offset, offset))
+        }
     }
 
     function byteAt(bytes calldata stream, uint256 offset) private pure returns (uint256) {

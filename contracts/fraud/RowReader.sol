@@ -39,7 +39,7 @@ contract RowReader is IRowReader {
 
     /// @dev Longest row, and longest group. Source: genesis/params.ts, GROUP
     uint256 private constant BYTES_MAX = 8_192;
-    uint256 private constant WEIGHT_MAX = 15_000;
+    uint256 private constant WEIGHT_MAX = 9_000;
     uint256 private constant WEIGHT_PER_BYTE = 2;
     uint256 private constant WEIGHT_PER_RECORD = 36;
     uint256 private constant DEPOSIT_RECORDS = 16;

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { bytesToHex, concatBytes, encodeFunctionData, type Hex, hexToBytes, numberToBytes } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { bitOf } from '../../../execution/ledger/tree.ts'
-import { LIMIT } from '../../../genesis/params.ts'
+import { GROUP, LIMIT } from '../../../genesis/params.ts'
 import { ANVIL_ACCOUNTS, type Anvil, startAnvil } from '../../fakes/anvil.ts'
 import { stageClient } from '../../fakes/l1Stage.ts'
 import { deployWatcher, watcherAbi } from './watcher.ts'
@@ -79,10 +79,11 @@ const CREDIT_RECORDS = 93 + 6
 const GROUPS: Record<string, readonly [records: number, rowBytes: number, depth: number]> = {
   'sixteen uploads': [16 * 4 + 8, 16 * 135, 30],
   'a credit of 100 entries, of a model of 2 datanets': [11 + 6 + 6 + 2 + 100, 965, 30],
-  'a credit of 100 entries, of any model': [CREDIT_RECORDS + 2 + 100, 965, 20],
-  'a credit of all draws': [CREDIT_RECORDS + 2 * LIMIT.drawsPerCredit + 8, 165 + 200 * LIMIT.drawsPerCredit + 6 * 8, 16],
-  'a claim of all epochs': [6 + 2 + 2 * LIMIT.epochsPerClaim, 72 + 3 * LIMIT.epochsPerClaim, 16],
-  'a credit of all entries': [CREDIT_RECORDS + 2 + LIMIT.entriesPerCredit - LIMIT.entriesPerDraw, 165 + 200 + 6 * 198, 12],
+  'a credit of 100 entries, of any model': [CREDIT_RECORDS + 2 + 100, 965, 30],
+  'a credit of all draws': [CREDIT_RECORDS + 2 * LIMIT.drawsPerCredit + 8, 165 + 200 * LIMIT.drawsPerCredit + 6 * 8, 24],
+  'a claim of all epochs': [6 + 2 + 2 * LIMIT.epochsPerClaim, 72 + 3 * LIMIT.epochsPerClaim, 24],
+  'a credit of all entries': [CREDIT_RECORDS + 2 + LIMIT.entriesPerCredit - LIMIT.entriesPerDraw, 165 + 200 + 6 * 198, 20],
+  'the heaviest group of several rows': [Math.floor(GROUP.weight / GROUP.weightPerRecord) + 6, 600, 24],
 }
 
 test('proofs of these groups fit one transaction, in ledgers up to these sizes', { timeout: 120_000 }, async () => {
