@@ -7,7 +7,7 @@ import type { FieldValues } from '../../execution/native/nativeType.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import { requestDigest } from '../../execution/receipt.ts'
 import { type RecoverAll, recoverSignatory } from '../../execution/recover.ts'
-import { OPEN_WEI } from '../../genesis/params.ts'
+import { LIMIT, OPEN_WEI } from '../../genesis/params.ts'
 import { openDiskChain } from '../fakes/diskChain.ts'
 import { addressOf, signNative, testAccounts, testGenesis } from '../fakes/testChain.ts'
 
@@ -55,12 +55,16 @@ async function creditOf(clients: readonly PrivateKeyAccount[], change: FieldValu
   return { ...window, receiptsRoot: something, attributionRoot: something, draws, accounts: [], amountsGwei: [], ...change }
 }
 
-/** The credit with 64 draws, of which all but the first few have somebody else's signature. */
+/** The credit with as many draws as there may be, of which all but the first few have somebody else's signature. */
 async function manyDraws(change: FieldValues = {}): Promise<FieldValues> {
   const fields = await creditOf(testAccounts)
   const [first] = fields.draws as { request: { client: Hex } }[]
   if (!first) throw new Error('no draw')
-  const strangers = Array.from({ length: 56 }, (_, i) => ({ ...first, request: { ...first.request, client: toHex(i + 1, { size: 20 }) } }))
+  const left = LIMIT.drawsPerCredit - testAccounts.length
+  const strangers = Array.from({ length: left }, (_, i) => ({
+    ...first,
+    request: { ...first.request, client: toHex(i + 1, { size: 20 }) },
+  }))
   return { ...fields, draws: [...(fields.draws as unknown[]), ...strangers], ...change }
 }
 
@@ -81,7 +85,7 @@ test('fields that break a rule cost no recovery, however many signatures there a
 
 test('what passes its fields costs every signature once, whether they hold or not; what waits already costs none', async () => {
   const { cost } = await start()
-  expect(await cost(await signed(WORKER, await manyDraws()))).toEqual(['badVoucher', 65])
+  expect(await cost(await signed(WORKER, await manyDraws()))).toEqual(['badVoucher', LIMIT.drawsPerCredit + 1])
   const raw = await signed(WORKER, await creditOf([CLIENT, THIRD]))
   expect(await cost(raw)).toEqual(['ok', 3])
   expect(await cost(raw)).toEqual(['alreadyKnown', 0])
