@@ -3,7 +3,18 @@
  * elements one by one, blobs whole, and call data, at the gas that docs/spec/fraud.md#openings says.
  */
 import fc from 'fast-check'
-import { bytesToHex, decodeFunctionResult, encodeFunctionData, type Hex, hexToBytes, parseAbi, toHex } from 'viem'
+import {
+  bytesToHex,
+  concatHex,
+  decodeFunctionResult,
+  encodeFunctionData,
+  type Hex,
+  hexToBytes,
+  pad,
+  parseAbi,
+  toHex,
+  zeroAddress,
+} from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { laneProbeBytecode } from '../../contracts/artifacts.ts'
 import { BLOB_PAYLOAD_BYTES } from '../../settlement/blob.ts'
@@ -29,6 +40,9 @@ const SECOND_BLOB_BYTES = 5_000
 const payload = Uint8Array.from({ length: BLOB_PAYLOAD_BYTES + SECOND_BLOB_BYTES }, (_, i) => 1 + ((i * i * 7 + i) % 255))
 const kzg = createKzg()
 
+/** Who reads rows: here nobody does. */
+const NO_READER = pad(zeroAddress, { size: 32 })
+
 let anvil: Anvil
 let client: ReturnType<typeof stageClient>
 let probe: Hex
@@ -41,7 +55,7 @@ let dataHash: Hex
 beforeAll(async () => {
   anvil = await startAnvil()
   client = stageClient(anvil.url, ANVIL_ACCOUNTS[0])
-  const { contractAddress } = await mined(client, await client.sendTransaction({ data: laneProbeBytecode }))
+  const { contractAddress } = await mined(client, await client.sendTransaction({ data: concatHex([laneProbeBytecode, NO_READER]) }))
   if (!contractAddress) throw new Error('no contract was made')
   probe = contractAddress
   const everything = [{ first: 0, end: 4_096 + Math.ceil(SECOND_BLOB_BYTES / 31) }]

@@ -10,7 +10,7 @@ const SOLC = fileURLToPath(new URL('./solc.mjs', import.meta.url))
 /** Most of it is the compiler's, which is JavaScript. */
 const FORGE_MAX_MS = 500_000
 
-/** forge's settings; FOUNDRY_INVARIANT_RUNS and FOUNDRY_INVARIANT_DEPTH in the environment make the game longer. */
+/** forge's settings; FOUNDRY_INVARIANT_RUNS and FOUNDRY_INVARIANT_DEPTH in the environment make the game longer, FOUNDRY_FUZZ_SEED another one. */
 const SETTINGS = {
   FOUNDRY_SRC: 'contracts/test/invariants',
   FOUNDRY_TEST: 'contracts/test/invariants',
@@ -21,6 +21,7 @@ const SETTINGS = {
   FOUNDRY_VIA_IR: 'true',
   FOUNDRY_OPTIMIZER: 'true',
   FOUNDRY_EVM_VERSION: 'prague',
+  FOUNDRY_FUZZ_SEED: '0x7269766572',
   FOUNDRY_INVARIANT_RUNS: '64',
   FOUNDRY_INVARIANT_DEPTH: '128',
 }
