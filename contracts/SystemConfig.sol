@@ -89,9 +89,10 @@ contract SystemConfig is Ownable2Step {
         return uint96(_values[parameter].latest());
     }
 
-    /// @notice The value at a time, in seconds.
+    /// @notice The value that rules what was done at a time, in seconds: a change counts from the second after it is made, so that nothing that is done in
+    /// the same L1 block, before it or after, can tell it.
     function valueAt(Parameter parameter, uint64 atSec) external view returns (uint96) {
-        return uint96(_values[parameter].upperLookupRecent(atSec));
+        return uint96(_values[parameter].upperLookupRecent(atSec == 0 ? 0 : atSec - 1));
     }
 
     /// @notice What a value may become, both ends included.

@@ -66,6 +66,12 @@ export function createRpcChain({ chain, blocks, simulator, logIndex, settlement,
     for (const listener of listeners) listener.onPending?.(tx.hash)
   })
 
+  /** What is on disk may be ahead of the head for as long as it takes to tell of it. */
+  function finalNumber(hash: Hex): bigint | undefined {
+    const number = store.blockNumber(hash)
+    return number !== undefined && number <= chain.head().header.number ? number : undefined
+  }
+
   return {
     params: genesis.params,
     genesisHash: chain.genesisHash,
@@ -73,8 +79,9 @@ export function createRpcChain({ chain, blocks, simulator, logIndex, settlement,
     clientVersion,
     heads: () => ({ latest: chain.head().header.number, ...settlement.heads() }),
     blockByNumber: read,
+    numberOf: finalNumber,
     blockByHash(hash) {
-      const number = store.blockNumber(hash)
+      const number = finalNumber(hash)
       return number === undefined ? undefined : read(number)
     },
     transaction(hash) {

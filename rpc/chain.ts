@@ -229,6 +229,8 @@ export type Chain = {
   /** Undefined: no such block. */
   blockByNumber(number: bigint): ChainBlock | undefined
   blockByHash(hash: Hex): ChainBlock | undefined
+  /** Height of a committed block. */
+  numberOf(hash: Hex): bigint | undefined
   /** What of a block a query for logs needs; its transactions stay as they are. */
   blockLogs(number: bigint): BlockLogs | undefined
   /** A transaction of a committed block, without the rest of the block. */

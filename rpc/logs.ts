@@ -42,7 +42,7 @@ export function* logsOf(
 /** Answers a query. */
 export function queryLogs(chain: Chain, filter: LogFilter, limits: RpcLimits): Json[] {
   if (filter.blockHash !== undefined) {
-    const number = chain.blockByHash(filter.blockHash)?.block.header.number
+    const number = chain.numberOf(filter.blockHash)
     const at = number === undefined ? undefined : chain.blockLogs(number)
     if (!at) throw notFound('unknown block', { code: 'unknownBlock', blockHash: filter.blockHash })
     return Array.from(logsOf(at, filter), ({ log, place }) => logToJson(log, place))

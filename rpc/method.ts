@@ -56,9 +56,9 @@ export function heightOf(chain: Chain, ref: BlockRef | undefined): bigint {
   const heads = chain.heads()
   if (ref?.kind === 'number') return ref.number
   if (ref?.kind === 'hash') {
-    const found = chain.blockByHash(ref.hash)
-    if (!found) throw notFound('unknown block', { code: 'unknownBlock', blockHash: ref.hash })
-    return found.block.header.number
+    const found = chain.numberOf(ref.hash)
+    if (found === undefined) throw notFound('unknown block', { code: 'unknownBlock', blockHash: ref.hash })
+    return found
   }
   if (ref === undefined || ref.tag === 'latest' || ref.tag === 'pending') return heads.latest
   return ref.tag === 'earliest' ? 0n : heads[ref.tag]

@@ -7,16 +7,13 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Hex, stringToHex, toHex } from 'viem'
+import { type Hex, toHex } from 'viem'
 import { aggregateSignatures } from '../../consensus/bls.ts'
 import { buildCommit } from '../../consensus/certificate.ts'
 import { encodeMessage } from '../../consensus/message.ts'
-import { encodeSet } from '../../consensus/validatorSet.ts'
-import { deployContracts } from '../../contracts/deploy.ts'
 import { applyBlock } from '../../execution/applyBlock.ts'
 import type { Header } from '../../execution/block.ts'
 import { buildBlock } from '../../execution/buildBlock.ts'
-import { createGenesisBlock } from '../../execution/genesisBlock.ts'
 import { keccak256 } from '../../execution/keccak.ts'
 import { decodeTx } from '../../execution/tx.ts'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
@@ -33,6 +30,7 @@ import { ANY_COUNT, encodePostBatch } from '../../settlement/inbox.ts'
 import { CHAIN_ID, setOf, signatureOf } from '../consensus/fixtures.ts'
 import { ANVIL_ACCOUNTS, startAnvil } from '../fakes/anvil.ts'
 import { mined, STAGE_CHECKPOINTS, type StageClient, stageClient } from '../fakes/l1Stage.ts'
+import { publishRollup } from '../fakes/rollupOnL1.ts'
 import { testGenesis } from '../fakes/testChain.ts'
 import { type Cost, costOf, digits, progress, readOptions, report, textTable, times } from './measure.ts'
 import { nativeOperation, type Signer, type Stage, signCall, signer, signers } from './operations.ts'
@@ -98,48 +96,10 @@ async function main(): Promise<void> {
 
 /** The contracts, and a genesis file of one validator that names them, published. */
 async function openRollup(client: StageClient, senders: readonly Signer[]): Promise<Genesis> {
-  const set = setOf([1])
-  const base = testGenesis({ chainId: CHAIN_ID, blockGasLimit: 20_000_000_000n })
-  const { firstL1Block: _, ...addresses } = await deployContracts(client, {
-    supplyHolder: client.account.address,
-    checkpoints: { ...STAGE_CHECKPOINTS, configOwner: client.account.address, fraudVerifier: client.account.address },
-    registry: {
-      chainId: base.params.chainId,
-      epochBlocks: 0,
-      firstSet: toHex(encodeSet(set)),
-      stakeMinWei: OPEN_WEI,
-      evidenceAgeSec: 60,
-      unbondingSec: 100_000,
-    },
-  })
-  const origin = await client.getBlock()
-  const validators = set.validators.map(({ address, publicKey, feeRecipient }) => ({
-    address,
-    blsPublicKey: publicKey,
-    weight: 1,
-    feeRecipient,
-  }))
-  const genesis: Genesis = {
-    ...base,
-    timestampMs: Number(origin.timestamp) * 1_000,
-    validators,
-    accounts: [...senders, OWNER].map(({ address }) => ({ address, evmWei: 1_000_000n * OPEN_WEI, ledgerWei: 10_000_000n * OPEN_WEI })),
-    l1: {
-      ...base.l1,
-      ...addresses,
-      origin: {
-        number: origin.number,
-        hash: origin.hash,
-        timestampSec: origin.timestamp,
-        baseFeeWei: origin.baseFeePerGas ?? 0n,
-        blobBaseFeeWei: 1n,
-        prevRandao: origin.mixHash,
-      },
-    },
-  }
-  const args = [stringToHex(encodeGenesis(genesis)), createGenesisBlock(genesis).roots.ledgerRoot] as const
-  await mined(client, await client.writeContract({ address: addresses.inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args }))
-  return genesis
+  const accounts = [...senders, OWNER].map(({ address }) => ({ address, evmWei: 1_000_000n * OPEN_WEI, ledgerWei: 10_000_000n * OPEN_WEI }))
+  const base = { ...testGenesis({ chainId: CHAIN_ID, blockGasLimit: 20_000_000_000n }), accounts }
+  const checkpoints = { ...STAGE_CHECKPOINTS, fraudVerifier: client.account.address }
+  return (await publishRollup(client, { base, set: setOf([1]), checkpoints })).genesis
 }
 
 /** Makes blocks of the mix and keeps them with their certificates. Answers how many transactions they have. */

@@ -165,6 +165,7 @@ test('the window of the EVM is the one that ruled when the checkpoint was submit
   const sinceSec = await submitted(settled)
   await pass(l1, 1)
   await mined(l1.user, await l1.user.writeContract({ ...config, functionName: 'execute', args: [L1_PARAMETER.evmWindowSec] }))
+  await pass(l1, 1)
   const later = await rollup.settle()
   const laterSec = await submitted(later)
   const payableFrom = (id: bigint) => l1.user.readContract({ ...bridge(), functionName: 'evmPayableFromSec', args: [id] })

@@ -1,10 +1,10 @@
 /** A rollup of real blocks whose batches stand on an anvil, with the certificates and proofs that checkpoints and the bridge are shown. */
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { bytesToHex, type Hex, hexToBytes, toHex } from 'viem'
 import { aggregateSignatures, type BlsSecretKey, publicKeyOf, sign, uncompressedSignature } from '../../consensus/bls.ts'
 import { buildCommit, buildSigners } from '../../consensus/certificate.ts'
 import { type CheckpointDomain, checkpointDigest, type Statement, statementDigest } from '../../consensus/digest.ts'
 import type { Vote } from '../../consensus/message.ts'
-import type { ValidatorSet } from '../../consensus/validatorSet.ts'
+import { encodeSet, type ValidatorSet } from '../../consensus/validatorSet.ts'
 import { encodeHeader, type Header, hashHeader } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
 import { createLedgerProof, type LedgerProof } from '../../execution/ledger/proof.ts'
@@ -22,7 +22,7 @@ import { CHAIN_ID, secretKey, setOf } from '../consensus/fixtures.ts'
 import type { Anvil } from '../fakes/anvil.ts'
 import { deployStage, type L1Stage, mined, STAGE_CHECKPOINTS, type StageClient } from '../fakes/l1Stage.ts'
 import type { LedgerRecord } from '../fakes/ledger.ts'
-import { createTestChain, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
+import { createTestChain, equalValidators, signNative, type TestChain, testAccounts } from '../fakes/testChain.ts'
 
 /** A block that a batch on L1 ends with: what shows it, and the checkpoint that follows. */
 export type Settled = {
@@ -54,6 +54,20 @@ export async function openSettled(anvil: Anvil): Promise<{ readonly l1: L1Stage;
   await l1.publishGenesis()
   await bond(l1, l1.submitter)
   return { l1, rollup: await createSettledChain(l1) }
+}
+
+/** The same of a first set of so many equal validators, with epochs of so many blocks; its chain is yet to settle. */
+export async function openEpochs(
+  anvil: Anvil,
+  count: number,
+  epochBlocks: number,
+): Promise<{ readonly l1: L1Stage; readonly chain: TestChain; readonly weights: readonly number[] }> {
+  const weights = Array.from({ length: count }, () => 1)
+  const l1 = await deployStage(anvil, { epochBlocks, firstSet: toHex(encodeSet(setOf(weights))) })
+  await l1.publishGenesis()
+  await bond(l1, l1.submitter)
+  const chain = await createTestChain({ params: { epochBlocks }, validators: equalValidators(count) })
+  return { l1, chain, weights }
 }
 
 /** Begins with a genesis of test accounts; `weights` are those of the registry's set, unless `setAt` says whose each block is. */

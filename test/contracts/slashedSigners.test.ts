@@ -1,5 +1,5 @@
 /** Who signed a checkpoint that fell loses its stake, whoever it is and whether it left meanwhile, once. Spec: docs/spec/settlement.md#who-signs */
-import { type Hex, toHex, zeroAddress } from 'viem'
+import { type Hex, zeroAddress } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { uncompressedSignature } from '../../consensus/bls.ts'
 import { encodeSet } from '../../consensus/validatorSet.ts'
@@ -10,8 +10,7 @@ import { toL1Claim } from '../../settlement/checkpoint.ts'
 import { encodeRotate, encodeSlash, encodeSlashSigners, toL1Evidence } from '../../settlement/registry.ts'
 import { blockHash, setOf, signatureOf, validator } from '../consensus/fixtures.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
-import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, refusal, STAGE_CHECKPOINTS, STAGE_REGISTRY } from '../fakes/l1Stage.ts'
-import { createTestChain, equalValidators } from '../fakes/testChain.ts'
+import { CHALLENGE_WINDOW_SEC, type L1Stage, mined, refusal, STAGE_CHECKPOINTS, STAGE_REGISTRY } from '../fakes/l1Stage.ts'
 import { validatorWord } from '../fakes/validatorWord.ts'
 import {
   bond,
@@ -19,6 +18,7 @@ import {
   commitOf,
   createSettledChain,
   domainOf,
+  openEpochs,
   pass,
   type Settled,
   type SettledChain,
@@ -42,12 +42,8 @@ type Stage = { readonly l1: L1Stage; readonly rollup: SettledChain; readonly fir
 
 /** So many validators of the first set, of whom those named have staked; and a batch of theirs. */
 async function stage(count = 4, staked: readonly number[] = [0, 1, 2, 3]): Promise<Stage> {
-  const weights = Array.from({ length: count }, () => 1)
-  const l1 = await deployStage(anvil, { epochBlocks: EPOCH_BLOCKS, firstSet: toHex(encodeSet(setOf(weights))) })
-  await l1.publishGenesis()
-  await bond(l1, l1.submitter)
+  const { l1, chain, weights } = await openEpochs(anvil, count, EPOCH_BLOCKS)
   for (const index of staked) await addStake(l1, index)
-  const chain = await createTestChain({ params: { epochBlocks: EPOCH_BLOCKS }, validators: equalValidators(count) })
   const rollup = await createSettledChain(l1, weights, { chain })
   return { l1, rollup, first: await rollup.settle() }
 }

@@ -16,16 +16,16 @@ import { createEpochSets } from '../../node/epochs.ts'
 import { bridgeAbi, checkpointManagerAbi, openTokenAbi, portalAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
 import { type L1Log, parseDeposits } from '../../settlement/l1Logs.ts'
 import { encodeRotate, toL1Key, toL1Signature } from '../../settlement/registry.ts'
-import { CHAIN_ID, secretKey, setOf } from '../consensus/fixtures.ts'
+import { CHAIN_ID, secretKey } from '../consensus/fixtures.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
-import { CHALLENGE_WINDOW_SEC, deployStage, type L1Stage, mined, refusal, addressOf as stageAddress } from '../fakes/l1Stage.ts'
-import { addressOf, createTestChain, equalValidators, signNative } from '../fakes/testChain.ts'
+import { CHALLENGE_WINDOW_SEC, type L1Stage, mined, refusal, addressOf as stageAddress } from '../fakes/l1Stage.ts'
+import { addressOf, signNative } from '../fakes/testChain.ts'
 import {
-  bond,
   certificateOf,
   commitOf,
   createSettledChain,
   domainOf,
+  openEpochs,
   pass,
   type Settled,
   type SettledChain,
@@ -52,11 +52,7 @@ type World = {
 }
 
 async function openWorld(count: number): Promise<World> {
-  const weights = Array.from({ length: count }, () => 1)
-  const l1 = await deployStage(anvil, { epochBlocks: EPOCH_BLOCKS, firstSet: toHex(encodeSet(setOf(weights))) })
-  await l1.publishGenesis()
-  await bond(l1, l1.submitter)
-  const chain = await createTestChain({ params: { epochBlocks: EPOCH_BLOCKS }, validators: equalValidators(count) })
+  const { l1, chain, weights } = await openEpochs(anvil, count, EPOCH_BLOCKS)
   const { store } = chain
   const sets = createEpochSets({ genesis: chain.genesis, store, head: () => ({ header: chain.head() }) } as never)
   const setAt = (height: bigint) => {

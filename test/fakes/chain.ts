@@ -132,6 +132,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     heads,
     blockByNumber: (number) => blocks[Number(number)],
     blockByHash: (hash) => blocks.find((at) => at.hash === hash),
+    numberOf: (hash) => blocks.find((at) => at.hash === hash)?.block.header.number,
     blockLogs: (number) => logsIn(blocks[Number(number)]),
     transaction: (hash) => placeOf(blocks, hash),
     stateAt,

@@ -2,24 +2,21 @@
  * A rollup on a real L1 whose validators, all of them, do what they like: they make blocks as everybody does, and post batches and checkpoints of them that
  * say something else, under certificates that hold. What they post is a test's to choose.
  */
-import { bytesToHex, type Hex, hexToBytes, stringToHex, toHex } from 'viem'
+import { bytesToHex, type Hex, hexToBytes } from 'viem'
 import { aggregateSignatures } from '../../consensus/bls.ts'
 import { buildCommit } from '../../consensus/certificate.ts'
 import { judgeEvidence } from '../../consensus/evidence.ts'
-import { encodeSet, type ValidatorSet } from '../../consensus/validatorSet.ts'
-import { deployContracts } from '../../contracts/deploy.ts'
+import type { ValidatorSet } from '../../consensus/validatorSet.ts'
 import { ORIGIN_STEP_MAX } from '../../execution/applyBlock.ts'
 import { encodeHeader, type Header, hashHeader, timestampMs } from '../../execution/block.ts'
 import type { Built } from '../../execution/buildBlock.ts'
 import { createGenesisBlock } from '../../execution/genesisBlock.ts'
-import { keccak256 } from '../../execution/keccak.ts'
 import type { LedgerProof } from '../../execution/ledger/proof.ts'
 import { type LedgerSource, proveRecord } from '../../execution/ledger/rootReader.ts'
 import { getL1Info, L1_RECORD, type L1Info } from '../../execution/ledger/tables.ts'
 import { createLedgerTree, rootHex, treeKey } from '../../execution/ledger/tree.ts'
 import type { Tx } from '../../execution/tx.ts'
-import { encodeGenesis, type Genesis } from '../../genesis/genesis.ts'
-import { OPEN_WEI } from '../../genesis/params.ts'
+import type { Genesis } from '../../genesis/genesis.ts'
 import { brotli } from '../../node/brotli.ts'
 import { PRECOMPILES } from '../../precompiles/precompiles.ts'
 import { batchInboxAbi, checkpointManagerAbi, openTokenAbi, portalAbi } from '../../settlement/abi.ts'
@@ -37,6 +34,7 @@ import { certificateOf, commitOf } from '../contracts/settledChain.ts'
 import { toLaneBlock } from '../settlement/story.ts'
 import { ANVIL_ACCOUNTS, type Anvil } from './anvil.ts'
 import { mined, STAGE_CHECKPOINTS, type StageClient, stageClient } from './l1Stage.ts'
+import { publishRollup } from './rollupOnL1.ts'
 import { createTestChain, type TestChain, testGenesis } from './testChain.ts'
 
 /** A batch as it is going to be posted: its rows and roots, and the header of its last block with the ledger that this one commits to. */
@@ -107,7 +105,12 @@ export async function createColluders(anvil: Anvil, { validators = 1 }: { readon
   const [client, submitter, poster] = ANVIL_ACCOUNTS.map((account) => stageClient(anvil.url, account))
   if (!client || !submitter || !poster) throw new Error('anvil has too few accounts')
   const set = setOf(Array.from({ length: validators }, () => 1))
-  const { genesis, accumulator } = await openRollup(client, set)
+  const base = testGenesis({ chainId: CHAIN_ID })
+  const { genesis, accumulator } = await publishRollup(client, {
+    base,
+    set,
+    checkpoints: { ...COLLUDERS_CHECKPOINTS, fraudVerifier: { epochSec: base.params.epochSec } },
+  })
   const kzg = createKzg()
   const { portal, inbox, checkpointManager, validatorRegistry } = genesis.l1
   const addresses = { portal, inbox, checkpointManager, validatorRegistry }
@@ -262,52 +265,6 @@ async function openLine({ genesis, accumulator, set, l1, kzg, client, poster }: 
 /** The rows of a batch changed one by one; its roots stay. */
 export function withRows(batch: Batch, rows: readonly LaneRow[]): Batch {
   return { ...batch, lane: encodeLane(groupsOf(rows)) }
-}
-
-async function openRollup(client: StageClient, set: ValidatorSet) {
-  const base = testGenesis({ chainId: CHAIN_ID })
-  const { chainId, epochSec } = base.params
-  const deployment = await deployContracts(client, {
-    supplyHolder: client.account.address,
-    checkpoints: { ...COLLUDERS_CHECKPOINTS, configOwner: client.account.address, fraudVerifier: { epochSec } },
-    registry: {
-      chainId,
-      epochBlocks: 0,
-      firstSet: toHex(encodeSet(set)),
-      stakeMinWei: OPEN_WEI,
-      evidenceAgeSec: 60,
-      unbondingSec: 100_000,
-    },
-  })
-  const { firstL1Block: _, ...addresses } = deployment
-  const origin = await client.getBlock()
-  const genesis: Genesis = {
-    ...base,
-    timestampMs: Number(origin.timestamp) * 1_000,
-    validators: set.validators.map(({ address, publicKey, feeRecipient }) => ({
-      address,
-      blsPublicKey: publicKey,
-      weight: 1,
-      feeRecipient,
-    })),
-    l1: {
-      ...base.l1,
-      ...addresses,
-      origin: {
-        number: origin.number,
-        hash: origin.hash,
-        timestampSec: origin.timestamp,
-        baseFeeWei: origin.baseFeePerGas ?? 0n,
-        blobBaseFeeWei: 1n,
-        prevRandao: origin.mixHash,
-      },
-    },
-  }
-  const text = encodeGenesis(genesis)
-  const args = [stringToHex(text), createGenesisBlock(genesis).roots.ledgerRoot] as const
-  const { inbox } = addresses
-  await mined(client, await client.writeContract({ address: inbox, abi: batchInboxAbi, functionName: 'publishGenesis', args }))
-  return { genesis, accumulator: bytesToHex(keccak256(new TextEncoder().encode(text))) }
 }
 
 /** The step to the L1 head, or as far as one goes, with the first so many of the deposits up to there. */

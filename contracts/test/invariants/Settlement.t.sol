@@ -161,7 +161,7 @@ contract SettlementHandler {
         one.submittedAtSec = uint64(block.timestamp);
         one.lastBlock = number;
         one.cursor = cursor;
-        one.evmWindowSec = uint64(CONFIG.valueOf(SystemConfig.Parameter.EvmWindowSec));
+        one.evmWindowSec = uint64(CONFIG.valueAt(SystemConfig.Parameter.EvmWindowSec, uint64(block.timestamp)));
         one.withdrawals = uint64(made.length);
         one.checkpoint = checkpoint;
     }
@@ -302,8 +302,6 @@ contract SettlementHandler {
     }
 
     function execute(uint8 which) external {
-        // Not in the second of a submission: of the two in one L1 block the contracts know no order.
-        VM.warp(block.timestamp + 1);
         CONFIG.execute(SystemConfig.Parameter(which % PARAMETERS));
     }
 

@@ -16,6 +16,7 @@ import { type Served, servedFields } from '../../../execution/disputes/evidence.
 import { keccak256 } from '../../../execution/keccak.ts'
 import { getAccount, models } from '../../../execution/ledger/tables.ts'
 import { attributionCredit } from '../../../execution/native/attributionCredit.ts'
+import type { CreditFields as RowCreditFields } from '../../../execution/native/creditRow.ts'
 import { datanetCreate } from '../../../execution/native/datanetCreate.ts'
 import { datanetReview } from '../../../execution/native/datanetReview.ts'
 import { datanetUpload } from '../../../execution/native/datanetUpload.ts'
@@ -120,19 +121,7 @@ export type Tampering = {
 }
 
 export type Draw = ReturnType<typeof drawOf>
-export type CreditFields = {
-  readonly worker: Hex
-  readonly modelId: Hex
-  readonly firstSeq: bigint
-  readonly count: number
-  readonly receiptsRoot: Hex
-  readonly attributionRoot: Hex
-  readonly promptTokens: bigint
-  readonly outputTokens: bigint
-  readonly draws: readonly Draw[]
-  readonly accounts: readonly number[]
-  readonly amountsGwei: readonly number[]
-}
+export type CreditFields = Omit<RowCreditFields, 'draws'> & { readonly draws: readonly Draw[] }
 
 export type Window = {
   readonly ledger: MemoryLedger
