@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {BitMaps} from "@openzeppelin/contracts/utils/structs/BitMaps.sol";
 import {Checkpoint, CheckpointManager} from "./CheckpointManager.sol";
-import {DEPOSIT_TREE_LEVELS, DepositTree} from "./DepositTree.sol";
+import {DepositTree} from "./DepositTree.sol";
 import {LedgerProof} from "./LedgerProof.sol";
 import {Portal} from "./Portal.sol";
 import {SystemConfig} from "./SystemConfig.sol";
@@ -254,12 +254,13 @@ contract Bridge {
     /// @notice Pays a deposit of the sender back that the closed rollup had not executed.
     /// @param l1Block number of the L1 block that queued the deposit
     /// @param recipient where the deposit was to go on the rollup
+    /// @param siblings as `Portal.isDeposit` takes them
     function refundDeposit(
         uint64 index,
         uint64 l1Block,
         address recipient,
         bytes calldata opaqueData,
-        bytes32[DEPOSIT_TREE_LEVELS] calldata siblings,
+        bytes32[] calldata siblings,
         address to
     ) external {
         if (!MANAGER.isClosed()) revert NotClosed();
@@ -267,7 +268,7 @@ contract Bridge {
         if (index < cursor) revert DepositExecuted(cursor);
         address from = _rollupAddress();
         bytes32 leaf = DepositTree.leafOf(index, l1Block, from, recipient, keccak256(opaqueData));
-        if (DepositTree.rootOf(leaf, index, siblings) != PORTAL.depositRoot()) revert BadProof();
+        if (!PORTAL.isDeposit(index, leaf, siblings)) revert BadProof();
         uint256 amount = uint256(bytes32(opaqueData[:32]));
         if (amount == 0) revert NothingToPay();
         _once(_refunded, index);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @dev Levels of the tree: it holds all but one of 2^32 leaves.
+/// @dev Levels of the tree, of which the portal keeps the full subtrees: it holds all but one of 2^32 leaves.
 uint256 constant DEPOSIT_TREE_LEVELS = 32;
 
-/// @title The Merkle tree of the portal's deposits, whose proofs say at which place a leaf stands. Spec: docs/spec/settlement.md#deposits
+/// @title The Merkle trees of the portal's deposits, whose proofs say at which place a leaf stands. Spec: docs/spec/settlement.md#deposits
 /// @dev OpenZeppelin's MerkleTree stores 32 zeros beside and computes the root at each leaf, four times the gas of a deposit's part here; its MerkleProof
 /// sorts pairs, and so says nothing of places.
 library DepositTree {
@@ -13,11 +13,11 @@ library DepositTree {
         return keccak256(abi.encode(index, l1Block, from, to, dataHash));
     }
 
-    /// @notice The root of the tree that has this leaf at this place.
+    /// @notice The root of the subtree, as high as there are siblings, that has this leaf at this place.
     /// @param siblings from the leaf's level up
-    function rootOf(bytes32 leaf, uint64 index, bytes32[DEPOSIT_TREE_LEVELS] calldata siblings) internal pure returns (bytes32 node) {
+    function rootOf(bytes32 leaf, uint64 index, bytes32[] calldata siblings) internal pure returns (bytes32 node) {
         node = leaf;
-        for (uint256 level = 0; level < DEPOSIT_TREE_LEVELS; level++) {
+        for (uint256 level = 0; level < siblings.length; level++) {
             node = (index >> level) & 1 == 1 ? hashPair(siblings[level], node) : hashPair(node, siblings[level]);
         }
     }

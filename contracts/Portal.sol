@@ -4,6 +4,7 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
+import {Math} from "@openzeppelin/contracts/utils/math/Math.sol";
 import {DEPOSIT_TREE_LEVELS, DepositTree} from "./DepositTree.sol";
 
 /// @notice The ledger door's function that a ledger deposit names. Spec: docs/spec/block.md#l1-origin-and-deposits
@@ -67,7 +68,8 @@ contract Portal {
     uint64 private _meteredBlock;
     uint64 private _meteredGas;
 
-    /// @dev The left siblings on the way of the tree's next leaf, by level. Source: the deposit contract of Ethereum's consensus specs.
+    /// @dev The left siblings on the way of the tree's next leaf, by level: the roots of the largest full subtrees, one for each bit of the count. Source:
+    /// the deposit contract of Ethereum's consensus specs.
     bytes32[DEPOSIT_TREE_LEVELS] private _branch;
 
     /// @dev When each deposit was queued, in seconds, eight to a slot.
@@ -157,15 +159,14 @@ contract Portal {
         return uint32(_times[index / TIMES_PER_SLOT] >> (32 * (index % TIMES_PER_SLOT)));
     }
 
-    /// @notice Root of the Merkle tree of all deposits: 32 levels of keccak256(left ‖ right), zero where there is no leaf. Leaf `index` is
-    /// keccak256(abi.encode(index, L1 block number, from, to, keccak256(opaqueData))).
-    function depositRoot() external view returns (bytes32 root) {
-        uint256 size = depositCount;
-        bytes32 empty = 0;
-        for (uint256 level = 0; level < DEPOSIT_TREE_LEVELS; level++) {
-            root = (size >> level) & 1 == 1 ? DepositTree.hashPair(_branch[level], root) : DepositTree.hashPair(root, empty);
-            empty = DepositTree.hashPair(empty, empty);
-        }
+    /// @notice Whether the deposit of this index has this leaf, keccak256(abi.encode(index, L1 block number, from, to, keccak256(opaqueData))). It is
+    /// shown by the largest full subtree that holds it, of keccak256(left ‖ right): which that is changes when so many more are queued as it holds, or fewer.
+    /// @param siblings of the leaf in that subtree, from its level up: as many as the highest bit in which `index` and `depositCount` differ has below it
+    function isDeposit(uint64 index, bytes32 leaf, bytes32[] calldata siblings) external view returns (bool) {
+        uint64 count = depositCount;
+        if (index >= count) return false;
+        uint256 height = Math.log2(index ^ count);
+        return siblings.length == height && DepositTree.rootOf(leaf, index, siblings) == _branch[height];
     }
 
     function _checkRecipient(address to) private pure {

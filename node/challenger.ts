@@ -56,7 +56,16 @@ export type ProofRefusal = { readonly proof: string; readonly code: string; read
 export type ChallengerOptions = {
   readonly l1: Pick<
     L1,
-    'events' | 'canonicalBlock' | 'batchData' | 'headers' | 'blockByNumber' | 'matureCount' | 'openConvictions' | 'transactions'
+    | 'events'
+    | 'deposits'
+    | 'blockByTag'
+    | 'canonicalBlock'
+    | 'batchData'
+    | 'headers'
+    | 'blockByNumber'
+    | 'matureCount'
+    | 'openConvictions'
+    | 'transactions'
   >
   readonly genesis: Pick<Genesis, 'params' | 'l1'>
   /** keccak256 of the genesis file. */
@@ -116,7 +125,11 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     data,
     batch: (accumulator) => seen.batchAt.get(accumulator),
     l1Headers: (from, last) => l1.headers(from, last),
-    deposits: async () => seen.deposits,
+    // The portal has those of its newest blocks too, and shows deposits by a tree of all.
+    deposits: async () => {
+      const read = seen.to
+      return read ? [...seen.deposits, ...(await l1.deposits(read.number + 1n, await l1.blockByTag('latest')))] : seen.deposits
+    },
   }
 
   /** The batches from the first that was not taken to the checkpoint's own; undefined: the way is not known, or too long. */

@@ -27,7 +27,7 @@ export type ProofPorts = {
   batch(accumulator: Hex): L1Batch | undefined
   /** Headers of L1 blocks as they are hashed, from the one of this hash down to `last`. Throws L1Error. */
   l1Headers(from: { readonly number: bigint; readonly hash: Hex }, last: bigint): Promise<readonly Uint8Array[]>
-  /** All deposits of the portal that are queued, in order. Throws L1Error. */
+  /** All deposits of the portal that are queued at L1's head, in order. Throws L1Error. */
   deposits(): Promise<readonly L1Deposit[]>
 }
 
@@ -181,13 +181,6 @@ async function witnessDeposits(indexes: readonly bigint[], ports: ProofPorts) {
     assert(found?.index === index, 'deposits are counted from 0')
     const { from } = found.deposit
     const facts = { index, l1Block: found.l1Block.number, from, ...depositLog(found.deposit) }
-    return { facts, siblings: depositBranch(leaves, Number(index)) as readonly Hex[] as unknown as Branch }
+    return { facts, siblings: depositBranch(leaves, Number(index)) }
   })
 }
-
-type Branch = Parameters<typeof encodeFunctionData<typeof fraudVerifierAbi, 'proveDeposits'>>[0]['args'] extends readonly [
-  ...unknown[],
-  { readonly siblings: infer S },
-]
-  ? S
-  : never

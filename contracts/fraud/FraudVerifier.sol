@@ -5,7 +5,7 @@ import {BlockHeader} from "@openzeppelin/contracts/utils/BlockHeader.sol";
 import {Memory} from "@openzeppelin/contracts/utils/Memory.sol";
 import {BatchHeader, BatchInbox} from "../BatchInbox.sol";
 import {Checkpoint, CheckpointManager} from "../CheckpointManager.sol";
-import {DEPOSIT_TREE_LEVELS, DepositTree} from "../DepositTree.sol";
+import {DepositTree} from "../DepositTree.sol";
 import {LedgerProof} from "../LedgerProof.sol";
 import {Portal} from "../Portal.sol";
 import {BlobReader, PayloadWitness, Run} from "./BlobReader.sol";
@@ -36,11 +36,11 @@ struct Predecessor {
     PayloadWitness payload;
 }
 
-/// @notice A deposit and the way from its leaf to the root of the portal's tree.
+/// @notice A deposit and the way from its leaf to the root of the full subtree of the portal's that holds it.
 struct DepositWitness {
     DepositFacts facts;
-    /// From the leaf's level up.
-    bytes32[DEPOSIT_TREE_LEVELS] siblings;
+    /// As `Portal.isDeposit` takes them.
+    bytes32[] siblings;
 }
 
 /// @notice What the rows of a group touch outside the batch.
@@ -208,7 +208,7 @@ contract FraudVerifier {
         if (!isRecord) revert BadL1Record();
         uint64 number = uint64(bytes8(l1Record[:8]));
         uint64 cursor = uint64(bytes8(l1Record[L1_RECORD_BYTES - 8:]));
-        _checkDeposit(deposit, PORTAL.depositRoot());
+        _checkDeposit(deposit);
         bool isLeftOut = deposit.facts.index == cursor && deposit.facts.l1Block <= number;
         _conclude(id, isLeftOut ? Fault.Deposits : Fault.None);
     }
@@ -309,19 +309,16 @@ contract FraudVerifier {
 
     function _deposits(DepositWitness[] calldata witnesses) private view returns (DepositFacts[] memory facts) {
         facts = new DepositFacts[](witnesses.length);
-        bytes32 root = PORTAL.depositRoot();
         for (uint256 i = 0; i < witnesses.length; ++i) {
-            _checkDeposit(witnesses[i], root);
+            _checkDeposit(witnesses[i]);
             facts[i] = witnesses[i].facts;
             if (i > 0 && facts[i].index <= facts[i - 1].index) revert DepositMismatch(facts[i].index);
         }
     }
 
-    function _checkDeposit(DepositWitness calldata witness, bytes32 root) private pure {
+    function _checkDeposit(DepositWitness calldata witness) private view {
         DepositFacts calldata facts = witness.facts;
         bytes32 leaf = DepositTree.leafOf(facts.index, facts.l1Block, facts.from, facts.to, keccak256(facts.opaqueData));
-        // An index beyond the tree's levels would stand at the place of a lower one.
-        bool isInTree = facts.index >> DEPOSIT_TREE_LEVELS == 0;
-        if (!isInTree || DepositTree.rootOf(leaf, facts.index, witness.siblings) != root) revert DepositMismatch(facts.index);
+        if (!PORTAL.isDeposit(facts.index, leaf, witness.siblings)) revert DepositMismatch(facts.index);
     }
 }

@@ -9,7 +9,6 @@ contract FraudStage is IGroupExecution {
     bytes32 public checkpointHash;
     bytes32 public genesisHash;
     bytes32 public genesisLedgerRoot;
-    bytes32 public depositRoot;
     uint64 public depositCount;
     IRowReader public immutable ROWS;
 
@@ -33,10 +32,6 @@ contract FraudStage is IGroupExecution {
 
     function set(bytes32 checkpoint, bytes32 genesis, bytes32 genesisRoot) external {
         (checkpointHash, genesisHash, genesisLedgerRoot) = (checkpoint, genesis, genesisRoot);
-    }
-
-    function setDeposits(bytes32 root, uint64 count) external {
-        (depositRoot, depositCount) = (root, count);
     }
 
     function checkpointAt(uint64) external view returns (bytes32, uint64, address) {

@@ -5,7 +5,7 @@ import { portalBytecode, taxedTokenBytecode } from '../../contracts/artifacts.ts
 import { ledgerDepositTarget } from '../../execution/deposit.ts'
 import { DOOR, OPEN_WEI } from '../../genesis/params.ts'
 import { openTokenAbi, portalAbi } from '../../settlement/abi.ts'
-import { depositLeaf, depositRoot } from '../../settlement/depositTree.ts'
+import { depositBranch, depositLeaf } from '../../settlement/depositTree.ts'
 import { depositAccumulator, type L1Log, parseDeposits } from '../../settlement/l1Logs.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { addressOf, callerAbi, deployCaller, deployStage, type L1Stage, mined, refusal, type StageClient } from '../fakes/l1Stage.ts'
@@ -114,14 +114,25 @@ test('deposits chain: indexes count up and the accumulator is what TypeScript co
 })
 
 test('each deposit is a leaf of the tree at its place, and the portal knows when it was queued', async () => {
-  const root = () => l1.user.readContract({ ...portal(), functionName: 'depositRoot' })
-  expect(await root()).toBe(depositRoot([]))
+  const isDeposit = (leaves: readonly Hex[], index: number, branch: readonly Hex[], leaf = leaves[index] ?? zeroHash) =>
+    l1.user.readContract({ ...portal(), functionName: 'isDeposit', args: [BigInt(index), leaf, branch] })
+  expect(await isDeposit([], 0, [])).toBe(false)
   const queuedAt = (index: bigint) => l1.user.readContract({ ...portal(), functionName: 'queuedAtSec', args: [index] })
   expect(await refusal(queuedAt(0n))).toEqual(['DepositNotQueued', 0n])
   for (let i = 0; i < 11; i++) {
     const { blockNumber } = await mined(l1.user, await (i % 3 === 0 ? toLedger(RECIPIENT, 1n) : toEvm({ data: '0x1234' })))
     const logs = await l1.user.getLogs({ address: l1.deployment.portal, fromBlock: l1.deployment.firstL1Block })
-    expect(await root()).toBe(depositRoot(parseDeposits(logs as L1Log[]).map(depositLeaf)))
+    const leaves = parseDeposits(logs as L1Log[]).map(depositLeaf)
+    const shown = await Promise.all(leaves.map((_, index) => isDeposit(leaves, index, depositBranch(leaves, index))))
+    expect(shown).toEqual(leaves.map(() => true))
+    // Nothing else stands there: no other leaf, no leaf elsewhere, no node in a leaf's place, nothing behind the last one.
+    const [first = zeroHash] = leaves
+    const branch = depositBranch(leaves, 0)
+    expect(await isDeposit(leaves, 0, branch, leaves[1] ?? zeroHash)).toBe(false)
+    if (i > 0) expect(await isDeposit(leaves, 1, branch, first)).toBe(false)
+    if (i > 0) expect(await isDeposit(leaves, 0, branch.slice(1))).toBe(false)
+    expect(await isDeposit(leaves, leaves.length, branch, first)).toBe(false)
+    expect(await isDeposit(leaves, 0, [...branch, first])).toBe(false)
     expect(await queuedAt(BigInt(i))).toBe((await l1.user.getBlock({ blockNumber })).timestamp)
   }
 })

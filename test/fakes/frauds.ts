@@ -12,7 +12,8 @@ import { CHAIN_ID } from '../consensus/fixtures.ts'
 import { type Colluders, type Line, type Posted, withRows } from './colluders.ts'
 import { addressOf, signNative, testAccounts } from './testChain.ts'
 
-const THIEF: Hex = '0x00000000000000000000000000000000000bad00'
+/** Nobody's account. */
+export const THIEF: Hex = '0x00000000000000000000000000000000000bad00'
 
 export type Fraud = {
   /** What the proof is called that it falls by. */

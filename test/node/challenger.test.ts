@@ -13,7 +13,7 @@ import { createKzg } from '../../settlement/kzg.ts'
 import { createTxManager } from '../../settlement/txManager.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { type Colluders, createColluders } from '../fakes/colluders.ts'
-import { FRAUDS, type Fraud, makeBlocks } from '../fakes/frauds.ts'
+import { FRAUDS, type Fraud, makeBlocks, THIEF } from '../fakes/frauds.ts'
 import { createMemoryPendingTx } from '../fakes/pendingTx.ts'
 
 const GAS_CAP = 16_777_216
@@ -23,6 +23,8 @@ let anvil: Anvil
 let rollup: Colluders
 let challenger: Challenger
 const outcomes: ChallengeOutcome[] = []
+/** The challenger's clock, which stands still. */
+let nowMs = 0
 
 beforeAll(async () => {
   anvil = await startAnvil()
@@ -32,6 +34,9 @@ beforeAll(async () => {
   challenger = openChallenger(rollup)
 }, 60_000)
 afterAll(() => anvil?.stop())
+
+/** What somebody else does on L1 when a proof is on its way. */
+let meanwhile = async () => {}
 
 /** One that knows nothing yet of what L1 holds: nothing but the genesis block is derived. */
 function openChallenger({ l1, genesis, accumulator, chain }: Colluders): Challenger {
@@ -64,10 +69,16 @@ function openChallenger({ l1, genesis, accumulator, chain }: Colluders): Challen
     }),
     kzg: createKzg(),
     account: signer.address,
-    sender,
+    sender: {
+      ...sender,
+      async send(request) {
+        await meanwhile()
+        return sender.send(request)
+      },
+    },
     log: createLog({ level: 'error', json: false, write: (line) => process.stderr.write(line) }),
     report: (outcome) => outcomes.push(outcome),
-    nowMs: Date.now,
+    nowMs: () => nowMs,
   })
 }
 
@@ -110,6 +121,27 @@ test('a wrong checkpoint below others takes them along, and its batch is shown f
   const told = outcomes.length
   await look()
   expect(outcomes.slice(told)).toMatchObject([{ kind: 'fell', id }])
+})
+
+test('a deposit in each L1 block, and between a proof and its inclusion, spoils no more than a few proofs', {
+  timeout: 60_000,
+}, async () => {
+  await rollup.bond()
+  const { id } = await rollup.submit(await FRAUDS['a deposit left out'].make(rollup, 'calldata'))
+  const told = outcomes.length
+  let queued = 0
+  meanwhile = async () => {
+    for (const _ of [0, 1]) await rollup.deposit(THIEF, 1n)
+    queued += 2
+  }
+  // Each proof that is spoiled has made the tree higher by which the next one shows the deposit.
+  while (outcomes.length === told || outcomes.at(-1)?.kind === 'stands') {
+    expect(queued).toBeLessThan(10)
+    nowMs += 60_000
+    await look()
+  }
+  meanwhile = async () => {}
+  expect(outcomes.at(-1)).toMatchObject({ kind: 'fell', id, proof: 'deposits' })
 })
 
 test('a checkpoint that is right is left alone, whether its batch is derived already or not', { timeout: 60_000 }, async () => {
