@@ -2,18 +2,16 @@
  * The commands: words and environment → config → run; signals → stop. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a comparison
  * found a difference, 4 too early.
  * What the commands print for machines is documented in docs/cli.md and stays as it is.
+ * Each command is loaded when it is called, and not what the others are made of: of the processor time of a short one most is loading.
  */
 import { readFileSync } from 'node:fs'
 import { flushCompileCache } from 'node:module'
 import { setFlagsFromString } from 'node:v8'
-import { createGenesisBlock } from '../execution/genesisBlock.ts'
-import { decodeGenesis } from '../genesis/genesis.ts'
 import { type CommandName, type ConfigOf, helpText, isCommand, parseConfig, UsageError } from './config.ts'
-import { type Devnet, startDevnet } from './devnet.ts'
+import type { Devnet } from './devnet.ts'
 import { collectAlone } from './idleMemory.ts'
 import { createLog, errorFacts, type Log, type LogLevel } from './log.ts'
 import type { NodeStatus } from './node.ts'
-import { startOperatorNode } from './operatorNode.ts'
 import { NICE, stepBack } from './priority.ts'
 
 const LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error']
@@ -60,6 +58,7 @@ async function run(command: CommandName, args: readonly string[], environment: E
     case 'node': {
       const { config } = parseConfig('node', args, environment)
       const log = openLog(config)
+      const { startOperatorNode } = await import('./operatorNode.ts')
       return untilStopped(
         config,
         (onFatal) => startOperatorNode({ config, clientVersion: CLIENT_VERSION, log, onFatal }),
@@ -133,6 +132,7 @@ function toJsonLine(line: object): string {
 
 async function runDevnet(config: ConfigOf<'devnet'>): Promise<number> {
   const log = openLog(config)
+  const { startDevnet } = await import('./devnet.ts')
   return untilStopped(
     config,
     (onFatal) => startDevnet({ config, clientVersion: CLIENT_VERSION, log, onFatal }),
@@ -248,8 +248,10 @@ function contractsOf({ genesis }: Devnet) {
   return { openToken, portal, inbox, systemConfig, checkpointManager, validatorRegistry, bridge, fraudVerifier }
 }
 
-function runGenesis([file]: readonly string[], { json }: ConfigOf<'genesis'>): number {
+async function runGenesis([file]: readonly string[], { json }: ConfigOf<'genesis'>): Promise<number> {
   if (file === undefined) throw new UsageError('name the genesis file: tributary genesis FILE')
+  const { createGenesisBlock } = await import('../execution/genesisBlock.ts')
+  const { decodeGenesis } = await import('../genesis/genesis.ts')
   const { hash, roots } = createGenesisBlock(decodeGenesis(readFileSync(file, 'utf8')))
   print(
     json
