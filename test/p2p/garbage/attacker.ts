@@ -14,7 +14,7 @@ import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
 import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p, type Libp2p } from 'libp2p'
-import { ATTACKS, type Attack, type AttackStage, UNPUNISHED } from './attacks.ts'
+import { ATTACKS, type Attack, type AttackStage, FLOODS, UNPUNISHED, USELESS } from './attacks.ts'
 
 const DIAL_MS = 5_000
 /** Longest life of one name, so that attacks that nobody is cut off for are seen at their beginning too. */
@@ -25,8 +25,11 @@ const PACE_MS = 5
 const WAVE_ATTACKS = 9
 const WAVE_MS = 20_000
 const WAVE_SEC = WAVE_MS / 1_000
-/** The same, if each is to be cut off once: at most, and for all together. */
+/** The victim takes five connections a second from one address. */
+const CONNECT_PACE_MS = 200
+/** The same, if each is to be cut off once: at most, one life of what nobody is cut off for, and all together. */
 const ONCE_MAX_MS = 60_000
+const ONCE_UNPUNISHED_MS = 10_000
 const ALL_ONCE_MS = 5_000
 
 /** What became of an attack: lives under one name, and how many ended with being cut off. */
@@ -60,35 +63,56 @@ export async function runAttacks(address: string, seconds: number, { words, rate
   process.on('uncaughtException', (error) => process.stderr.write(`${String(error)}\n`))
   const { chosen, groups } = groupsOf(words)
   const results: Results = Object.fromEntries(chosen.map((name) => [name, { lives: 0, cutOff: 0, refused: 0 }]))
-  const until = Date.now() + seconds * 1_000
-  do {
-    for (const group of groups) {
-      if (seconds > 0 && Date.now() >= until) break
-      const waveMs = seconds > 0 ? Math.min(WAVE_MS, until - Date.now()) : group === chosen ? ALL_ONCE_MS : ONCE_MAX_MS
-      await attackTogether(address, group, { results, endMs: Date.now() + waveMs, isOnce: seconds === 0, rateShare })
-    }
-  } while (Date.now() < until)
+  if (seconds === 0) await attackOnce(address, chosen, { results, rateShare })
+  else {
+    const until = Date.now() + seconds * 1_000
+    do {
+      for (const group of groups) {
+        if (Date.now() >= until) break
+        await attackTogether(address, group, { results, endMs: Date.now() + Math.min(WAVE_MS, until - Date.now()), rateShare })
+      }
+    } while (Date.now() < until)
+  }
   process.stdout.write(`${JSON.stringify(results)}\n`)
 }
 
-type Wave = { readonly results: Results; endMs: number; readonly isOnce: boolean; readonly rateShare: number }
+type Wave = { readonly results: Results; readonly endMs: number; readonly rateShare: number }
 
 /** Runs some attacks at a time. */
 async function attackTogether(address: string, names: readonly string[], wave: Wave): Promise<void> {
-  const isDone = () =>
-    names.every((name) => {
-      const { lives = 0, cutOff = 0 } = wave.results[name] ?? {}
-      return UNPUNISHED.has(name) ? lives > 0 : cutOff > 0
-    })
   const running = names.map(async (name, i) => {
-    await sleep(i * 200) // the victim takes five connections a second from one address
+    await sleep(i * CONNECT_PACE_MS)
     while (Date.now() < wave.endMs) {
       await live(address, name, wave)
-      if (wave.isOnce && isDone()) wave.endMs = Math.min(wave.endMs, Date.now() + REST_MS)
       await sleep(REST_MS)
     }
   })
   await Promise.all(running)
+}
+
+/** Some at a time, each until it was cut off once and another has its turn; then all together. */
+async function attackOnce(address: string, names: readonly string[], { results, rateShare }: Omit<Wave, 'endMs'>): Promise<void> {
+  const waiting = [...names].sort((a, b) => rankOf(a) - rankOf(b))
+  const run = async (i: number) => {
+    await sleep(i * CONNECT_PACE_MS)
+    for (let name = waiting.shift(); name !== undefined; name = waiting.shift()) {
+      const isUnpunished = UNPUNISHED.has(name)
+      const lifeMs = isUnpunished ? ONCE_UNPUNISHED_MS : ONCE_MAX_MS
+      const endMs = Date.now() + ONCE_MAX_MS
+      while (Date.now() < endMs && results[name]?.[isUnpunished ? 'lives' : 'cutOff'] === 0) {
+        await live(address, name, { results, endMs: Math.min(endMs, Date.now() + lifeMs), rateShare })
+        await sleep(REST_MS)
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: WAVE_ATTACKS }, (_, i) => run(i)))
+  await attackTogether(address, names, { results, endMs: Date.now() + ALL_ONCE_MS, rateShare })
+}
+
+/** Those first that are seen last for what they are, so that no one is left alone at the end. */
+function rankOf(name: string): number {
+  if (name === USELESS) return 0
+  return FLOODS.has(name) ? 1 : 2
 }
 
 /** One attack under one name. */
