@@ -1,5 +1,6 @@
 /**
- * Two groups of tests: `rooms` (pure rules, in-memory ports, loopback sockets) and, after them, `e2e` (real processes and a local L1).
+ * Two groups of tests: `rooms` (pure rules, in-memory ports, loopback sockets) and, after them, `e2e` (real processes and a local L1). A third, `clients`,
+ * runs programs of others against a node, which have to be installed first: `npm run test:clients`.
  * Nothing is retried: a test that fails once is a defect. Sized for a machine with 2 cores, of which one file of e2e leaves half idle.
  */
 import { fileURLToPath } from 'node:url'
@@ -26,7 +27,7 @@ export default defineConfig({
         test: {
           name: 'rooms',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/e2e/**'],
+          exclude: ['test/e2e/**', 'test/clients/**'],
           testTimeout: roomTimeoutMs,
           hookTimeout: roomTimeoutMs,
           sequence: { groupOrder: 0 },
@@ -40,6 +41,16 @@ export default defineConfig({
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'clients',
+          include: ['test/clients/*.test.ts'],
+          testTimeout: e2eTimeoutMs,
+          hookTimeout: e2eTimeoutMs,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
