@@ -1,8 +1,5 @@
 /** Ponder, an indexer, follows a node from block 0 through live blocks: what it has in its tables is what the chain has. */
-import { cpSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { rmSync } from 'node:fs'
 import { encodeFunctionData, getAddress, type Hex, parseAbi, parseEther, zeroAddress } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { callerBytecode, openTokenBytecode } from '../../contracts/artifacts.ts'
@@ -11,7 +8,7 @@ import { DOOR, OPEN_SUPPLY_WEI } from '../../genesis/params.ts'
 import { openTokenAbi } from '../../settlement/abi.ts'
 import { type Devnet, freePort, startDevnet } from '../e2e/devnet.ts'
 import { type L2Client, l2Client, lower, until } from '../e2e/stage.ts'
-import { type Program, startProgram, TOOLS, toolBinary } from './tools.ts'
+import { createProject, type Program, startProgram, toolBinary } from './tools.ts'
 
 const STRANGER: Hex = '0x00000000000000000000000000000000000c0de9'
 /** Ponder takes what is this far behind the head as history, and follows the rest. */
@@ -134,17 +131,12 @@ async function passBlocks(number: bigint): Promise<void> {
 
 /** Ponder wants a project in a folder: its files, and what they import. */
 async function startPonder(): Promise<void> {
-  folder = mkdtempSync(join(tmpdir(), 'tributary-ponder-'))
-  for (const [source, target] of [
-    [new URL('./tools/ponder/config.mjs', import.meta.url), 'ponder.config.ts'],
-    [new URL('./tools/ponder/schema.mjs', import.meta.url), 'ponder.schema.ts'],
-    [new URL('./tools/ponder/handlers.mjs', import.meta.url), 'src/handlers.ts'],
-    [new URL('./tools/ponder/answers.mjs', import.meta.url), 'src/api/index.ts'],
-  ] as const) {
-    cpSync(fileURLToPath(source), join(folder, target))
-  }
-  cpSync(join(TOOLS, 'package.json'), join(folder, 'package.json'))
-  symlinkSync(join(TOOLS, 'node_modules'), join(folder, 'node_modules'))
+  folder = createProject({
+    'ponder.config.ts': new URL('./tools/ponder/config.mjs', import.meta.url),
+    'ponder.schema.ts': new URL('./tools/ponder/schema.mjs', import.meta.url),
+    'src/handlers.ts': new URL('./tools/ponder/handlers.mjs', import.meta.url),
+    'src/api/index.ts': new URL('./tools/ponder/answers.mjs', import.meta.url),
+  })
   const { rpc, ws, chainId } = devnet.ready()
   const node = {
     rpc,

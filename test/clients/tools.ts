@@ -3,11 +3,13 @@
  * many megabytes that nothing else here needs. `npm run test:clients` installs them (test/clients/install.ts).
  */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { cpSync, mkdtempSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
-export const TOOLS = fileURLToPath(new URL('./tools/', import.meta.url))
+const TOOLS = fileURLToPath(new URL('./tools/', import.meta.url))
 
 const toolsRequire = createRequire(join(TOOLS, 'package.json'))
 
@@ -28,6 +30,15 @@ export function toolJson<T>(path: string): T {
 /** A program's file in the folder of npm's links. */
 export function toolBinary(name: string): string {
   return join(TOOLS, 'node_modules', '.bin', name)
+}
+
+/** A folder of its own for a program that wants a project: copies of `files` at their places in it, and the packages. Who asked for it removes it. */
+export function createProject(files: Readonly<Record<string, URL>>): string {
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-clients-'))
+  for (const [place, file] of Object.entries(files)) cpSync(fileURLToPath(file), join(folder, place))
+  cpSync(join(TOOLS, 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(TOOLS, 'node_modules'), join(folder, 'node_modules'))
+  return folder
 }
 
 export type Program = {
