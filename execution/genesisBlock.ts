@@ -63,7 +63,7 @@ export function createGenesisBlock(genesis: Genesis): GenesisBlock {
 }
 
 /** The validator as the ledger has it, with its whole key. Throws GenesisError if the key is none. */
-function toMember({ address, feeRecipient, weight, blsPublicKey }: GenesisValidator): Validator {
+export function toMember({ address, feeRecipient, weight, blsPublicKey }: GenesisValidator): Validator {
   return { validator: address, feeRecipient, weight: BigInt(weight), ...keyWords(decompress(blsPublicKey)) }
 }
 

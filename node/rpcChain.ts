@@ -2,6 +2,7 @@
 import { type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { type Block, blockBytes } from '../execution/block.ts'
+import { toMember } from '../execution/genesisBlock.ts'
 import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { createLedger } from '../execution/ledger/ledger.ts'
@@ -77,6 +78,8 @@ export function createRpcChain({ chain, blocks, simulator, logIndex, settlement,
     genesisHash: chain.genesisHash,
     l1: contractsOf(genesis),
     clientVersion,
+    genesisSec: Math.floor(genesis.timestampMs / 1_000),
+    genesisValidators: genesis.validators.map(toMember),
     heads: () => ({ latest: chain.head().header.number, ...settlement.heads() }),
     blockByNumber: read,
     numberOf: finalNumber,
@@ -89,6 +92,7 @@ export function createRpcChain({ chain, blocks, simulator, logIndex, settlement,
       return place && blocks.transaction(place.blockNumber, place.index)
     },
     stateAt: (number) => simulator.at(number),
+    accountAt: (index) => store.accountAt(index),
     async trace(number, tracerOf, last) {
       const at = blocks.read(number)
       assert(at && number > 0n, 'a block that is traced was found before')

@@ -14,6 +14,8 @@ import { assert } from '../execution/assert.ts'
 import { type Block, decodeBlock, encodeBlock, hashHeader } from '../execution/block.ts'
 import { type GenesisBlock, VOID_ROOTS } from '../execution/genesisBlock.ts'
 import { fromHex, toHex, writeHex } from '../execution/hex.ts'
+import { createLedger } from '../execution/ledger/ledger.ts'
+import { accounts, getCounters } from '../execution/ledger/tables.ts'
 import { isPageKey } from '../execution/ledger/tree.ts'
 import type { EvmOperation } from '../execution/precompile.ts'
 import type { StateReader, StateRoots, StateWrites } from '../execution/state.ts'
@@ -49,6 +51,8 @@ const KEY = {
   roots: 0x16,
   /** last block u64 of a segment of the log index → its first, u64; the postings are in the blocks' database (node/logSegments.ts) */
   logSegment: 0x17,
+  /** index u32 of a ledger account → its address */
+  accountIndex: 0x18,
   /** name → a single value */
   meta: 0x40,
 } as const
@@ -75,7 +79,7 @@ const CHANGING = { cacheSize: 16 << 20, writeBufferSize: 8 << 20, maxFileSize: 8
 const IN_ORDER = { cacheSize: 4 << 20, writeBufferSize: 4 << 20, maxFileSize: 8 << 20, compression: false }
 
 /** Version of everything above. A store of another version is refused. */
-const FORMAT_VERSION = 4
+const FORMAT_VERSION = 5
 
 /** The disk holds something that this program did not write, or wrote in another version. */
 export class StoreError extends Error {
@@ -100,6 +104,8 @@ export type Store = {
   receipts(number: bigint): Uint8Array | undefined
   operations(number: bigint): readonly { readonly txIndex: number; readonly operation: EvmOperation }[]
   commit(number: bigint): Uint8Array | undefined
+  /** The ledger account that got this index, which its record says. */
+  accountAt(index: number): Hex | undefined
   /** Which blocks have which logs, as far as somebody found it out. */
   readonly logSegments: LogSegments
   transaction(hash: Hex): { readonly blockNumber: bigint; readonly index: number } | undefined
@@ -147,6 +153,8 @@ export async function openStore(directory: string, { durable = true }: { readonl
   const headBytes = getMeta('head')
   let head = headBytes && BigInt(toHex(headBytes))
   let marked: Marked | undefined
+  /** The highest index of a ledger account. */
+  let accountsKnown = accountsOf(reader)
   /** The head as it was written, which is asked for after every block. */
   let latest: StoredBlock | undefined
   /** Hashes and numbers of proposed blocks that were not decided yet: few, since each block that is written ends them. */
@@ -218,10 +226,11 @@ export async function openStore(directory: string, { durable = true }: { readonl
       const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
       return { blockNumber: view.getBigUint64(0), index: view.getUint32(8) }
     },
-    genesis() {
-      const bytes = getMeta('genesis')
-      return bytes && new TextDecoder().decode(bytes)
+    accountAt(index) {
+      const address = index > 0 && index <= accountsKnown ? get(KEY.accountIndex, u32(index)) : undefined
+      return address && toHex(address)
     },
+    genesis: () => textOf(getMeta('genesis')),
     async writeGenesis(text, { block, hash, roots, writes }) {
       assert(head === undefined, 'the store has a chain already')
       await Promise.all([
@@ -234,10 +243,12 @@ export async function openStore(directory: string, { durable = true }: { readonl
       ])
       const batch = db.batch()
       batchState(batch, writes)
+      batchAccounts(batch, writes, 0)
       batchPlace(batch, { block, hash, roots })
       batch.put(metaKey('genesis'), new TextEncoder().encode(text))
       batch.put(metaKey('format'), Uint8Array.of(FORMAT_VERSION))
       await batch.write({ sync: durable })
+      accountsKnown = accountsOf(reader)
       head = 0n
     },
     async writeBlock({ block, hash, transactions, receipts, roots, writes, operations }, commit) {
@@ -252,10 +263,12 @@ export async function openStore(directory: string, { durable = true }: { readonl
       const written = db.batch()
       const batch = marked ? remembering(written, marked.entries, db) : written
       batchState(batch, writes)
+      const highest = batchAccounts(batch, writes, accountsKnown)
       batchPlace(batch, { block, hash, roots })
       for (let index = 0; index < transactions.length; index++) putPlace(batch, transactions[index]?.hash ?? '0x', { number, index })
       await inOrder
       await written.write({ sync: durable })
+      accountsKnown = highest
       head = number
       await endProposals(hash)
       latest = { block, hash, ledgerRoot: roots.ledgerRoot }
@@ -272,6 +285,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
       }
       await batch.write({ sync: durable })
       head = marked.head
+      accountsKnown = accountsOf(reader)
       latest = undefined
       marked = { head, entries: [] }
     },
@@ -360,6 +374,34 @@ function batchState(batch: Batch, writes: StateWrites): void {
   writes.ledgerEntries.forEach(({ key, bytes }) => {
     if (!isPageKey(key)) batch.put(lentKey(KEY.ledgerEntry, [key]), bytes)
   })
+}
+
+/** Accounts that were given an index above the highest one known, by that. Answers the highest one. */
+function batchAccounts(batch: Batch, writes: StateWrites, known: number): number {
+  let highest = known
+  for (const { table, id, record } of writes.ledgerRecords) {
+    if (table !== accounts.number || !record) continue
+    // The index stands first in the record.
+    const index = new DataView(record.buffer, record.byteOffset, 4).getUint32(0)
+    if (index <= known) continue
+    batch.put(keyOf(KEY.accountIndex, u32(index)), Uint8Array.from(id))
+    if (index > highest) highest = index
+  }
+  return highest
+}
+
+function accountsOf(reader: StateReader): number {
+  return getCounters(createLedger(reader.ledgerRecord)).accounts
+}
+
+function textOf(bytes: Uint8Array | undefined): string | undefined {
+  return bytes && new TextDecoder().decode(bytes)
+}
+
+function u32(value: number): Uint8Array {
+  const bytes = new Uint8Array(4)
+  new DataView(bytes.buffer).setUint32(0, value)
+  return bytes
 }
 
 function putOrDelete(batch: Batch, key: Uint8Array, value: Uint8Array | undefined): void {

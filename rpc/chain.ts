@@ -5,6 +5,7 @@
 import type { Hex } from 'viem'
 import type { Block, Header, Receipt } from '../execution/block.ts'
 import type { LedgerProof } from '../execution/ledger/proof.ts'
+import type { Validator } from '../execution/ledger/validators.ts'
 import type { Log, Rejection } from '../execution/native/nativeType.ts'
 import type { Tx } from '../execution/tx.ts'
 import type { Watcher } from '../execution/watcher.ts'
@@ -225,6 +226,10 @@ export type Chain = {
   /** Where the network's contracts are on L1. */
   readonly l1: Omit<GenesisL1, 'origin'>
   readonly clientVersion: string
+  /** When the chain began. */
+  readonly genesisSec: number
+  /** The first validators, in the ledger's form. */
+  readonly genesisValidators: readonly Validator[]
   heads(): Heads
   /** Undefined: no such block. */
   blockByNumber(number: bigint): ChainBlock | undefined
@@ -236,6 +241,8 @@ export type Chain = {
   /** A transaction of a committed block, without the rest of the block. */
   transaction(hash: Hex): PlacedTransaction | undefined
   stateAt(number: bigint): StateAt
+  /** The ledger account that got this index, at the head; undefined: none was given out. */
+  accountAt(index: number): Hex | undefined
   /**
    * Executes a block's transactions again on its parent's state, up to the one of index `last`, those with a tracer under it. Throws `StateUnavailable`,
    * and what tracers throw.

@@ -38,6 +38,7 @@ import { readForks } from '../genesis/forks.ts'
 import { BPS, type ChainParams, DOOR, MULTICALL3, VERIFIER } from '../genesis/params.ts'
 import { failureText } from './failureText.ts'
 import type { L1Contracts } from './l1Actions.ts'
+import { listActions } from './listActions.ts'
 import { fieldsFromJson, fieldsToJson, quantity } from './quantity.ts'
 import { formatters, nativeTypedData, nativeTypeNamed, nonceKey, serializeNative, serializeTransaction, typesOf } from './viemChain.ts'
 
@@ -220,6 +221,7 @@ function readActions(node: Client) {
     getWithdrawal: async ({ withdrawalIndex, ...at }: { readonly withdrawalIndex: bigint } & AtBlock): Promise<Withdrawal | undefined> =>
       toRecord(tables.withdrawals, await ask(node, 'tributary_getWithdrawal', [quantity(withdrawalIndex), blockOf(at)])),
     ...accountReads(node),
+    ...listActions((method, params) => ask(node, method, params)),
     ...statusReads(node),
   }
 }

@@ -55,6 +55,11 @@ export function id(name: string): Param<Hex> {
   return { name, required: true, schema: QUANTITY_SCHEMA, decode: (json, path) => `0x${uintFromJson(json, 128, path).toString(16)}` }
 }
 
+/** Where a list goes on, as its last page said. */
+export function cursor(name: string): Param<Hex> {
+  return { name, required: true, schema: hexSchema(12), decode: (json, path) => hexFromJson(json, 12, path) }
+}
+
 /** Bytes of any length. */
 export function data(name: string): Param<Hex> {
   return {

@@ -2,7 +2,7 @@
  * The `tributary_` namespace: the ledger's records with their proofs, where the chain stands, and what native transactions cost.
  * A record is its id and its fields by name, in the form of rpc/quantity.ts; one that is not there is null. Spec: docs/spec/rpc.md#tributary
  */
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import { bytesToHex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { nativeFeeOf, totalWei } from '../execution/laneRules.ts'
 import { getEarned } from '../execution/ledger/earnings.ts'
@@ -16,14 +16,23 @@ import { type ChainParams, LIMIT } from '../genesis/params.ts'
 import type { Chain, StateAt } from './chain.ts'
 import { nextFees, paramsAfter } from './fees.ts'
 import type { RpcLimits } from './limits.ts'
+import { listMethods } from './listMethods.ts'
 import { heightOf, type MethodTable, method, stateAt } from './method.ts'
 import * as params from './params.ts'
 import { BadValue, factsToJson, fieldsFromJson, fieldsToJson, type Json, quantity } from './quantity.ts'
+import { accountOf, readRecord, recordsToJson, recordToJson } from './records.ts'
 import { rejectionError } from './rpcError.ts'
 
 /** Every `tributary_` method, under these limits. */
 export function tributaryMethods(limits: RpcLimits): MethodTable {
-  return { ...recordMethods(limits), ...accountMethods(), ...proofMethods(), ...statusMethods(), ...nativeMethods() }
+  return {
+    ...recordMethods(limits),
+    ...listMethods(limits),
+    ...accountMethods(),
+    ...proofMethods(),
+    ...statusMethods(),
+    ...nativeMethods(),
+  }
 }
 
 /** A table with the types of its ids and records forgotten. */
@@ -307,27 +316,6 @@ function locate(name: string, id: unknown): { readonly found: AnyTable; readonly
   return { found, fields: item === undefined ? fieldsFromJson(found.id, id, 'id') : { item } }
 }
 
-function readRecord<Id, R>(state: StateAt, table: Pick<tables.Table<Id, R>, 'number' | 'encodeId' | 'decode'>, id: Id): R | undefined {
-  const bytes = state.ledgerRecord(table.number, table.encodeId(id))
-  return bytes && table.decode(bytes)
-}
-
-type Described<Id, R> = Pick<tables.Table<Id, R>, 'number' | 'encodeId' | 'decode' | 'id' | 'record'>
-
-function recordToJson<Id extends object, R extends object>(state: StateAt, table: Described<Id, R>, id: Id): Json {
-  const record = readRecord(state, table, id)
-  return record ? { ...fieldsToJson(table.id, id), ...fieldsToJson(table.record, record) } : null
-}
-
-/** Records from one number up to and with another, as many as are wanted; the numbers have no gaps. */
-function recordsToJson(
-  { from, to, limit }: { readonly from: number; readonly to: number; readonly limit: number },
-  read: (n: number) => Json,
-): Json[] {
-  const length = Math.max(0, Math.min(limit, to - from + 1))
-  return Array.from({ length }, (_, i) => read(from + i)).filter((json) => json !== null)
-}
-
 function systemToJson(state: StateAt, name: 'supply' | 'counters' | 'l1'): Json {
   const table = TABLES.get(name)
   assert(table, 'the system has its records')
@@ -346,8 +334,4 @@ function counters(state: StateAt): tables.Counters {
       credits: 0n,
     }
   )
-}
-
-function accountOf(state: StateAt, account: Hex): tables.Account {
-  return readRecord(state, tables.accounts, { account }) ?? { index: 0, balance: 0n, prepaid: 0n, unlockAt: 0n, nonce: 0n }
 }

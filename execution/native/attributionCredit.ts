@@ -9,7 +9,7 @@ import { assert } from '../assert.ts'
 import { compileFields } from '../fields.ts'
 import { fromHex, toHex } from '../hex.ts'
 import { addEarned, addEntries, sumOfEntries } from '../ledger/earnings.ts'
-import type { Ledger } from '../ledger/ledger.ts'
+import type { Ledger, LedgerReader } from '../ledger/ledger.ts'
 import { fixMaturity } from '../ledger/maturity.ts'
 import * as tables from '../ledger/tables.ts'
 import { REQUEST_MEMBERS, requestDigest } from '../receipt.ts'
@@ -146,7 +146,7 @@ function areEntries({ draws, accounts, amountsGwei }: CreditFields): boolean {
 }
 
 /** The datanet by which the model is suspended: it, or an upload within the model's snapshot, was retired since the model was registered. */
-function findRetired(ledger: Ledger, { datanets }: Model): number | undefined {
+export function findRetired(ledger: LedgerReader, { datanets }: Model): number | undefined {
   let left: number = LIMIT.retiresPerCheck
   for (const { datanetId, uploadCount, retires } of datanets) {
     const now = tables.datanets.get(ledger, { datanetId })?.retires

@@ -251,7 +251,27 @@ test('every native type is taken from a wallet that knows typed data alone, and 
   expect(await client.getDatanet({ datanetId: 1 })).toMatchObject({ name: datanet.name, owner: me, accepted: 1 })
   expect(await client.getCredit({ worker: me, creditIndex: 0 })).toMatchObject({ fee, count: 1, toContributors: 3_000n * 10n ** 9n })
   expect(await client.getLedgerNonce({ account: me })).toBe(BigInt(steps.length))
+  await listed(client, modelId)
 })
+
+/** What the lists say of all that. */
+async function listed(client: ReturnType<typeof l2Client>, modelId: Hex): Promise<void> {
+  const me = client.account.address.toLowerCase() as Hex
+  const credits = await client.listCredits({ worker: me })
+  expect(credits).toMatchObject({
+    items: [{ worker: me, modelId, creditIndex: 0, count: 1, toContributors: 3_000n * 10n ** 9n }],
+    cursor: undefined,
+  })
+  expect(await client.listCredits({ modelId: zeroHash })).toEqual({ items: [], cursor: undefined })
+  const { entries, transactionHash } = await client.getCreditEntries({ worker: me, creditIndex: 0 })
+  expect(transactionHash).toBe(credits.items[0]?.transactionHash)
+  expect(entries.reduce((sum, { amount }) => sum + amount, 0n)).toBeLessThanOrEqual(3_000n * 10n ** 9n)
+  for (const { account, index } of entries) expect(await client.getLedgerAccount({ account })).toMatchObject({ index })
+  expect(await client.listModels({ owner: me })).toMatchObject({ items: [{ modelId, name: 'Small model', owner: me }] })
+  expect(await client.listWorkers()).toMatchObject({ items: [{ worker: me, credits: 1 }] })
+  expect((await client.getContributors({ datanetId: 1 })).items.length).toBeGreaterThan(0)
+  expect((await client.getValidators()).validators).toHaveLength(1)
+}
 
 test('a signature for another chain, another door, another type or other fields is nobody’s here', async () => {
   const client = l2Client(rpc, 2)

@@ -8,7 +8,7 @@ import { bytesToHex, encodeErrorResult, type Hex, hexToBytes, keccak256, pad, pa
 import { privateKeyToAccount } from 'viem/accounts'
 import { encodeBlock, hashHeader } from '../../execution/block.ts'
 import type { OriginStep } from '../../execution/buildBlock.ts'
-import { VOID_ROOTS } from '../../execution/genesisBlock.ts'
+import { toMember, VOID_ROOTS } from '../../execution/genesisBlock.ts'
 import { proveRecord } from '../../execution/ledger/rootReader.ts'
 import { accounts } from '../../execution/ledger/tables.ts'
 import { datanetCreate } from '../../execution/native/datanetCreate.ts'
@@ -73,7 +73,6 @@ const AUTHORITY_KEY: Hex = `0x${'09'.repeat(32)}`
 /** A chain of three blocks. The keys are test/fakes/testChain.ts's. */
 export async function createFakeChain(options?: Parameters<typeof createTestChain>[0]): Promise<FakeChain> {
   const test = await createTestChain(options)
-  const { params } = test.genesis
   const blocks: ChainBlock[] = []
   const roots: StateRoots[] = []
   const pool = new Map<Hex, Tx>()
@@ -120,12 +119,8 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
   const simulator = await openSimulator(test, blocks, roots)
 
   const heads = () => ({ latest: BigInt(blocks.length - 1), safe: 2n, finalized: 1n })
-  const { origin: _, ...l1 } = test.genesis.l1
   return {
-    params,
-    genesisHash: blocks[0]?.hash ?? '0x',
-    l1,
-    clientVersion: 'tributary/test',
+    ...identityOf(test, blocks[0]?.hash ?? '0x'),
     blocks,
     logger,
     lastCall,
@@ -136,6 +131,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     blockLogs: (number) => logsIn(blocks[Number(number)]),
     transaction: (hash) => placeOf(blocks, hash),
     stateAt,
+    accountAt: (index) => accountAt(test, index),
     async trace(number, tracerOf, last) {
       const at = blocks[Number(number)]
       if (!at || number <= prunedBelow) throw new StateUnavailable(`state of block ${number - 1n} is not kept`)
@@ -306,6 +302,25 @@ function loggerInitCode(): Hex {
 }
 
 type Script = { readonly lastCall: FakeChain['lastCall']; readonly gate: Promise<void>; readonly call: StateAt['call'] }
+
+function identityOf({ genesis }: TestChain, genesisHash: Hex) {
+  const { origin: _, ...l1 } = genesis.l1
+  return {
+    params: genesis.params,
+    genesisHash,
+    l1,
+    clientVersion: 'tributary/test',
+    genesisSec: Math.floor(genesis.timestampMs / 1_000),
+    genesisValidators: genesis.validators.map(toMember),
+  }
+}
+
+function accountAt({ store }: TestChain, index: number): Hex | undefined {
+  const found = [...store.records.values()].find(
+    ({ table, record }) => table === accounts.number && accounts.decode(record).index === index,
+  )
+  return found && bytesToHex(found.id)
+}
 
 function createStateAt(test: TestChain, at: StateRoots, { lastCall, gate, call }: Script): Omit<StateAt, 'accessList' | 'simulate'> {
   const reader = readerAtRoots(test.store.reader, at)

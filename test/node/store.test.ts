@@ -147,6 +147,42 @@ test('records and their proofs are read as of every block', async () => {
   await store.close()
 })
 
+test('accounts are found by their indices, after a restart, too; what was taken back had none', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tributary-store-'))
+  folders.push(folder)
+  const chain = await createTestChain()
+  const store = await openStore(folder)
+  await store.writeGenesis(encodeGenesis(chain.genesis), createGenesisBlock(chain.genesis))
+  if (!alice) throw new Error('there are test accounts')
+  const indexOf = (account: Hex) => {
+    const record = store.reader.ledgerRecord(accounts.number, accounts.encodeId({ account }))
+    return record ? accounts.decode(record).index : 0
+  }
+  const all = (opened: typeof store) => Array.from({ length: 20 }, (_, i) => opened.accountAt(i + 1)).filter((one) => one !== undefined)
+  const first = all(store)
+  expect(first.map(indexOf)).toEqual(first.map((_, i) => i + 1))
+  expect(first).toContain(addressOf(alice))
+  store.mark()
+  const fresh: Hex = `0x${'f7'.repeat(20)}`
+  const fields = { kind: TRANSFER_KIND.ledger, to: fresh, amount: 1n }
+  const raw = await signNative(alice, { type: transfer, fields, nonce: 0n, chainId: chain.genesis.params.chainId })
+  const built = await chain.next([chain.decode(raw)])
+  await store.writeBlock(built, COMMIT)
+  // Fees make accounts, too.
+  const after = all(store)
+  expect(after.map(indexOf)).toEqual(after.map((_, i) => i + 1))
+  expect(after).toEqual([...first, ...after.slice(first.length)])
+  expect(after).toContain(fresh)
+  await store.takeBack()
+  expect(all(store)).toEqual(first)
+  await store.writeBlock(built, COMMIT)
+  await store.close()
+  const opened = await openStore(folder)
+  expect(all(opened)).toEqual(after)
+  expect([opened.accountAt(0), opened.accountAt(after.length + 1)]).toEqual([undefined, undefined])
+  await opened.close()
+})
+
 test('a store of another version is refused by what it is', async () => {
   const { folder, store } = await writeThree({ propose: false })
   await store.close()
@@ -154,5 +190,5 @@ test('a store of another version is refused by what it is', async () => {
   await db.put(Uint8Array.of(0x40, ...new TextEncoder().encode('format')), Uint8Array.of(1))
   await db.close()
   await expect(openStore(folder)).rejects.toThrow(StoreError)
-  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 4/)
+  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 5/)
 })
