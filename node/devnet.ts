@@ -2,7 +2,7 @@
  * The devnet: a local Ethereum, the contracts on it, a genesis file published there, and a validator with everything on. With a data folder
  * of its own it goes on where it was, on the same L1.
  */
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Hex } from 'viem'
@@ -144,7 +144,9 @@ async function openL1(config: ConfigOf<'devnet'>, dataDir: string, closers: (() 
     await anvil.stop()
     rmSync(file, { force: true })
   })
-  writeFileSync(file, JSON.stringify({ url: anvil.url, pid: anvil.pid }))
+  // Whole or not at all: who is killed here must not leave a file that nobody can read.
+  writeFileSync(`${file}.next`, JSON.stringify({ url: anvil.url, pid: anvil.pid }))
+  renameSync(`${file}.next`, file)
   return anvil.url
 }
 

@@ -215,10 +215,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     blockNumber: numberOf,
     roots: (number) => rootsOf(number) ?? VOID_ROOTS,
     receipts: (number) => partOf(number, PART.receipts),
-    operations(number) {
-      const bytes = partOf(number, PART.operations)
-      return bytes ? decodeOperations(bytes) : []
-    },
+    operations: (number) => operationsIn(partOf(number, PART.operations)),
     commit: (number) => partOf(number, PART.commit),
     transaction(hash) {
       const bytes = get(KEY.transaction, fromHex(hash))
@@ -392,6 +389,10 @@ function batchAccounts(batch: Batch, writes: StateWrites, known: number): number
 
 function accountsOf(reader: StateReader): number {
   return getCounters(createLedger(reader.ledgerRecord)).accounts
+}
+
+function operationsIn(bytes: Uint8Array | undefined): ReturnType<Store['operations']> {
+  return bytes ? decodeOperations(bytes) : []
 }
 
 function textOf(bytes: Uint8Array | undefined): string | undefined {

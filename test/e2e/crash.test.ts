@@ -146,7 +146,7 @@ test('a node that is asked to end does so in order; it starts on a folder that i
     [/another genesis file/, (file) => changeGenesis(file('genesis.json'))],
     [/of no validator of this network/, (file) => writeFileSync(file('validator.key'), `0x${'17'.repeat(32)}\n`)],
     [/the guard file is damaged/, (file) => writeFileSync(file('consensus/guard'), 'signed a lot')],
-    [/write-ahead log is damaged \(corruptFrame/, (file) => flipByte(file('consensus/wal'), 12)],
+    [/write-ahead log is damaged \(corruptFrame/, (file) => spoilFirst(file('consensus/wal'), 12)],
     [/signed at height \d+ and the write-ahead log of that height is lost/, (file) => forgetLog(file('consensus'), next)],
     [/cannot be opened/, (file) => writeFileSync(file('chain/CURRENT'), 'MANIFEST-999999\n')],
   ]
@@ -342,10 +342,12 @@ function changeGenesis(path: string): void {
   writeFileSync(path, encodeGenesis({ ...genesis, timestampMs: genesis.timestampMs + 1 }))
 }
 
-function flipByte(path: string, at: number): void {
-  const bytes = readFileSync(path)
-  bytes[at] = (bytes[at] ?? 0) ^ 1
-  writeFileSync(path, bytes)
+/** Flips a bit of the first frame and puts whole ones behind it, without which it could be a write that was cut off. */
+function spoilFirst(path: string, at: number): void {
+  const whole = readFileSync(path)
+  const spoiled = Uint8Array.from(whole)
+  spoiled[at] = (spoiled[at] ?? 0) ^ 1
+  writeFileSync(path, Buffer.concat([spoiled, whole]))
 }
 
 /** As if the key had signed at this height, and the log of it had not survived. */

@@ -197,7 +197,7 @@ test.concurrent('over WebSocket viem hears of each block once and in order, and 
   const errors: Error[] = []
   const event = parseAbiItem('event Transferred(address indexed from, address indexed to, uint8 kind, uint96 amount)')
   const unwatch = [
-    socket.watchBlocks({ onBlock: ({ number }) => heads.push(number), onError: (error) => errors.push(error) }),
+    socket.watchBlocks({ onBlock: (block) => heads.push(block?.number ?? -1n), onError: (error) => errors.push(error) }),
     socket.watchEvent({
       address: DOOR.ledger,
       event,
