@@ -153,8 +153,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
   const headBytes = getMeta('head')
   let head = headBytes && BigInt(toHex(headBytes))
   let marked: Marked | undefined
-  /** The highest index of a ledger account. */
-  let accountsKnown = accountsOf(reader)
+  let highestAccount = accountsOf(reader)
   /** The head as it was written, which is asked for after every block. */
   let latest: StoredBlock | undefined
   /** Hashes and numbers of proposed blocks that were not decided yet: few, since each block that is written ends them. */
@@ -224,7 +223,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
       return { blockNumber: view.getBigUint64(0), index: view.getUint32(8) }
     },
     accountAt(index) {
-      const address = index > 0 && index <= accountsKnown ? get(KEY.accountIndex, u32(index)) : undefined
+      const address = index > 0 && index <= highestAccount ? get(KEY.accountIndex, u32(index)) : undefined
       return address && toHex(address)
     },
     genesis: () => textOf(getMeta('genesis')),
@@ -245,7 +244,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
       batch.put(metaKey('genesis'), new TextEncoder().encode(text))
       batch.put(metaKey('format'), Uint8Array.of(FORMAT_VERSION))
       await batch.write({ sync: durable })
-      accountsKnown = accountsOf(reader)
+      highestAccount = accountsOf(reader)
       head = 0n
     },
     async writeBlock({ block, hash, transactions, receipts, roots, writes, operations }, commit) {
@@ -260,12 +259,12 @@ export async function openStore(directory: string, { durable = true }: { readonl
       const written = db.batch()
       const batch = marked ? remembering(written, marked.entries, db) : written
       batchState(batch, writes)
-      const highest = batchAccounts(batch, writes, accountsKnown)
+      const highest = batchAccounts(batch, writes, highestAccount)
       batchPlace(batch, { block, hash, roots })
       for (let index = 0; index < transactions.length; index++) putPlace(batch, transactions[index]?.hash ?? '0x', { number, index })
       await inOrder
       await written.write({ sync: durable })
-      accountsKnown = highest
+      highestAccount = highest
       head = number
       await endProposals(hash)
       latest = { block, hash, ledgerRoot: roots.ledgerRoot }
@@ -282,7 +281,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
       }
       await batch.write({ sync: durable })
       head = marked.head
-      accountsKnown = accountsOf(reader)
+      highestAccount = accountsOf(reader)
       latest = undefined
       marked = { head, entries: [] }
     },
