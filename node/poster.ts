@@ -27,7 +27,7 @@ import { type Checkpointer, createCheckpointer } from './checkpointer.ts'
 import type { Cosigner } from './cosigner.ts'
 import type { EpochSets } from './epochs.ts'
 import type { EvidenceStore } from './evidenceStore.ts'
-import type { L1Follower } from './l1Follower.ts'
+import type { L1Follower, L1Status } from './l1Follower.ts'
 import { errorFacts, type Facts, type Log } from './log.ts'
 import { createPendingTxStore } from './pendingTxStore.ts'
 import type { SafeChain } from './safeChain.ts'
@@ -199,22 +199,11 @@ export function createPoster(options: PosterOptions): Poster {
     })
     const { payload, certificate, lastBlock, lastBlockHash, originNumber, originHash } = made
     tailRatio = made.tailRatio
-    const pin = pinOf({ number: originNumber, hash: originHash })
+    const pin = pinOf({ number: originNumber, hash: originHash }, follower)
     if (!pin) return undefined
     const origin = { l1OriginNumber: pin.number, l1OriginHash: pin.hash }
     const place = { prevAccumulator: accumulator, firstBlock, lastBlock, lastBlockHash }
     return { header: { ...place, ...origin, payloadBytes: payload.length }, payload, certificate }
-  }
-
-  /** The L1 block that a batch whose last block has this origin names: the origin, or a younger one if L1 remembers it no more. Undefined: L1 moves. */
-  function pinOf(origin: L1Ref): L1Ref | undefined {
-    const seen = follower.block(origin.number)
-    if (seen) return seen.hash === origin.hash ? origin : undefined
-    const first = follower.firstKept()
-    const { head } = follower.status()
-    // What is not kept any more is final; what is not known yet is waited for.
-    if (first === undefined || head === undefined || origin.number >= first) return undefined
-    return head.number - origin.number < ORIGIN_AGE_MAX ? origin : follower.block(first)
   }
 
   /** The next epoch on L1, once the last block of the newest one there is final here. */
@@ -291,6 +280,23 @@ export function createPoster(options: PosterOptions): Poster {
       await running
     },
   }
+}
+
+/**
+ * The L1 block that a batch whose last block has this origin names: the origin, or a younger one if L1 remembers it no more. Undefined: L1 moves, or is not
+ * read up to the origin yet. Spec: docs/spec/batch.md#on-l1
+ */
+export function pinOf(
+  origin: L1Ref,
+  follower: Pick<L1Follower, 'block' | 'firstKept'> & { status(): Pick<L1Status, 'head'> },
+): L1Ref | undefined {
+  const seen = follower.block(origin.number)
+  if (seen) return seen.hash === origin.hash ? origin : undefined
+  const first = follower.firstKept()
+  const { head } = follower.status()
+  // What is not kept any more is final; what is not known yet is waited for.
+  if (first === undefined || head === undefined || origin.number >= first) return undefined
+  return head.number - origin.number < ORIGIN_AGE_MAX ? origin : follower.block(first)
 }
 
 type Managers = { readonly batches: Readonly<Record<Da, TxManager | undefined>>; readonly checkpoints: TxManager | undefined }
