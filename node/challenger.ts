@@ -12,6 +12,7 @@ import type { DerivationHead } from '../settlement/derive.ts'
 import { type Finding, type Judgement, type JudgePorts, judgeCheckpoint, type PathStart } from '../settlement/judge.ts'
 import type { Kzg } from '../settlement/kzg.ts'
 import type { BatchData, L1 } from '../settlement/l1.ts'
+import { L1Error } from '../settlement/l1Error.ts'
 import { type L1Batch, type L1Checkpoint, type L1Deposit, type L1Ref, type L1Submitted, standingCheckpoints } from '../settlement/l1Logs.ts'
 import { encodeProof, type Judged, type ProofPorts } from '../settlement/proof.ts'
 import { encodeSlashSigners } from '../settlement/registry.ts'
@@ -46,7 +47,8 @@ export type Derived = {
 
 /** What became of a checkpoint that is wrong. */
 export type ChallengeOutcome =
-  | { readonly kind: 'fell'; readonly id: bigint; readonly lastBlock: bigint; readonly proof: string; readonly tx: Hex }
+  /** By a transaction of this account; `proof` is undefined where a run before this one sent it. */
+  | { readonly kind: 'fell'; readonly id: bigint; readonly lastBlock: bigint; readonly proof: string | undefined; readonly tx: Hex }
   /** None of the proofs was taken: L1's reason for each. It is tried again. */
   | { readonly kind: 'stands'; readonly id: bigint; readonly lastBlock: bigint; readonly refusals: readonly ProofRefusal[] }
 
@@ -63,6 +65,8 @@ export type ChallengerOptions = {
     | 'batchData'
     | 'headers'
     | 'blockByNumber'
+    | 'checkpoints'
+    | 'standingHash'
     | 'matureCount'
     | 'openConvictions'
     | 'transactions'
@@ -83,11 +87,16 @@ export type ChallengerOptions = {
 export type ChallengerStatus = {
   /** Checkpoints whose window is open. */
   readonly open: number
-  /** Of them those that are wrong. */
+  /** Those that are wrong, and stand. */
   readonly wrong: number
   /** Wrong ones that this process made fall, and that matured because nobody did. */
   readonly fell: number
   readonly matured: number
+  /** Proofs that were sent, and those that L1 did not take or would not have taken. */
+  readonly sent: number
+  readonly refused: number
+  /** When the last look that came to its end did so; undefined: none did. */
+  readonly lookedAtMs: number | undefined
 }
 
 export type Challenger = {
@@ -111,7 +120,11 @@ export function createChallenger(options: ChallengerOptions): Challenger {
   /** Somebody signed a checkpoint that fell, perhaps, and has not paid. */
   let mayOwe = true
   const data = createDataCache(l1)
-  const counts = { open: 0, fell: 0, matured: 0 }
+  const counts = { open: 0, fell: 0, matured: 0, sent: 0, refused: 0, lookedAtMs: undefined as number | undefined }
+  /** What the transaction shows that is on its way; undefined: nothing, or a run before this one sent it. */
+  let onWay: string | undefined
+  /** A transaction of before that is on L1, until it is known what it made fall. */
+  let included: Included | undefined
 
   const judgePorts: JudgePorts = {
     data,
@@ -154,7 +167,11 @@ export function createChallenger(options: ChallengerOptions): Challenger {
   /** What is wrong with a checkpoint, judged once. */
   async function judge(submitted: L1Submitted, hash: Hex): Promise<Wrong | undefined> {
     const known = wrong.get(hash)
-    if (known) return known
+    if (known) {
+      // L1 may have taken batches back, and have them elsewhere now.
+      known.path = known.path.map((batch) => seen.batchAt.get(batch.accumulator) ?? batch)
+      return known
+    }
     const { id, checkpoint } = submitted
     const facts: Facts = { id, lastBlock: checkpoint.lastBlock, batch: checkpoint.batchIndex }
     const way = pathOf(submitted)
@@ -172,34 +189,90 @@ export function createChallenger(options: ChallengerOptions): Challenger {
       return undefined
     }
     log.warn('a checkpoint is wrong', { ...facts, ...factsOf(judgement) })
-    const found = { path: way.path, findings: judgement.findings, tries: 0, dueMs: 0, isMature: false }
+    const found = { path: way.path, findings: judgement.findings, tries: 0, dueMs: 0, isMature: false, isGone: false }
     wrong.set(hash, found)
     return found
   }
 
-  /** Tries the proofs of a checkpoint, the cheapest first. True: it fell, or its transaction is on the way. */
-  async function prove({ id, checkpoint }: L1Submitted, found: Wrong): Promise<boolean> {
+  /** Whether L1 has it: what was read may lag behind the head, and others challenge, too. */
+  async function stands({ id, checkpoint }: L1Submitted): Promise<boolean> {
+    return (await l1.standingHash(id)) === checkpointHash(checkpoint)
+  }
+
+  /** These stand no more at L1's head, though what was read says so. Should L1 take that back, they are challenged again. */
+  function passOver(gone: readonly L1Submitted[]): void {
+    counts.open -= gone.length
+    for (const { id, checkpoint } of gone) {
+      const found = wrong.get(checkpointHash(checkpoint))
+      if (!found || found.isGone) continue
+      found.isGone = true
+      log.info('a wrong checkpoint stands no more', { id, lastBlock: checkpoint.lastBlock })
+    }
+  }
+
+  /** Tries the proofs of a checkpoint, the cheapest first. `sent`: it fell, or a transaction is on the way. `gone`: it stands no more, by another's. */
+  async function prove(submitted: L1Submitted, found: Wrong): Promise<'sent' | 'refused' | 'gone'> {
+    const { id, checkpoint } = submitted
+    found.isGone = false
     const judged = { id, checkpoint, path: found.path }
     const { ways, refusals } = await priceWays(judged, found.findings, { ...options, proofPorts })
     for (const { proof, calldata, gas } of ways) {
       log.info('a checkpoint is challenged', { id, proof, gas, bytes: (calldata.length - 2) / 2 })
+      onWay = proof
       const outcome = await options.sender.send({ to: genesis.l1.fraudVerifier, data: calldata })
+      if ('hash' in outcome || 'hashes' in outcome) counts.sent++
+      if (!outcome.ok && outcome.code === 'pending') return 'sent'
+      onWay = undefined
       if (outcome.ok) {
-        counts.fell++
-        mayOwe = true
-        options.report({ kind: 'fell', id, lastBlock: checkpoint.lastBlock, proof, tx: outcome.hash })
-        log.warn('a wrong checkpoint fell', { id, lastBlock: checkpoint.lastBlock, proof, tx: outcome.hash })
-        return true
+        tellFell(submitted, { proof, tx: outcome.hash })
+        return 'sent'
       }
-      if (outcome.code === 'pending') return true
       refusals.push({ proof, code: outcome.code, reason: reasonOf(outcome) })
       log.warn('a proof is not taken', { id, proof, ...outcome })
     }
+    if (!(await stands(submitted))) return 'gone'
+    counts.refused += refusals.length
     found.tries++
     found.dueMs = options.nowMs() + Math.min(PAUSE_MIN_MS * 2 ** (found.tries - 1), PAUSE_MAX_MS)
     options.report({ kind: 'stands', id, lastBlock: checkpoint.lastBlock, refusals })
     log.error('a wrong checkpoint stands: L1 takes none of its proofs', { id, refusals })
-    return false
+    return 'refused'
+  }
+
+  function tellFell({ id, checkpoint }: L1Submitted, { proof, tx }: { readonly proof: string | undefined; readonly tx: Hex }): void {
+    const found = wrong.get(checkpointHash(checkpoint))
+    if (found) found.isGone = true
+    counts.fell++
+    mayOwe = true
+    options.report({ kind: 'fell', id, lastBlock: checkpoint.lastBlock, proof, tx })
+    log.warn('a wrong checkpoint fell', { id, lastBlock: checkpoint.lastBlock, proof, tx })
+  }
+
+  /** Takes up what an earlier look or run sent. False: it is still on its way. */
+  async function takeUp(): Promise<boolean> {
+    await tellIncluded()
+    const left = await options.sender.resume()
+    if (left) log.info('a transaction of before', { ...left })
+    if (left && !left.ok && left.code === 'pending') return false
+    if (left?.ok) included = { hash: left.hash, l1Block: left.l1Block, proof: onWay }
+    onWay = undefined
+    await tellIncluded()
+    return true
+  }
+
+  /** Tells what fell by a transaction of before, once L1 says it. It may be none that makes anything fall. */
+  async function tellIncluded(): Promise<void> {
+    if (!included) return
+    const { hash: tx, l1Block, proof } = included
+    const isRead = seen.to !== undefined && seen.to.number >= l1Block.number
+    const events = isRead ? seen.events : await l1.checkpoints(l1Block.number, l1Block).catch(asGone)
+    const fall = events?.find((event) => event.kind === 'fallen' && event.txHash === tx)
+    const fallen =
+      fall &&
+      seen.events.findLast(({ kind, id, l1Block: at }) => kind === 'submitted' && id === fall.id && at.number <= fall.l1Block.number)
+    if (fallen?.kind === 'submitted') tellFell(fallen, { proof, tx })
+    // What is not there once its block was read is none, or L1 took it back: what stands again is challenged again.
+    if (fallen || isRead) included = undefined
   }
 
   /** Takes the stakes of those who signed what fell. */
@@ -213,19 +286,52 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     else log.warn('those who signed a wrong checkpoint have not lost their stakes yet', { id, ...outcome })
   }
 
-  function tellMature(mature: bigint): void {
-    for (const { id, checkpoint } of seen.standing) {
+  async function tellMature(mature: bigint): Promise<void> {
+    for (const submitted of seen.standing) {
+      const { id, checkpoint } = submitted
       const found = id < mature ? wrong.get(checkpointHash(checkpoint)) : undefined
       if (!found || found.isMature) continue
+      if (!(await stands(submitted))) {
+        passOver([submitted])
+        continue
+      }
       found.isMature = true
       counts.matured++
       log.error('a wrong checkpoint is mature: it can not fall any more', { id, lastBlock: checkpoint.lastBlock })
     }
   }
 
+  /** Judges what is open, and challenges the first that is wrong and due. True: a proof was sent. */
+  async function challengeFirst(open: readonly L1Submitted[]): Promise<boolean> {
+    for (const [place, submitted] of open.entries()) {
+      const hash = checkpointHash(submitted.checkpoint)
+      const isDue = (wrong.get(hash)?.dueMs ?? 0) <= options.nowMs()
+      if (right.has(hash) || !isDue) continue
+      const found = (await stands(submitted)) ? await judge(submitted, hash) : 'gone'
+      if (found === undefined) continue
+      const became = found === 'gone' ? found : await prove(submitted, found)
+      if (became === 'sent') return true
+      if (became === 'refused') continue
+      // The later ones went with it.
+      passOver(open.slice(place))
+      return false
+    }
+    return false
+  }
+
+  async function judgeOpen(): Promise<void> {
+    const mature = await l1.matureCount()
+    await tellMature(mature)
+    const open = seen.standing.filter(({ id }) => id >= mature)
+    counts.open = open.length
+    forget(wrong, seen.standing)
+    if (!(await challengeFirst(open))) await slash()
+    for (const hash of [...right].slice(0, Math.max(0, right.size - RIGHT_KEPT))) right.delete(hash)
+  }
+
   return {
     batches: () => seen.batches,
-    status: () => ({ ...counts, wrong: [...wrong.values()].filter(({ isMature }) => !isMature).length }),
+    status: () => ({ ...counts, wrong: [...wrong.values()].filter(({ isMature, isGone }) => !isMature && !isGone).length }),
     async read(to) {
       try {
         if (seen.to) await l1.canonicalBlock(seen.to)
@@ -238,22 +344,8 @@ export function createChallenger(options: ChallengerOptions): Challenger {
       }
     },
     async challenge() {
-      const left = await options.sender.resume()
-      if (left) log.info('a proof of before', { ...left })
-      if (left && !left.ok && left.code === 'pending') return
-      const mature = await l1.matureCount()
-      tellMature(mature)
-      const open = seen.standing.filter(({ id }) => id >= mature)
-      counts.open = open.length
-      forget(wrong, seen.standing)
-      for (const submitted of open) {
-        const hash = checkpointHash(submitted.checkpoint)
-        const found = right.has(hash) ? undefined : await judge(submitted, hash)
-        // The later ones fall with it.
-        if (found && found.dueMs <= options.nowMs() && (await prove(submitted, found))) return
-      }
-      await slash()
-      for (const hash of [...right].slice(0, Math.max(0, right.size - RIGHT_KEPT))) right.delete(hash)
+      if (await takeUp()) await judgeOpen()
+      counts.lookedAtMs = options.nowMs()
     },
   }
 }
@@ -263,11 +355,21 @@ const RIGHT_KEPT = 4_096
 
 /** A checkpoint that is wrong: its path, what is wrong, how often it was tried, and when it may be tried again. */
 type Wrong = {
-  readonly path: readonly L1Batch[]
+  path: readonly L1Batch[]
   readonly findings: readonly Finding[]
   tries: number
   dueMs: number
   isMature: boolean
+  /** It stands no more at L1's head, though what was read says so. */
+  isGone: boolean
+}
+
+/** A transaction that is on L1, and what it shows, if this process sent it. */
+type Included = { readonly hash: Hex; readonly l1Block: L1Ref; readonly proof: string | undefined }
+
+/** L1 has another block there. */
+function asGone(error: unknown): undefined {
+  if (!(error instanceof L1Error) || error.kind !== 'reset') throw error
 }
 
 /** Those that stand no more are of no interest, unless they matured. */

@@ -6,6 +6,7 @@
 import {
   BaseError,
   bytesToHex,
+  ContractFunctionRevertedError,
   createPublicClient,
   custom,
   decodeErrorResult,
@@ -147,6 +148,8 @@ export type L1 = {
   /** Headers as they are hashed, from the block itself down to the one of number `last`. Throws kind `stop` for a header of a fork that is not known here. */
   headers(from: L1Ref, last: bigint): Promise<Uint8Array[]>
   checkpoints(fromNumber: bigint, to: L1Ref): Promise<L1Checkpoint[]>
+  /** Hash of the checkpoint that stands under this id, at the head; undefined: none does, or it is so old that the manager has forgotten it. */
+  standingHash(id: bigint): Promise<Hex | undefined>
   /** Checkpoints that are mature, at the head: those with lower ids. */
   matureCount(): Promise<bigint>
   /** Seconds in which a checkpoint can be shown to be wrong. */
@@ -197,6 +200,7 @@ export function createL1(options: L1Options): L1 {
     batchData: (batch) => batchData(rpc, beacon, { batch, archive: options.archive }),
     headers: (from, last) => readHeaders(rpc, from, last),
     checkpoints: async (from, to) => parseCheckpoints(await readLogs(rpc, { address: checkpointManager, from, to })),
+    standingHash: (id) => readStandingHash(rpc, checkpointManager, id),
     matureCount: () =>
       rpc.ask('mature checkpoints', (client) =>
         client.readContract({ address: checkpointManager, abi: checkpointManagerAbi, functionName: 'matureCount' }),
@@ -432,6 +436,19 @@ async function checkCanonical(rpc: Rpc, { number, hash }: L1Ref): Promise<void> 
     // Above the head of this node: it may be behind, which passes quickly, or on a chain that is shorter now.
     if (!(await rpc.again(attempt))) fail('reset', `L1 block ${number} ${hash} is gone`)
   }
+}
+
+async function readStandingHash(rpc: Rpc, address: Hex, id: bigint): Promise<Hex | undefined> {
+  const call = { address, abi: checkpointManagerAbi, functionName: 'checkpointAt', args: [id] } as const
+  return rpc.ask('checkpoint', async (client) => {
+    try {
+      const [hash] = await client.readContract(call)
+      return hash
+    } catch (error) {
+      if (find(error, ContractFunctionRevertedError)?.data?.errorName === 'UnknownCheckpoint') return undefined
+      throw error
+    }
+  })
 }
 
 /** Convictions that are looked at, the latest. */

@@ -49,7 +49,14 @@ export type L1Submitted = {
 }
 
 /** The checkpoints from this id on stand no more: they were shown to be wrong, or the rollup was closed. `lastBlock` is the last one's that stands, or 0. */
-export type L1Fallen = { readonly kind: 'fallen'; readonly id: bigint; readonly lastBlock: bigint; readonly l1Block: L1Ref }
+export type L1Fallen = {
+  readonly kind: 'fallen'
+  readonly id: bigint
+  readonly lastBlock: bigint
+  readonly l1Block: L1Ref
+  /** The transaction that made them fall. */
+  readonly txHash: Hex
+}
 
 /** What happens to checkpoints. */
 export type L1Checkpoint = L1Submitted | L1Fallen
@@ -137,15 +144,16 @@ type CheckpointLog = ReturnType<typeof parseEventLogs<typeof checkpointManagerAb
 /** Undefined for what says nothing of checkpoints. */
 function toCheckpointEvent(event: CheckpointLog): L1Checkpoint | undefined {
   const l1Block = refOf(event as L1Log)
+  const txHash = event.transactionHash as Hex
   switch (event.eventName) {
     case 'CheckpointSubmitted': {
       const { id, checkpoint, submitter } = event.args
       return { kind: 'submitted', id, checkpoint, submitter: lower(submitter), l1Block }
     }
     case 'CheckpointFell':
-      return { kind: 'fallen', id: event.args.id, lastBlock: event.args.lastBlock, l1Block }
+      return { kind: 'fallen', id: event.args.id, lastBlock: event.args.lastBlock, l1Block, txHash }
     case 'RollupClosed':
-      return { kind: 'fallen', id: event.args.checkpointCount, lastBlock: event.args.lastBlock, l1Block }
+      return { kind: 'fallen', id: event.args.checkpointCount, lastBlock: event.args.lastBlock, l1Block, txHash }
     default:
       return undefined
   }

@@ -89,6 +89,32 @@ for (const name of SHOWN) {
   })
 }
 
+test('killed with a proof on its way, it takes it up again: the checkpoint falls, once', { timeout: FALL_MAX_MS + 60_000 }, async () => {
+  const { client } = rollup
+  const before = await balance()
+  await honest.kill()
+  await rollup.bond()
+  const { id } = await rollup.submit(await FRAUDS[SHOWN[0]].make(rollup, 'blob'))
+  await client.setAutomine(false)
+  const told = honest.output().stderr.length
+  await honest.start()
+  await until(
+    'a proof in the pool',
+    async () => {
+      const { pending } = await client.getTxpoolStatus()
+      return pending > 0 && honest.output().stderr.slice(told).includes('a checkpoint is challenged') ? true : undefined
+    },
+    FALL_MAX_MS,
+  )
+  await honest.kill()
+  await honest.start()
+  await client.setAutomine(true)
+  await client.mine({ blocks: 1 })
+  const count = () => client.readContract({ ...manager(), functionName: 'checkpointCount' })
+  await until('the fall', async () => ((await count()) === id ? true : undefined), FALL_MAX_MS)
+  expect(await balance()).toBe(before + REWARD_WEI)
+})
+
 test('what is right afterwards is left alone and matures', { timeout: 60_000 }, async () => {
   const { client } = rollup
   const told = outcomes().length

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { openBlobArchive } from '../../node/blobArchive.ts'
 import { checkpointManagerAbi, portalAbi } from '../../settlement/abi.ts'
 import { BLOB_BYTES, BLOB_PAYLOAD_BYTES, encodeBlobs } from '../../settlement/blob.ts'
+import { checkpointHash } from '../../settlement/checkpoint.ts'
 import { encodePostBatch } from '../../settlement/inbox.ts'
 import { createKzg, createSidecar, type Kzg, type Sidecar } from '../../settlement/kzg.ts'
 import { createL1, findGenesis, type L1, type L1Options, type PostedPayload } from '../../settlement/l1.ts'
@@ -258,14 +259,18 @@ test('checkpoints come back, and so does that they fell', async () => {
   const first = await head()
   const args = [0n, l1.user.account.address] as const
   const call = { address: l1.deployment.checkpointManager, abi: checkpointManagerAbi, functionName: 'invalidate', args } as const
-  await mined(l1.owner, await l1.owner.writeContract(call))
+  expect(await connect().standingHash(0n)).toBe(checkpointHash(settled.checkpoint))
+  expect(await connect().standingHash(1n)).toBeUndefined()
+  const txHash = await l1.owner.writeContract(call)
+  await mined(l1.owner, txHash)
+  expect(await connect().standingHash(0n)).toBeUndefined()
   const second = await head()
   const submitter = addressOf(l1.submitter)
   const refOf = ({ number, hash }: { number: bigint; hash: Hex }) => ({ number, hash })
   const found = await connect().checkpoints(fromNumber, refOf(second))
   expect(found).toEqual([
     { kind: 'submitted', id: 0n, checkpoint: settled.checkpoint, submitter, l1Block: refOf(first) },
-    { kind: 'fallen', id: 0n, lastBlock: 0n, l1Block: refOf(second) },
+    { kind: 'fallen', id: 0n, lastBlock: 0n, l1Block: refOf(second), txHash },
   ])
   expect(standingCheckpoints(found)).toEqual([])
 })
