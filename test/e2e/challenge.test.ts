@@ -1,14 +1,14 @@
 /**
- * A set of validators that colludes, all of it, cannot keep a wrong checkpoint against one honest process: each kind of wrong batch, in blobs or in call
+ * Four validators that collude, all of them, cannot keep a wrong checkpoint against one honest process: each kind of wrong batch, in blobs or in call
  * data, falls to `verify --challenge` within the window, and who challenged is paid; what is right afterwards matures. Spec: docs/spec/fraud.md#the-challenger
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseEther } from 'viem'
+import { getAddress, parseEther } from 'viem'
 import { generatePrivateKey, privateKeyToAccount } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { checkpointManagerAbi, openTokenAbi } from '../../settlement/abi.ts'
+import { checkpointManagerAbi, openTokenAbi, validatorRegistryAbi } from '../../settlement/abi.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { COLLUDERS_CHECKPOINTS, type Colluders, createColluders } from '../fakes/colluders.ts'
 import { FRAUDS, makeBlocks } from '../fakes/frauds.ts'
@@ -24,8 +24,10 @@ const SHOWN = [
   'an amount other than what was signed',
 ] as const
 
-/** Longest that one may take to fall, on a busy machine; the window is ten minutes of L1's clock. */
+/** Longest that one may take to fall, on a busy machine; half of the window of L1's clock. */
 const FALL_MAX_MS = 120_000
+/** All of whom sign whatever is posted and submitted. */
+const VALIDATORS = 4
 const REWARD_WEI = COLLUDERS_CHECKPOINTS.bondWei / 2n
 
 const key = generatePrivateKey()
@@ -37,7 +39,7 @@ let folder: string
 
 beforeAll(async () => {
   anvil = await startAnvil()
-  rollup = await createColluders(anvil)
+  rollup = await createColluders(anvil, { validators: VALIDATORS })
   await makeBlocks(rollup)
   folder = mkdtempSync(join(tmpdir(), 'tributary-challenger-'))
   const keyFile = join(folder, 'challenger.key')
@@ -92,6 +94,7 @@ for (const name of SHOWN) {
 test('killed with a proof on its way, it takes it up again: the checkpoint falls, once', { timeout: FALL_MAX_MS + 60_000 }, async () => {
   const { client } = rollup
   const before = await balance()
+  const outcomesBefore = outcomes().length
   await honest.kill()
   await rollup.bond()
   const { id } = await rollup.submit(await FRAUDS[SHOWN[0]].make(rollup, 'blob'))
@@ -113,6 +116,12 @@ test('killed with a proof on its way, it takes it up again: the checkpoint falls
   const count = () => client.readContract({ ...manager(), functionName: 'checkpointCount' })
   await until('the fall', async () => ((await count()) === id ? true : undefined), FALL_MAX_MS)
   expect(await balance()).toBe(before + REWARD_WEI)
+  // What the proof was the run before knew.
+  await until('the outcome', () => (outcomes().length > outcomesBefore ? true : undefined))
+  expect(outcomes().slice(outcomesBefore)).toEqual([
+    { kind: 'fell', id: String(id), lastBlock: expect.any(String), tx: expect.any(String) },
+  ])
+  expect(honest.output().stderr.slice(told)).not.toContain('"level":"error"')
 })
 
 test('what is right afterwards is left alone and matures', { timeout: 60_000 }, async () => {
@@ -129,5 +138,24 @@ test('what is right afterwards is left alone and matures', { timeout: 60_000 }, 
   await client.mine({ blocks: 1 })
   expect(await client.readContract({ ...manager(), functionName: 'isMature', args: [id] })).toBe(true)
   expect(outcomes().slice(told)).toEqual([])
+})
+
+test('everybody who signed a wrong checkpoint was convicted and has paid, and the challenger ends in order', {
+  timeout: 90_000,
+}, async () => {
+  const { client } = rollup
+  const registry = { address: rollup.genesis.l1.validatorRegistry, abi: validatorRegistryAbi } as const
+  const convicted = await client.getContractEvents({ ...registry, eventName: 'SignersConvicted', fromBlock: 0n })
+  expect(convicted.map(({ args }) => args.signers)).toEqual(Array(SHOWN.length + 1).fill(2n ** BigInt(VALIDATORS) - 1n))
+  await until(
+    'the last one to pay',
+    async () => ((await client.readContract({ ...registry, functionName: 'openConvictions' })) === 0 ? true : undefined),
+    60_000,
+  )
+  const slashed = await client.getContractEvents({ ...registry, eventName: 'ValidatorSlashed', fromBlock: 0n })
+  const reporter = challenger.address
+  expect(slashed.map(({ args }) => [args.validator, args.reporter])).toEqual(
+    rollup.genesis.validators.map(({ address }) => [getAddress(address), reporter]),
+  )
   expect(await honest.stop()).toBe(0)
 })

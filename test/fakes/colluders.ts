@@ -94,7 +94,7 @@ type L1Header = Parameters<typeof encodePostBatch>[0]
 /** Window and bond of the checkpoints. */
 export const COLLUDERS_CHECKPOINTS = {
   ...STAGE_CHECKPOINTS,
-  challengeWindowSec: 600,
+  challengeWindowSec: 240,
   evmWindowSec: 900,
   changeDelaySec: 4_000,
   exitTimeoutSec: 5_000,
