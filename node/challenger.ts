@@ -133,17 +133,7 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     decompress: brotli.decompress,
     pause: () => new Promise((resolve) => setImmediate(resolve)),
   }
-  const proofPorts: ProofPorts = {
-    kzg: options.kzg,
-    data,
-    batch: (accumulator) => seen.batchAt.get(accumulator),
-    l1Headers: (from, last) => l1.headers(from, last),
-    // The portal has those of its newest blocks too, and shows deposits by a tree of all.
-    deposits: async () => {
-      const read = seen.to
-      return read ? [...seen.deposits, ...(await l1.deposits(read.number + 1n, await l1.blockByTag('latest')))] : seen.deposits
-    },
-  }
+  const proofPorts = createProofPorts(options, { data, seen: () => seen })
 
   /** The batches from the first that was not taken to the checkpoint's own; undefined: the way is not known, or too long. */
   function pathOf({ checkpoint }: L1Submitted): { readonly path: readonly L1Batch[]; readonly start: PathStart } | undefined {
@@ -442,6 +432,23 @@ function createDataCache(l1: Pick<L1, 'batchData'>): (batch: L1Batch) => Promise
 
 type Way = { readonly proof: string; readonly calldata: Hex; readonly gas: bigint }
 type Pricing = Pick<ChallengerOptions, 'l1' | 'genesis' | 'account' | 'log'> & { readonly proofPorts: ProofPorts }
+
+function createProofPorts(
+  { kzg, l1 }: Pick<ChallengerOptions, 'kzg' | 'l1'>,
+  { data, seen }: { readonly data: ProofPorts['data']; seen(): Seen },
+): ProofPorts {
+  return {
+    kzg,
+    data,
+    batch: (accumulator) => seen().batchAt.get(accumulator),
+    l1Headers: (from, last) => l1.headers(from, last),
+    // The portal has those of its newest blocks too, and shows deposits by a tree of all.
+    deposits: async () => {
+      const { to: read, deposits } = seen()
+      return read ? [...deposits, ...(await l1.deposits(read.number + 1n, await l1.blockByTag('latest')))] : deposits
+    },
+  }
+}
 
 /** Every proof of the findings that L1 would take now, the cheapest first, and why it would not take the others. */
 async function priceWays(
