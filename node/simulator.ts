@@ -199,7 +199,7 @@ async function prove(store: SimulatedStore, number: bigint, address: Hex, slots:
     const slot = hexToBytes(pad(key, { size: 32 }))
     const value = reader.slot(hexToBytes(address), keccak256(slot)) ?? new Uint8Array()
     const proof = bytes ? (await createMerkleProof(storage, slot)).map((node) => bytesToHex(node)) : []
-    storageProof.push({ key, value: bytesToHex(value), proof })
+    storageProof.push({ key, value: pad(bytesToHex(value), { size: 32 }), proof })
   }
   return { accountProof, storageProof }
 }

@@ -180,7 +180,7 @@ export type StateAt = {
   code(address: Hex): Promise<Hex>
   /** The slot's value, 32 bytes. */
   storage(address: Hex, slot: Hex): Promise<Hex>
-  /** Merkle proofs in the form of EIP-1186. */
+  /** Merkle proofs in the form of EIP-1186; values have 32 bytes, as those of `storage`. */
   proof(
     address: Hex,
     slots: readonly Hex[],
