@@ -28,10 +28,13 @@ import { accounts } from '../../execution/ledger/tables.ts'
 import { DEVNET_KEYS, DEVNET_PARAMS } from '../../genesis/devnet.ts'
 import { DEPLOYMENT_PROXY, DOOR, OPEN_SUPPLY_WEI } from '../../genesis/params.ts'
 import { openTokenAbi } from '../../settlement/abi.ts'
+import { commitmentsOf } from './roots.ts'
 import { devnetAccount, type L2Client, l2Client, lower, type Stage, startStage, until } from './stage.ts'
 
 /** Longest that one command of cast may take. */
 const CAST_MAX_MS = 60_000
+/** Of the LEDGER door's account: nothing is in it. */
+const EMPTY_SLOT = numberToHex(9, { size: 32 })
 const STRANGER: Hex = '0x00000000000000000000000000000000000c0de5'
 
 let stage: Stage
@@ -231,9 +234,13 @@ test.concurrent('an account, a slot and a ledger record are proven against a blo
   const absent = await client.getProof({ address: '0x00000000000000000000000000000000deadbeef', storageKeys: [], blockNumber })
   expect(await provenAccount(stateRoot, absent.address, absent.accountProof)).toBeUndefined()
 
-  const door = await client.getProof({ address: DOOR.ledger, storageKeys: [zeroHash], blockNumber })
+  const nothing = await client.getProof({ address: account, storageKeys: [zeroHash], blockNumber })
+  expect(nothing.storageProof).toEqual([{ key: zeroHash, value: 0n, proof: [] }])
+
+  const door = await client.getProof({ address: DOOR.ledger, storageKeys: [zeroHash, EMPTY_SLOT], blockNumber })
   const { storageRoot } = (await provenAccount(stateRoot, DOOR.ledger, door.accountProof)) ?? {}
-  const [slot] = door.storageProof
+  const [slot, empty] = door.storageProof
+  expect([empty?.value, await proven1186(storageRoot ?? '0x', EMPTY_SLOT, empty?.proof ?? [])]).toEqual([0n, null])
   const proven = await proven1186(storageRoot ?? '0x', zeroHash, slot?.proof ?? [])
   const ledgerRoot = toHex(RLP.decode(proven ?? new Uint8Array()) as Uint8Array, { size: 32 })
   expect(ledgerRoot).toBe(numberToHex(slot?.value ?? 0n, { size: 32 }))
@@ -257,6 +264,34 @@ test('many transactions of one sender are all included, each once and in order',
   expect(places).toEqual([...places].sort((a, b) => Number(a - b)))
   expect(new Set(places).size).toBe(60)
   expect(await client.getTransactionCount({ address: client.account.address })).toBe(60)
+})
+
+test('of every block the hash, the roots and the bloom follow from the other answers, whatever is in it', async () => {
+  const client = l2Client(rpc, 6)
+  const { address } = client.account
+  const fees = { gas: 100_000n, gasPrice: 2_000_000_000n, to: STRANGER, value: 1n }
+  const authorization = await client.signAuthorization({ contractAddress: DEPLOYMENT_PROXY, executor: 'self' })
+  const nonce = await client.getTransactionCount({ address })
+  const hashes = await Promise.all([
+    client.sendTransaction({ ...fees, nonce, type: 'legacy' }),
+    client.sendTransaction({ ...fees, nonce: nonce + 1, type: 'eip2930', accessList: [{ address, storageKeys: [zeroHash] }] }),
+    client.sendTransaction({
+      to: STRANGER,
+      nonce: nonce + 2,
+      gas: 100_000n,
+      authorizationList: [{ ...authorization, nonce: nonce + 3 }] as never,
+    }),
+    client.createDatanet({ name: 'poems', licence: 3 }),
+  ])
+  const receipts = await Promise.all(hashes.map((hash) => client.waitForTransactionReceipt({ hash })))
+  const last = receipts.reduce((most, { blockNumber }) => (blockNumber > most ? blockNumber : most), 0n)
+  const types = new Set<string>()
+  for (let number = 0n; number <= last; number++) {
+    const block = await commitmentsOf(client, number)
+    expect(block.made, `block ${number}`).toEqual(block.said)
+    for (const type of block.types) types.add(type)
+  }
+  expect([...types].sort()).toEqual(['deposit', 'eip1559', 'eip2930', 'eip7702', 'legacy', 'native'])
 })
 
 /** Runs Foundry's cast, from npm, against the node. Answers what it printed; rejects with its error. */
