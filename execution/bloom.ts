@@ -31,11 +31,21 @@ export function addToBloom(bloom: Uint8Array, logs: readonly Log[]): void {
   }
 }
 
+/** Whether logs with this bloom may have this address or topic; false: none has. */
+export function mayHave(bloom: Uint8Array, item: Hex): boolean {
+  const bits = bitsOf(item)
+  return isSet(bloom, bits % 2_048) && isSet(bloom, Math.floor(bits / 2_048) % 2_048) && isSet(bloom, Math.floor(bits / 4_194_304))
+}
+
 function add(bloom: Uint8Array, item: Hex): void {
   const bits = bitsOf(item)
   setBit(bloom, bits % 2_048)
   setBit(bloom, Math.floor(bits / 2_048) % 2_048)
   setBit(bloom, Math.floor(bits / 4_194_304))
+}
+
+function isSet(bloom: Uint8Array, bit: number): boolean {
+  return (((bloom[BLOOM_BYTES - 1 - (bit >> 3)] ?? 0) >> (bit & 7)) & 1) === 1
 }
 
 /** Bit 0 is the lowest of the last byte. */

@@ -14,7 +14,8 @@ import { type BlockFees, dataPriceIn } from '../execution/fee.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { fromHex, toHex } from '../execution/hex.ts'
 import { paramsAt } from '../execution/ledger/governed.ts'
-import { accounts } from '../execution/ledger/tables.ts'
+import { createLedger } from '../execution/ledger/ledger.ts'
+import { accounts, getL1Info, type L1Info } from '../execution/ledger/tables.ts'
 import {
   createMempool,
   type Lane,
@@ -69,6 +70,8 @@ export type ChainState = {
   /** The parameters that rule the next block. */
   nextParams(): ChainParams
   head(): { readonly header: Header; readonly hash: Hex }
+  /** What the chain knows of L1 at its head. */
+  l1Info(): L1Info
   /** Builds a block on the head, keeps it as a candidate, and has its bytes on disk. */
   build(options: BuildOptions): Promise<BlockResult>
   /** Blocks that are built from now on have reports from there. */
@@ -122,6 +125,8 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
   let nextParams = paramsAfter(head.header)
   let fees = feesAfter(head.header, nextParams)
   let reporter: ReportSource | undefined
+  /** Read once a block: it is asked for a few times. */
+  let l1Info: L1Info | undefined
 
   /** The parameters that rule the block after this one, and what it takes for gas and bytes, from disk: the state in memory may be in the middle of a block. */
   function paramsAfter(header: Header): ChainParams {
@@ -134,6 +139,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
 
   function moveTo(next: typeof head, touched: readonly Touched[]): void {
     head = next
+    l1Info = undefined
     amendAccounts(touched)
     nextParams = paramsAfter(head.header)
     fees = feesAfter(head.header, nextParams)
@@ -183,6 +189,10 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
     poolAccounts,
     nextParams: () => nextParams,
     head: () => head,
+    l1Info: () => {
+      l1Info ??= getL1Info(createLedger(store.reader.ledgerRecord))
+      return l1Info
+    },
     build: (options) =>
       alone(async () => {
         backToHead()
@@ -202,7 +212,7 @@ export async function openChainState({ store, genesis, mempool, log, recover }: 
           reporter?.refuse(hash, rejection.code)
           log.debug('transaction dropped', { hash, code: rejection.code })
         }
-        await store.writeProposed(built.block)
+        await store.writeProposed(built.block, built)
         return built
       }),
     reportFrom(source) {

@@ -9,8 +9,6 @@ import { indexOfKey } from '../consensus/validatorSet.ts'
 import type { Header } from '../execution/block.ts'
 import { createGenesisBlock } from '../execution/genesisBlock.ts'
 import { keccak256 } from '../execution/keccak.ts'
-import { createLedger } from '../execution/ledger/ledger.ts'
-import { getL1Info } from '../execution/ledger/tables.ts'
 import { encodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { checkpointIntervalSec } from '../settlement/checkpoint.ts'
 import { createKzg, type Kzg } from '../settlement/kzg.ts'
@@ -236,7 +234,7 @@ async function openMover(options: NodeOptions, parts: MoverParts): Promise<Mover
     onDelay: (delay) => parts.onDelay('p2p', delay),
   })
   closers.push(peers.close)
-  chain.onBlock(() => follower.passed(getL1Info(createLedger(chain.store.reader.ledgerRecord)).number))
+  chain.onBlock(() => follower.passed(chain.l1Info().number))
   onOtherValidators(chain, sets, () => peers.direct?.recheck())
   return {
     addresses: peers.addresses,

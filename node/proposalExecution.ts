@@ -6,8 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import { type Block, timestampMs } from '../execution/block.ts'
 import type { OriginStep } from '../execution/buildBlock.ts'
-import { createLedger } from '../execution/ledger/ledger.ts'
-import { getL1Info, type L1Info } from '../execution/ledger/tables.ts'
+import type { L1Info } from '../execution/ledger/tables.ts'
 import type { ChainState } from './chainState.ts'
 import type { Log } from './log.ts'
 import { originOf } from './origin.ts'
@@ -63,21 +62,12 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
   const checking = new Map<Hex, { isVouched: boolean }>()
   const took = new Map<Hex, Took>()
 
-  /** What L2 knows of L1 at the head, by the head's hash: it is asked for a few times a block. */
-  let origin: { readonly of: Hex; readonly info: L1Info } | undefined
-
-  function originOfHead(): L1Info {
-    const { hash } = chain.head()
-    if (origin?.of !== hash) origin = { of: hash, info: getL1Info(createLedger(chain.store.reader.ledgerRecord)) }
-    return origin.info
-  }
-
   /** Waits while the origin of our head is none of L1's: whoever went on would make what no one can derive. */
   async function untilOnL1(isMoot: () => boolean): Promise<void> {
     let isTold = false
     // Ends: when L1 has the block again, or with the height.
-    while (!isMoot() && l1.isGone?.(originOfHead())) {
-      const { number, hash } = originOfHead()
+    while (!isMoot() && l1.isGone?.(chain.l1Info())) {
+      const { number, hash } = chain.l1Info()
       if (!isTold) log.error('L1 has given up the origin of our head: no block is made until it has it again', { number, hash })
       isTold = true
       await sleep(L1_AGAIN_MS)
@@ -88,7 +78,7 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
   async function isOfL1(block: Block, isMoot: () => boolean): Promise<void> {
     const step = originOf(block)
     // Ends: with its height at the latest.
-    while (step && !isMoot() && l1.judgeOrigin(originOfHead(), step) !== true) await sleep(L1_AGAIN_MS)
+    while (step && !isMoot() && l1.judgeOrigin(chain.l1Info(), step) !== true) await sleep(L1_AGAIN_MS)
   }
 
   async function checkNow(height: number, blockHash: Hex, entry: { readonly isVouched: boolean }): ReturnType<ValidatorChain['check']> {
@@ -118,7 +108,7 @@ export function createExecution({ chain, net, isOpen, nowMs, log, ...l1 }: Execu
     async build({ height, round, feeRecipient }) {
       await untilOnL1(() => !isOpen(height))
       const time = nowMs()
-      const step = l1.nextOrigin(originOfHead(), time)
+      const step = l1.nextOrigin(chain.l1Info(), time)
       const began = performance.now()
       const poolBytesMax = l1.poolBytesMax?.()
       const result = await chain.build({ timestampMs: time, feeRecipient, origin: step, budgetMs: BUILD_BUDGET_MS, poolBytesMax })

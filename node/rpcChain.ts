@@ -2,11 +2,10 @@
 import { type Hex, hexToBytes } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { type Block, blockBytes } from '../execution/block.ts'
+import { mayHave } from '../execution/bloom.ts'
 import { toMember } from '../execution/genesisBlock.ts'
 import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
-import { createLedger } from '../execution/ledger/ledger.ts'
-import { getL1Info } from '../execution/ledger/tables.ts'
 import type { Tx } from '../execution/tx.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import type { Chain, ChainBlock, Heads, SyncStatus } from '../rpc/chain.ts'
@@ -118,7 +117,7 @@ export function createRpcChain({ chain, blocks, simulator, logIndex, settlement,
       return () => listeners.delete(listener)
     },
     syncStatus() {
-      const { number, hash } = getL1Info(createLedger(store.reader.ledgerRecord))
+      const { number, hash } = chain.l1Info()
       return {
         heads: { latest: chain.head().header.number, ...settlement.heads() },
         l1Origin: { number, hash },
@@ -146,13 +145,12 @@ export function createRpcChain({ chain, blocks, simulator, logIndex, settlement,
     blocksMatching({ from, to, addresses, topics }) {
       const { blocks: listed, reached } = logIndex.matching({ addresses, topics }, from, to)
       const found = [...listed]
-      const groups = [addresses, ...topics].filter((group) => group.length > 0).map((group) => group.map(bloomBits))
+      const groups = [addresses, ...topics].filter((group) => group.length > 0)
       for (let number = reached < from ? from : reached + 1n; number <= to; number++) {
         const stored = store.block(number)?.block
         if (!stored) break
         const bloom = hexToBytes(stored.header.logsBloom)
-        if (groups.every((group) => group.some((bits) => bits.every((bit) => ((bloom[255 - (bit >> 3)] ?? 0) >> (bit & 7)) & 1))))
-          found.push(number)
+        if (groups.every((group) => group.some((item) => mayHave(bloom, item)))) found.push(number)
       }
       return found
     },
@@ -163,10 +161,4 @@ function hashAt(transactions: readonly Tx[], index: number): Hex {
   const tx = transactions[index]
   assert(tx, 'a block has a transaction for each receipt')
   return tx.hash
-}
-
-/** The three bits that a value sets in a bloom. Source: Yellow Paper, section 4.3.1. */
-function bloomBits(value: Hex): number[] {
-  const hash = keccak256(hexToBytes(value))
-  return [0, 2, 4].map((at) => (((hash[at] ?? 0) << 8) | (hash[at + 1] ?? 0)) & 2047)
 }

@@ -63,7 +63,7 @@ const PART = {
   block: 0x00,
   /** receipts (execution/storedReceipts.ts) */
   receipts: 0x01,
-  /** commit certificate */
+  /** commit certificate of a block that has a successor; that of the head is META.commit */
   commit: 0x02,
   /** door operations of EVM origin */
   operations: 0x03,
@@ -78,8 +78,18 @@ const PART = {
 const CHANGING = { cacheSize: 16 << 20, writeBufferSize: 8 << 20, maxFileSize: 8 << 20 }
 const IN_ORDER = { cacheSize: 4 << 20, writeBufferSize: 4 << 20, maxFileSize: 8 << 20, compression: false }
 
+/** Names of single values of the store's own. */
+const META = {
+  format: 'format',
+  genesis: 'genesis',
+  /** number u64 */
+  head: 'head',
+  /** number u64 ‖ commit certificate, of the head: it moves to its part with the next block, so that it takes no wait for the disk of its own */
+  commit: 'commit',
+} as const
+
 /** Version of everything above. A store of another version is refused. */
-const FORMAT_VERSION = 5
+const FORMAT_VERSION = 6
 
 /** The disk holds something that this program did not write, or wrote in another version. */
 export class StoreError extends Error {
@@ -89,6 +99,9 @@ export class StoreError extends Error {
 
 /** A block as committed. */
 export type StoredBlock = { readonly block: Block; readonly hash: Hex; readonly ledgerRoot: Hex }
+
+/** What came of a block beside its state. */
+export type BlockOutcome = Pick<BlockResult, 'receipts' | 'operations'>
 
 export type Store = {
   readonly reader: StateReader
@@ -118,8 +131,11 @@ export type Store = {
   mark(): void
   /** Takes back the blocks written since the mark. Whatever was opened on the store has to be opened anew. */
   takeBack(): Promise<void>
-  /** Keeps a proposed block's bytes, synced, until a block is written. */
-  writeProposed(block: Block): Promise<void>
+  /**
+   * Keeps a proposed block's bytes, synced, until a block is written; with `outcome` what came of it, too, which is then not written again if this block
+   * is decided.
+   */
+  writeProposed(block: Block, outcome?: BlockOutcome): Promise<void>
   proposed(hash: Hex): Block | undefined
   meta(name: string): Uint8Array | undefined
   writeMeta(name: string, value: Uint8Array | undefined): Promise<void>
@@ -133,15 +149,10 @@ export type Store = {
 export async function openStore(directory: string, { durable = true }: { readonly durable?: boolean } = {}): Promise<Store> {
   const { db, pages, blocks } = await openDatabases(directory)
   const close = async () => {
-    for (const one of [db, pages, blocks]) await one.close()
+    await closeAll([db, pages, blocks])
   }
   const get = (kind: number, ...parts: readonly Uint8Array[]): Uint8Array | undefined => db.getSync(lentKey(kind, parts))
   const getMeta = (name: string) => get(KEY.meta, new TextEncoder().encode(name))
-  const version = getMeta('format')
-  if (version !== undefined && version[0] !== FORMAT_VERSION) {
-    await close()
-    throw new StoreError(`the store in ${directory} has format ${version[0]}, this program knows ${FORMAT_VERSION}`)
-  }
   const reader: StateReader = {
     account: (address) => get(KEY.account, address),
     slot: (address, hashedSlot) => get(KEY.slot, address, hashedSlot),
@@ -150,7 +161,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     ledgerRecord: (table, id) => get(KEY.ledgerRecord, tableByte(table), id),
     ledgerEntry: (key) => (isPageKey(key) ? pages.getSync(key) : get(KEY.ledgerEntry, key)),
   }
-  const headBytes = getMeta('head')
+  const headBytes = getMeta(META.head)
   let head = headBytes && BigInt(toHex(headBytes))
   let marked: Marked | undefined
   let highestAccount = accountsOf(reader)
@@ -158,6 +169,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
   let latest: StoredBlock | undefined
   /** Hashes and numbers of proposed blocks that were not decided yet: few, since each block that is written ends them. */
   const proposals = new Map<Hex, bigint>()
+  let outcomeOf: Hex | undefined // the proposed block whose outcome stands behind its number
   for await (const key of blocks.keys({ gt: u64((head ?? 0n) + 1n) })) {
     if (key[8] === PART.block) proposals.set(toHex(key.subarray(9)), BigInt(toHex(key.subarray(0, 8))))
   }
@@ -181,6 +193,10 @@ export async function openStore(directory: string, { durable = true }: { readonl
     const roots = rootsOf(number)
     assert(block && roots, `stored block ${number} is damaged`)
     return { block, hash: toHex(hash), ledgerRoot: roots.ledgerRoot }
+  }
+
+  function commitOf(number: bigint): Uint8Array | undefined {
+    return commitIn(number, getMeta(META.commit), () => partOf(number, PART.commit))
   }
 
   /** Forgets what was proposed up to the head. What of it stays on disk, if the process ends before, is asked for by nobody. */
@@ -215,7 +231,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
     roots: (number) => rootsOf(number) ?? VOID_ROOTS,
     receipts: (number) => partOf(number, PART.receipts),
     operations: (number) => operationsIn(partOf(number, PART.operations)),
-    commit: (number) => partOf(number, PART.commit),
+    commit: commitOf,
     transaction(hash) {
       const bytes = get(KEY.transaction, fromHex(hash))
       if (!bytes) return undefined
@@ -226,7 +242,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
       const address = index > 0 && index <= highestAccount ? get(KEY.accountIndex, u32(index)) : undefined
       return address && toHex(address)
     },
-    genesis: () => textOf(getMeta('genesis')),
+    genesis: () => textOf(getMeta(META.genesis)),
     async writeGenesis(text, { block, hash, roots, writes }) {
       assert(head === undefined, 'the store has a chain already')
       await Promise.all([
@@ -241,8 +257,8 @@ export async function openStore(directory: string, { durable = true }: { readonl
       batchState(batch, writes)
       batchAccounts(batch, writes, 0)
       batchPlace(batch, { block, hash, roots })
-      batch.put(metaKey('genesis'), new TextEncoder().encode(text))
-      batch.put(metaKey('format'), Uint8Array.of(FORMAT_VERSION))
+      batch.put(metaKey(META.genesis), new TextEncoder().encode(text))
+      batch.put(metaKey(META.format), Uint8Array.of(FORMAT_VERSION))
       await batch.write({ sync: durable })
       highestAccount = accountsOf(reader)
       head = 0n
@@ -252,15 +268,14 @@ export async function openStore(directory: string, { durable = true }: { readonl
       assert(head !== undefined && number === head + 1n, `block ${number} does not follow ${head}`)
       const parts = blocks.batch()
       if (!proposals.has(hash)) parts.put(blockKey(number, fromHex(hash)), encodeBlock(block))
-      parts.put(partKey(number, PART.receipts), encodeStoredReceipts(receipts))
-      putOrDelete(parts, partKey(number, PART.commit), commit.length > 0 ? commit : undefined)
-      putOrDelete(parts, partKey(number, PART.operations), operations.length > 0 ? encodeOperations(operations) : undefined)
-      const inOrder = Promise.all([writePages(pages, writes, durable), parts.write({ sync: durable })])
+      if (outcomeOf !== hash) putOutcome(parts, number, { receipts, operations }, commitOf(number - 1n))
+      const inOrder = Promise.all([writePages(pages, writes, durable), writeIfAny(parts, durable)])
       const written = db.batch()
       const batch = marked ? remembering(written, marked.entries, db) : written
       batchState(batch, writes)
       const highest = batchAccounts(batch, writes, highestAccount)
       batchPlace(batch, { block, hash, roots })
+      batch.put(metaKey(META.commit), Buffer.concat([u64(number), commit]))
       for (let index = 0; index < transactions.length; index++) putPlace(batch, transactions[index]?.hash ?? '0x', { number, index })
       await inOrder
       await written.write({ sync: durable })
@@ -285,11 +300,13 @@ export async function openStore(directory: string, { durable = true }: { readonl
       latest = undefined
       marked = { head, entries: [] }
     },
-    async writeProposed(block) {
+    async writeProposed(block, outcome) {
       const hash = hashHeader(block.header)
-      const { number } = block.header
-      await blocks.put(blockKey(number, fromHex(hash)), encodeBlock(block), { sync: durable })
-      proposals.set(hash, number)
+      const parts = blocks.batch().put(blockKey(block.header.number, fromHex(hash)), encodeBlock(block))
+      if (outcome) putOutcome(parts, block.header.number, outcome, commitOf(block.header.number - 1n))
+      await parts.write({ sync: durable })
+      if (outcome) outcomeOf = hash
+      proposals.set(hash, block.header.number)
     },
     proposed(hash) {
       const number = proposals.get(hash)
@@ -305,7 +322,7 @@ export async function openStore(directory: string, { durable = true }: { readonl
 type Database = Level<Uint8Array, Uint8Array>
 type Databases = { readonly db: Database; readonly pages: Database; readonly blocks: Database }
 
-/** Opens what changes first: who has that has the store. */
+/** Opens what changes first: who has that has the store. Throws StoreError. */
 async function openDatabases(directory: string): Promise<Databases> {
   const create = (folder: string, options: typeof CHANGING): Database =>
     new Level(folder, {
@@ -324,10 +341,19 @@ async function openDatabases(directory: string): Promise<Databases> {
       open.push(one)
     }
   } catch (error) {
-    for (const one of open) await one.close()
+    await closeAll(open)
     throw new StoreError(`the store in ${directory} cannot be opened (is another node using it?)`, { cause: error })
   }
+  const version = db.getSync(metaKey(META.format))
+  if (version !== undefined && version[0] !== FORMAT_VERSION) {
+    await closeAll(open)
+    throw new StoreError(`the store in ${directory} has format ${version[0]}, this program knows ${FORMAT_VERSION}`)
+  }
   return { db, pages, blocks }
+}
+
+async function closeAll(databases: readonly Database[]): Promise<void> {
+  for (const one of databases) await one.close()
 }
 
 /** What stood under the keys that blocks have overwritten since. */
@@ -354,6 +380,13 @@ function remembering(batch: Batch, entries: Marked['entries'], db: Database): Ba
       batch.del(key)
     },
   }
+}
+
+/** What is written of a block beside its bytes, and the certificate of the one before it, which has a successor now. */
+function putOutcome(parts: Batch, number: bigint, { receipts, operations }: BlockOutcome, commitBefore: Uint8Array | undefined): void {
+  parts.put(partKey(number, PART.receipts), encodeStoredReceipts(receipts))
+  putOrDelete(parts, partKey(number, PART.operations), operations.length > 0 ? encodeOperations(operations) : undefined)
+  putOrDelete(parts, partKey(number - 1n, PART.commit), commitBefore)
 }
 
 type Batch = { put(key: Uint8Array, value: Uint8Array): unknown; del(key: Uint8Array): unknown }
@@ -426,7 +459,7 @@ function batchPlace(batch: Batch, { block, hash, roots }: Pick<BlockResult, 'blo
   batch.put(keyOf(KEY.blockHash, number), fromHex(hash))
   batch.put(keyOf(KEY.blockNumber, fromHex(hash)), number)
   batch.put(keyOf(KEY.roots, number), concatBytes([fromHex(roots.evmRoot), fromHex(roots.ledgerRoot)]))
-  batch.put(metaKey('head'), number)
+  batch.put(metaKey(META.head), number)
 }
 
 function blockKey(number: bigint, hash: Uint8Array): Uint8Array {
@@ -506,12 +539,27 @@ function u64(value: bigint): Uint8Array {
   return bytes
 }
 
+/** A certificate, out of what is kept of the head if it is the head's. */
+function commitIn(number: bigint, ofHead: Uint8Array | undefined, ofPart: () => Uint8Array | undefined): Uint8Array | undefined {
+  if (!ofHead || readU64(ofHead) !== number) return ofPart()
+  return ofHead.length > 8 ? ofHead.subarray(8) : undefined
+}
+
+function readU64(bytes: Uint8Array): bigint {
+  return new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0)
+}
+
 /** The pages of a block, as they came: by ascending number. */
 async function writePages(pages: Database, { ledgerEntries }: StateWrites, sync: boolean): Promise<void> {
   const batch = pages.batch()
   ledgerEntries.forEach(({ key, bytes }) => {
     if (isPageKey(key)) batch.put(key, bytes)
   })
+  await writeIfAny(batch, sync)
+}
+
+/** A batch of nothing is no wait for the disk. */
+async function writeIfAny(batch: ReturnType<Database['batch']>, sync: boolean): Promise<void> {
   if (batch.length > 0) await batch.write({ sync })
   else await batch.close()
 }

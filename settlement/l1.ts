@@ -28,6 +28,7 @@ import {
   TransactionReceiptNotFoundError,
   toEventSelector,
 } from 'viem'
+import { BLOOM_BYTES, mayHave } from '../execution/bloom.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import {
   batchInboxAbi,
@@ -179,13 +180,21 @@ export function createL1(options: L1Options): L1 {
   const rpc = createRpc(options)
   const beacon = createBeacon(options)
   const { portal, inbox, checkpointManager, validatorRegistry } = options.addresses
+  /** Of the block that was read last: what it has is mostly asked for next. */
+  let lastHeader: RpcHeader | undefined
+  const keep = (header: RpcHeader) => {
+    lastHeader = header
+  }
   return {
     check: () => checkEndpoint(rpc, options),
-    blockByTag: async (tag) => (await readBlock(rpc, tag)) ?? fail('retry', `L1 has no ${tag} block yet`),
-    blockByNumber: (number) => readBlock(rpc, number),
+    blockByTag: async (tag) => (await readBlock(rpc, tag, keep)) ?? fail('retry', `L1 has no ${tag} block yet`),
+    blockByNumber: (number) => readBlock(rpc, number, keep),
     canonicalBlock: (ref) => canonicalBlock(rpc, ref),
     events: async (from, to) => {
-      const logs = await readEvents(rpc, { addresses: [portal, inbox, checkpointManager], from, to })
+      const addresses = [portal, inbox, checkpointManager]
+      if (from === to.number && lastHeader?.hash === to.hash && isSilent(lastHeader, addresses))
+        return { deposits: [], batches: [], checkpoints: [] }
+      const logs = await readEvents(rpc, { addresses, from, to })
       const of = (address: Hex, topic?: Hex) =>
         logs.filter((log) => lower(log.address) === lower(address) && (!topic || log.topics[0] === topic))
       return {
@@ -379,6 +388,7 @@ type RpcHeader = {
   readonly mixHash: Hex
   readonly baseFeePerGas?: Hex
   readonly excessBlobGas?: Hex
+  readonly logsBloom?: unknown
 }
 
 /** Undefined where there is no such block. */
@@ -388,11 +398,16 @@ async function askBlock(rpc: Rpc, choice: BlockTag | bigint): Promise<RpcHeader 
   return block ?? undefined
 }
 
-async function readBlock(rpc: Rpc, choice: BlockTag | bigint): Promise<L1Block | undefined> {
+async function readBlock(
+  rpc: Rpc,
+  choice: BlockTag | bigint,
+  onHeader: (header: RpcHeader) => void = () => {},
+): Promise<L1Block | undefined> {
   // Ends: `again` counts.
   for (let attempt = 0; ; attempt++) {
     const block = await askBlock(rpc, choice)
     if (!block) return undefined
+    onHeader(block)
     const { hash, parentHash, timestamp, mixHash } = block
     const number = BigInt(block.number)
     const baseFeeWei = BigInt(block.baseFeePerGas ?? 0)
@@ -402,6 +417,14 @@ async function readBlock(rpc: Rpc, choice: BlockTag | bigint): Promise<L1Block |
     // The block was exchanged between the two questions.
     if (!(await rpc.again(attempt))) fail('retry', `L1 does not agree with itself about block ${number}`)
   }
+}
+
+/** Whether none of these contracts says anything in the block: its header's bloom tells, where the header is the one of the block's hash. */
+function isSilent(header: RpcHeader, addresses: readonly Hex[]): boolean {
+  const { logsBloom } = header
+  if (!isHex(logsBloom) || encodeL1Header(header) === undefined) return false
+  const bloom = hexToBytes(logsBloom)
+  return bloom.length === BLOOM_BYTES && !addresses.some((address) => mayHave(bloom, address))
 }
 
 // By the fee history and not from `excessBlobGas`, because the factor in between changes with L1's forks, which the L1 node knows.

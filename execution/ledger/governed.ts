@@ -11,8 +11,12 @@ import { paramsTable } from './tables.ts'
 
 const RECORD_ID = { item: 1 }
 
+type Made = { readonly genesis: ChainParams; readonly bytes: Uint8Array; readonly params: ReturnType<typeof readParams> }
+
 /** Parameters made of a record's values, by the record's bytes: a block asks for each of its calls, and the record seldom changes. */
-const made = new WeakMap<Uint8Array, { readonly genesis: ChainParams; readonly params: ReturnType<typeof readParams> }>()
+const made = new WeakMap<Uint8Array, Made>()
+/** What was made last: who reads the record from disk has the same bytes in another array each time. */
+let last: Made | undefined
 const idBytes = paramsTable.encodeId(RECORD_ID)
 
 /** The parameters that rule a block: the genesis file's, with what the ledger says of the governable ones. */
@@ -21,7 +25,11 @@ export function paramsAt(genesis: ChainParams, ledger: LedgerReader, blockNumber
   if (!bytes) return genesis
   let known = made.get(bytes)
   if (known?.genesis !== genesis) {
-    known = { genesis, params: readParams(genesis, bytes) }
+    known =
+      last?.genesis === genesis && sameBytes(last.bytes, bytes)
+        ? last
+        : { genesis, bytes: bytes.slice(), params: readParams(genesis, bytes) }
+    last = known
     made.set(bytes, known)
   }
   const { changedAtBlock, current, previous } = known.params
@@ -72,6 +80,10 @@ function rangeOf(name: GovernedName, before: bigint): { readonly least: bigint; 
 function readParams(genesis: ChainParams, bytes: Uint8Array) {
   const { changedAtBlock, current, previous } = paramsTable.decode(bytes)
   return { changedAtBlock, current: withValues(genesis, current), previous: withValues(genesis, previous) }
+}
+
+function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return a.length === b.length && a.every((byte, i) => byte === b[i])
 }
 
 function valuesOf(params: ChainParams): bigint[] {

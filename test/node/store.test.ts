@@ -11,6 +11,7 @@ import { verifyLedgerProof } from '../../execution/ledger/proof.ts'
 import { createRootReader, proveRecord } from '../../execution/ledger/rootReader.ts'
 import { accounts } from '../../execution/ledger/tables.ts'
 import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
+import { encodeStoredReceipts } from '../../execution/storedReceipts.ts'
 import { encodeGenesis } from '../../genesis/genesis.ts'
 import { openStore, StoreError } from '../../node/store.ts'
 import { addressOf, createTestChain, signNative, testAccounts } from '../fakes/testChain.ts'
@@ -34,7 +35,7 @@ async function keysOf(folder: string, isWanted: (key: Uint8Array) => boolean): P
 }
 
 /** Three blocks in a store: in each, Alice sends one wei to Bob. */
-async function writeThree(options: { readonly propose: boolean }) {
+async function writeThree(options: { readonly propose: boolean; readonly withOutcome?: boolean }) {
   const folder = mkdtempSync(join(tmpdir(), 'tributary-store-'))
   folders.push(folder)
   const chain = await createTestChain()
@@ -47,7 +48,7 @@ async function writeThree(options: { readonly propose: boolean }) {
     const raw = await signNative(alice, { type: transfer, fields, nonce, chainId: chain.genesis.params.chainId })
     const built = await chain.next([chain.decode(raw)])
     if (options.propose) {
-      await store.writeProposed(built.block)
+      await store.writeProposed(built.block, options.withOutcome ? built : undefined)
       await store.writeProposed({ ...built.block, header: { ...built.block.header, gasUsed: 1n } })
     }
     await store.writeBlock(built, COMMIT)
@@ -56,13 +57,13 @@ async function writeThree(options: { readonly propose: boolean }) {
   return { folder, store, blocks, bob: addressOf(bob) }
 }
 
-test.each([true, false])(
-  'blocks are found by number, hash and transaction, before and after a restart (proposed before: %s)',
-  async (propose) => {
-    const { folder, store, blocks } = await writeThree({ propose })
+test.each([{ propose: true }, { propose: true, withOutcome: true }, { propose: false }])(
+  'blocks are found by number, hash and transaction, before and after a restart (%o)',
+  async (options) => {
+    const { folder, store, blocks } = await writeThree(options)
     const check = (opened: typeof store) => {
       expect(opened.head()).toBe(3n)
-      for (const { block, hash, roots, transactions } of blocks) {
+      for (const { block, hash, roots, transactions, receipts } of blocks) {
         const { number } = block.header
         const stored = opened.block(number)
         expect(hexOf(stored?.block)).toBe(hexOf(block))
@@ -72,6 +73,7 @@ test.each([true, false])(
           number,
           bytesToHex(COMMIT),
         ])
+        expect(bytesToHex(opened.receipts(number) ?? new Uint8Array())).toBe(bytesToHex(encodeStoredReceipts(receipts)))
         expect(opened.transaction(transactions[0]?.hash ?? '0x')).toEqual({ blockNumber: number, index: 0 })
         expect(opened.proposed(hash)).toBeUndefined()
       }
@@ -103,6 +105,21 @@ test('of what was proposed nothing is left when a block is decided, and all of i
   await again.writeBlock({ ...last, block: { ...next, header: { ...next.header, gasUsed: 9n } }, hash: `0x${'77'.repeat(32)}` }, COMMIT)
   await again.close()
   expect(await counts()).toEqual([5, 5])
+})
+
+test('what came of a block that was proposed is not what came of the one that is decided', async () => {
+  const { store, blocks } = await writeThree({ propose: false })
+  const [, , last] = blocks
+  if (!last) throw new Error('there are three blocks')
+  const { header } = last.block
+  const next = { ...last, block: { ...last.block, header: { ...header, number: 4n } } }
+  const failed = last.receipts.map((receipt) => ({ ...receipt, succeeded: false }))
+  await store.writeProposed(next.block, { receipts: failed, operations: [] })
+  expect([store.head(), store.receipts(4n), bytesToHex(store.commit(3n) ?? new Uint8Array())]).toEqual([3n, undefined, bytesToHex(COMMIT)])
+  await store.writeBlock({ ...next, hash: `0x${'77'.repeat(32)}` }, Uint8Array.of(9))
+  expect(bytesToHex(store.receipts(4n) ?? new Uint8Array())).toBe(bytesToHex(encodeStoredReceipts(last.receipts)))
+  expect([3n, 4n].map((number) => bytesToHex(store.commit(number) ?? new Uint8Array()))).toEqual([bytesToHex(COMMIT), '0x09'])
+  await store.close()
 })
 
 test('what is on disk of a block without being the head is nothing, and another block takes its place', async () => {
@@ -190,5 +207,5 @@ test('a store of another version is refused by what it is', async () => {
   await db.put(Uint8Array.of(0x40, ...new TextEncoder().encode('format')), Uint8Array.of(1))
   await db.close()
   await expect(openStore(folder)).rejects.toThrow(StoreError)
-  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 5/)
+  await expect(openStore(folder)).rejects.toThrow(/has format 1, this program knows 6/)
 })

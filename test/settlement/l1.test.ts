@@ -211,6 +211,42 @@ test('what blocks hold comes at once, of a range and of a single block by its ha
   }
 })
 
+test('a block whose header says that it has no log of ours is not asked for logs, and any other is', async () => {
+  await l1.publishGenesis()
+  const asked: string[] = []
+  let spoil = (block: Record<string, unknown>): unknown => block
+  const proxy = await startRpcProxy(l1.url, {
+    async onRpc({ id, method, params }) {
+      asked.push(method)
+      if (method !== 'eth_getBlockByNumber') return undefined
+      const block = await l1.user.request({ method, params } as never)
+      return { status: 200, body: { jsonrpc: '2.0', id, result: spoil(block) } }
+    },
+  })
+  /** Events of the latest block, as they come from a node whose blocks were read before; and how often it was asked for logs. */
+  const latest = async () => {
+    asked.length = 0
+    const connected = connect({ rpcUrl: proxy.url })
+    const to = await connected.blockByTag('latest')
+    const { deposits, batches } = await connected.events(to.number, to)
+    return [deposits.length, batches.length, asked.filter((method) => method === 'eth_getLogs').length]
+  }
+  try {
+    await deposit()
+    expect(await latest()).toEqual([1, 0, 1])
+    await l1.postBatch('0x01')
+    expect(await latest()).toEqual([0, 1, 1])
+    await l1.user.request({ method: 'evm_mine' } as never)
+    expect(await latest()).toEqual([0, 0, 0])
+    // A bloom that the block's hash does not speak for is none.
+    await deposit()
+    spoil = (block) => ({ ...block, logsBloom: `0x${'00'.repeat(256)}` })
+    expect(await latest()).toEqual([1, 0, 1])
+  } finally {
+    await proxy.stop()
+  }
+})
+
 test('what a reorganisation took away is answered with reset', async () => {
   await l1.publishGenesis()
   await deposit()
