@@ -52,6 +52,17 @@ const RPC = {
   'rpc-origins': { kind: 'string', default: '', help: 'origins of web pages that may read answers, separated by commas; *: any' },
 } as const satisfies Options
 
+/** What explorers ask (ots_…) and others do not; see docs/decisions/044-an-index-of-addresses.md. */
+const addressIndex = (byDefault: 'on' | 'off') =>
+  ({
+    'address-index': {
+      kind: 'string',
+      default: byDefault,
+      bare: 'on',
+      help: 'on or off: whether it knows which transactions touch which addresses, as block explorers ask (ots_…)',
+    },
+  }) as const satisfies Options
+
 const METRICS = {
   'metrics-host': { kind: 'string', default: '127.0.0.1', help: 'address on which numbers for Prometheus are served' },
   'metrics-port': { kind: 'integer', help: 'port of GET /metrics; 0: any free one; without it nothing is served' },
@@ -96,6 +107,7 @@ export const COMMANDS = {
     summary: 'a whole network on this machine: a local Ethereum, its contracts, a validator with everything on',
     options: {
       ...RPC,
+      ...addressIndex('on'),
       'data-dir': {
         kind: 'string',
         help: 'where the network lives; started again there it goes on. Default: a temporary folder, removed at the end',
@@ -143,6 +155,7 @@ export const COMMANDS = {
       'p2p-port': { kind: 'integer', default: 9600, help: 'TCP port on which other nodes are met; 0: any free one' },
       ...L1,
       ...RPC,
+      ...addressIndex('off'),
       ...METRICS,
       ...POSTING,
       ...COMMON,
@@ -270,6 +283,12 @@ export function rpcOptions(config: Pick<ConfigOf<'node'>, keyof typeof RPC>) {
     allowedOrigins: list(config['rpc-origins']),
     trustedProxies: list(config['rpc-proxies']),
   }
+}
+
+/** Whether an index of addresses is kept, as the options say. Throws UsageError. */
+export function addressIndexOption({ 'address-index': word }: Pick<ConfigOf<'node'>, 'address-index'>): boolean {
+  if (word !== 'on' && word !== 'off') throw new UsageError(`--address-index is on or off, not ${word}`)
+  return word === 'on'
 }
 
 /** Where numbers are served, as the options say; undefined: nowhere. */

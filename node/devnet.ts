@@ -10,7 +10,7 @@ import { DEVNET_KEYS, DEVNET_POSTER_KEY, DEVNET_SUBMITTER_KEY } from '../genesis
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
 import { createL1Http } from '../settlement/l1Http.ts'
 import { type Anvil, startAnvil } from './anvil.ts'
-import { type ConfigOf, metricsOptions, postingOptions, rpcOptions, UsageError } from './config.ts'
+import { addressIndexOption, type ConfigOf, metricsOptions, postingOptions, rpcOptions, UsageError } from './config.ts'
 import type { DevnetValidator } from './devnetValidators.ts'
 import { readJsonFile } from './jsonFile.ts'
 import { addressOfKey, loadValidatorKey, signerOf } from './keys.ts'
@@ -78,6 +78,7 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
       key: localKey(key),
       l1: { url: l1Url, beaconUrls: [l1Url], pollMs: 250, publicUrl: l1Url },
       rpc: rpcOptions(config),
+      addressIndex: addressIndexOption(config),
       metrics: metricsOptions(config),
       p2p: {
         host: config['p2p-host'],

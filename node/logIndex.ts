@@ -9,9 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import type { Receipt } from '../execution/block.ts'
 import type { ChainState } from './chainState.ts'
-
-/** Blocks from `first` up to and with `last`. */
-export type SegmentPlace = { readonly first: bigint; readonly last: bigint }
+import type { SegmentPlace } from './segments.ts'
 
 /** A segment, and for each value, by ascending hash, its blocks. */
 export type LogSegment = SegmentPlace & {
@@ -132,11 +130,14 @@ function hashOf(value: Hex, place: number): number {
 /** How long the thread works on the index before it looks what else there is. */
 const TURN_MS = 2
 
-/** Keeps the index behind the head, from where it ends. Answers what ends it, when nothing of it is under way. `onError`: the disk failed. */
-export function followWithIndex(
+/**
+ * Keeps an index behind the head, from where it ends. Answers what ends it, when nothing of it is under way. `read`: what the index takes of a block;
+ * undefined: nothing yet. `onError`: the disk failed.
+ */
+export function followWithIndex<T>(
   { head, onBlock }: Pick<ChainState, 'head' | 'onBlock'>,
-  receiptsOf: (number: bigint) => readonly Receipt[] | undefined,
-  index: LogIndex,
+  read: (number: bigint) => T | undefined | Promise<T | undefined>,
+  index: { reached(): bigint; add(number: bigint, taken: T): Promise<void> },
   onError: (error: unknown) => void,
 ): () => Promise<void> {
   let isClosed = false
@@ -145,9 +146,9 @@ export function followWithIndex(
   async function catchUp(): Promise<void> {
     let turnEnds = performance.now() + TURN_MS
     for (let number = index.reached() + 1n; !isClosed && number <= head().header.number; number++) {
-      const receipts = receiptsOf(number)
-      if (receipts === undefined) return // taken back, or on its way
-      await index.add(number, receipts)
+      const taken = await read(number)
+      if (taken === undefined) return // taken back, or on its way
+      await index.add(number, taken)
       if (performance.now() < turnEnds) continue
       await nextTurn()
       turnEnds = performance.now() + TURN_MS

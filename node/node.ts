@@ -11,7 +11,9 @@ import type { Genesis } from '../genesis/genesis.ts'
 import { type CallCount, createCallCounts } from '../rpc/callCounts.ts'
 import { createDesk } from '../rpc/desk.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
-import { createBlocks } from './blocks.ts'
+import { type AddressIndex, createAddressIndex } from './addressIndex.ts'
+import { followWithAddresses } from './addressWork.ts'
+import { type Blocks, createBlocks } from './blocks.ts'
 import { type ChainState, openChainState } from './chainState.ts'
 import type { postingOptions, rpcOptions } from './config.ts'
 import type { Engine } from './engine.ts'
@@ -47,6 +49,8 @@ export type NodeOptions = {
     readonly publicUrl: string | undefined
   }
   readonly rpc: ReturnType<typeof rpcOptions>
+  /** Whether it knows which transactions touch which addresses. */
+  readonly addressIndex: boolean
   /** Where numbers are served; undefined: nowhere. */
   readonly metrics: { readonly host: string; readonly port: number } | undefined
   /** Accounts on L1 for batches and for checkpoints; undefined: this node posts none. */
@@ -129,10 +133,12 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     const logIndex = createLogIndex(store.logSegments)
     const blocks = createBlocks(chain)
     closers.push(followWithIndex(chain, blocks.receipts, logIndex, onFatal))
+    const addressIndex = options.addressIndex ? openAddressIndex({ chain, blocks, closers, onFatal }) : undefined
     const rpcChain = createRpcChain({
       chain,
       blocks,
       logIndex,
+      addressIndex,
       simulator,
       settlement,
       clientVersion: options.clientVersion,
@@ -169,6 +175,15 @@ export async function startNode(options: NodeOptions): Promise<Node> {
     await close()
     throw error
   }
+}
+
+type IndexParts = { readonly chain: ChainState; readonly blocks: Blocks; readonly closers: Closer[]; onFatal(error: unknown): void }
+
+/** Begins to make the index where it ended. */
+function openAddressIndex({ chain, blocks, closers, onFatal }: IndexParts): AddressIndex {
+  const index = createAddressIndex(chain.store.addressSegments)
+  closers.push(followWithAddresses(chain, blocks, index, onFatal))
+  return index
 }
 
 type MetricsParts = {

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { bytesToHex, type Hex, isAddress } from 'viem'
 import { decodeGenesis, type Genesis } from '../genesis/genesis.ts'
-import { type ConfigOf, metricsOptions, postingOptions, rpcOptions, UsageError } from './config.ts'
+import { addressIndexOption, type ConfigOf, metricsOptions, postingOptions, rpcOptions, UsageError } from './config.ts'
 import { loadKeyMaterial, signerOf } from './keys.ts'
 import type { Log } from './log.ts'
 import { type Node, startNode } from './node.ts'
@@ -44,6 +44,7 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
     key,
     l1: { url: l1, beaconUrls: beaconOption(config.beacon, l1), pollMs: L1_POLL_MS, publicUrl: undefined },
     rpc: rpcOptions(config),
+    addressIndex: addressIndexOption(config),
     metrics: metricsOptions(config),
     p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap },
     poster: posting && signerFromFile(config['poster-key']),

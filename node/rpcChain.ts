@@ -9,6 +9,7 @@ import { keccak256 } from '../execution/keccak.ts'
 import type { Tx } from '../execution/tx.ts'
 import type { Genesis } from '../genesis/genesis.ts'
 import type { Chain, ChainBlock, Heads, SyncStatus } from '../rpc/chain.ts'
+import type { AddressIndex } from './addressIndex.ts'
 import type { Blocks } from './blocks.ts'
 import type { ChainState } from './chainState.ts'
 import type { LogIndex } from './logIndex.ts'
@@ -27,6 +28,8 @@ export type RpcChainOptions = {
   readonly blocks: Blocks
   readonly simulator: Simulator
   readonly logIndex: Pick<LogIndex, 'matching'>
+  /** Undefined: none is kept. */
+  readonly addressIndex?: AddressIndex | undefined
   readonly settlement: SettlementView
   readonly clientVersion: string
   /** Says that something waits for a block. */
@@ -40,7 +43,8 @@ function contractsOf({ l1 }: Genesis): Chain['l1'] {
 }
 
 /** The port over a chain. */
-export function createRpcChain({ chain, blocks, simulator, logIndex, settlement, clientVersion, wake, network }: RpcChainOptions): Chain {
+export function createRpcChain(options: RpcChainOptions): Chain {
+  const { chain, blocks, simulator, logIndex, addressIndex, settlement, clientVersion, wake, network } = options
   const { store, pool, poolAccounts, genesis } = chain
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
 
@@ -90,6 +94,8 @@ export function createRpcChain({ chain, blocks, simulator, logIndex, settlement,
       const place = store.transaction(hash)
       return place && blocks.transaction(place.blockNumber, place.index)
     },
+    transactionAt: (number, index) => blocks.transaction(number, index),
+    addresses: addressIndex,
     stateAt: (number) => simulator.at(number),
     accountAt: (index) => store.accountAt(index),
     async trace(number, tracerOf, last) {

@@ -21,7 +21,8 @@ import type { EvmOperation } from '../execution/precompile.ts'
 import type { StateReader, StateRoots, StateWrites } from '../execution/state.ts'
 import { encodeStoredReceipts } from '../execution/storedReceipts.ts'
 import type { LogSegments } from './logIndex.ts'
-import { openLogSegments } from './logSegments.ts'
+import { createLogSegments } from './logSegments.ts'
+import { openSegments, type Segments } from './segments.ts'
 import { decodeOperations, encodeOperations } from './storedOperations.ts'
 
 /** Where pages and blocks are, below what changes. */
@@ -49,10 +50,12 @@ const KEY = {
   transaction: 0x13,
   /** number u64 → state root ‖ ledger root */
   roots: 0x16,
-  /** last block u64 of a segment of the log index → its first, u64; the postings are in the blocks' database (node/logSegments.ts) */
+  /** last block u64 of a segment of the log index → its first, u64; what it holds is in the blocks' database (node/segments.ts) */
   logSegment: 0x17,
   /** index u32 of a ledger account → its address */
   accountIndex: 0x18,
+  /** last block u64 of a segment of the address index → its first, u64 */
+  addressSegment: 0x19,
   /** name → a single value */
   meta: 0x40,
 } as const
@@ -69,6 +72,8 @@ const PART = {
   operations: 0x03,
   /** hash u64 of a value of logs → its blocks in the segment that ends with this one */
   logs: 0x04,
+  /** kind ‖ address → what the segment of the address index that ends with this block has of it (node/addressIndex.ts) */
+  addresses: 0x05,
 } as const
 
 /**
@@ -121,6 +126,8 @@ export type Store = {
   accountAt(index: number): Hex | undefined
   /** Which blocks have which logs, as far as somebody found it out. */
   readonly logSegments: LogSegments
+  /** Which transactions touch which addresses, likewise. */
+  readonly addressSegments: Segments
   transaction(hash: Hex): { readonly blockNumber: bigint; readonly index: number } | undefined
   /** The genesis file's text, or undefined in an empty store. */
   genesis(): string | undefined
@@ -212,11 +219,11 @@ export async function openStore(directory: string, { durable = true }: { readonl
     return get(KEY.blockHash, u64(number)) && blocks.getSync(partKey(number, part))
   }
 
-  const logSegments = await openLogSegments({ places: db, postings: blocks }, { place: KEY.logSegment, postings: PART.logs }, durable)
+  const segments = await openIndexes({ places: db, values: blocks }, durable)
 
   return {
     reader,
-    logSegments,
+    ...segments,
     head: () => head,
     block: blockAt,
     blockBytes(number) {
@@ -317,6 +324,16 @@ export async function openStore(directory: string, { durable = true }: { readonl
     writeMeta: (name, value) => (value ? db.put(metaKey(name), value, { sync: durable }) : db.del(metaKey(name), { sync: durable })),
     close,
   }
+}
+
+/** The segments of both indexes. */
+async function openIndexes(
+  databases: { readonly places: Database; readonly values: Database },
+  durable: boolean,
+): Promise<Pick<Store, 'logSegments' | 'addressSegments'>> {
+  const logs = await openSegments(databases, { place: KEY.logSegment, values: PART.logs }, durable)
+  const addressSegments = await openSegments(databases, { place: KEY.addressSegment, values: PART.addresses }, durable)
+  return { logSegments: createLogSegments(logs), addressSegments }
 }
 
 type Database = Level<Uint8Array, Uint8Array>

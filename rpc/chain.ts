@@ -220,6 +220,29 @@ export type SyncStatus = {
   readonly peers?: number | undefined
 }
 
+/** Where a transaction of a committed block stands. */
+export type TransactionPlace = { readonly blockNumber: bigint; readonly index: number }
+
+/** An index of which transactions touch which addresses. It is made behind the head. */
+export type AddressHistory = {
+  /** Last block that it has. */
+  reached(): bigint
+  /** Resolves when it has the block, or after so many milliseconds: whether it has it. */
+  until(number: bigint, waitMs: number): Promise<boolean>
+  /**
+   * Transactions that touch the address in blocks beyond `from`, of whole blocks, until there are `count` of them: the nearest first, and of one
+   * block the highest first if they are looked for below. `more`: there are others behind them.
+   */
+  touching(
+    address: Hex,
+    range: { readonly from: bigint; readonly direction: 'below' | 'above'; readonly count: number },
+  ): Promise<{ readonly places: readonly TransactionPlace[]; readonly more: boolean }>
+  /** The sender's transaction with this nonce; nonces of the native lane count apart. */
+  sent(lane: 'ethereum' | 'native', sender: Hex, nonce: bigint): Promise<TransactionPlace | undefined>
+  /** The last creation of a contract at the address, and in whose name it ran. */
+  creation(contract: Hex): Promise<(TransactionPlace & { readonly maker: Hex }) | undefined>
+}
+
 export type Chain = {
   readonly params: ChainParams
   readonly genesisHash: Hex
@@ -240,6 +263,9 @@ export type Chain = {
   blockLogs(number: bigint): BlockLogs | undefined
   /** A transaction of a committed block, without the rest of the block. */
   transaction(hash: Hex): PlacedTransaction | undefined
+  transactionAt(number: bigint, index: number): PlacedTransaction | undefined
+  /** Undefined: this node keeps none. */
+  readonly addresses: AddressHistory | undefined
   stateAt(number: bigint): StateAt
   /** The ledger account that got this index, at the head; undefined: none was given out. */
   accountAt(index: number): Hex | undefined

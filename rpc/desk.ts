@@ -12,6 +12,7 @@ import { RPC_LIMITS, type RpcLimits } from './limits.ts'
 import { type MethodContext, type MethodTable, method } from './method.ts'
 import { netMethods } from './net.ts'
 import { openRpcDocument } from './openRpc.ts'
+import { otterscanMethods } from './otterscan.ts'
 import type { RpcLog } from './server.ts'
 import { createSubscriptions, type Subscriber } from './subscriptions.ts'
 import { tributaryMethods } from './tributary.ts'
@@ -78,6 +79,7 @@ function methodsOf(limits: RpcLimits): MethodTable {
     ...web3Methods,
     ...txpoolMethods(limits),
     ...debugMethods(limits),
+    ...otterscanMethods(limits),
     ...tributaryMethods(limits),
   }
   const discover = method('What this node can be asked.', [], () => openRpcDocument(methods))

@@ -55,6 +55,10 @@ export type RpcLimits = {
   readonly records: number
   /** Waiting transactions that one answer tells of. */
   readonly poolTransactions: number
+  /** Transactions that a page of Otterscan's may ask for. */
+  readonly pageTransactions: number
+  /** Transactions of one address that a page may give, since it holds whole blocks. */
+  readonly searchTransactions: number
 }
 
 /** Bounds of a server whose operator says nothing. */
@@ -84,6 +88,8 @@ export const RPC_LIMITS: RpcLimits = {
   overrides: 1_024,
   records: 100,
   poolTransactions: 4_096,
+  pageTransactions: 256,
+  searchTransactions: 4_096,
 }
 
 /** A bucket of tokens that fills at a steady rate. */

@@ -152,6 +152,18 @@ export function someBlock(name: string): Param<BlockRef> {
   return { ...block(name), required: true, decode: blockFromJson }
 }
 
+/** A block, which must be named; its number may be a JSON number, as explorers send it. */
+export function numberedBlock(name: string): Param<BlockRef> {
+  return {
+    ...someBlock(name),
+    schema: { oneOf: [QUANTITY_SCHEMA, { type: 'integer', minimum: 0 }, { enum: TAGS }, hexSchema(32), { type: 'object' }] },
+    decode: (json, path) =>
+      typeof json === 'number' && Number.isSafeInteger(json) && json >= 0
+        ? { kind: 'number', number: BigInt(json) }
+        : blockFromJson(json, path),
+  }
+}
+
 /** A storage slot: up to 32 bytes of hex, as a quantity or padded. */
 export function slot(name: string): Param<Hex> {
   return { name, required: true, schema: { type: 'string', pattern: '^0x[0-9a-f]{0,64}$' }, decode: slotFromJson }

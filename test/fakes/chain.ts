@@ -17,7 +17,9 @@ import { TRANSFER_KIND, transfer } from '../../execution/native/transfer.ts'
 import { readerAtRoots, type StateRoots } from '../../execution/state.ts'
 import { decodeTx, type Tx } from '../../execution/tx.ts'
 import { DOOR, OPEN_WEI } from '../../genesis/params.ts'
+import { createAddressIndex } from '../../node/addressIndex.ts'
 import { createSimulator, type SimulatedStore, type Simulator } from '../../node/simulator.ts'
+import { touchesOf } from '../../node/touches.ts'
 import {
   type BlockLogs,
   type CallRequest,
@@ -28,6 +30,7 @@ import {
   type StateOverrides,
   StateUnavailable,
 } from '../../rpc/chain.ts'
+import { segmentsInMemory } from './memorySegments.ts'
 import { addressOf, createTestChain, signNative, type TestChain, testAccounts } from './testChain.ts'
 
 /** What the scripted calls do, by the address that is called. */
@@ -77,6 +80,8 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
   const roots: StateRoots[] = []
   const pool = new Map<Hex, Tx>()
   const listeners = new Set<Parameters<Chain['subscribe']>[0]>()
+  // A segment ends with every few blocks: what is asked is on disk and in memory.
+  const addresses = createAddressIndex(segmentsInMemory(), 20)
   const lastCall: FakeChain['lastCall'] = { request: undefined, overrides: undefined }
   const gate = Promise.withResolvers<void>()
   let refusal: Rejection | undefined
@@ -87,12 +92,18 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     const reports = txs.filter((tx) => tx.kind === 'report')
     const others = txs.filter((tx) => tx.kind !== 'report')
     const built = await test.next(others, { reports, ...(origin && { origin }) })
-    const { block, hash, transactions, receipts, roots: after, rejected } = built
+    const { block, hash, transactions, receipts, operations, roots: after, rejected } = built
     if (rejected.length > 0)
       throw new Error(`left out: ${rejected.map(({ rejection }) => `${rejection.code} ${rejection.reason ?? ''}`).join(', ')}`)
     const at = { block, hash, transactions, receipts, size: encodeBlock(block).length }
     blocks.push(at)
     roots.push(after)
+    const decoded = { hash, block, transactions, receipts, operations }
+    const trace: Parameters<typeof touchesOf>[1]['trace'] = async (_, tracerOf, last) => {
+      await simulator.trace(block.header, transactions.slice(0, last + 1), tracerOf)
+      return true
+    }
+    await addresses.add(block.header.number, await touchesOf(decoded, { reader: test.store.reader, trace }))
     for (const tx of transactions) pool.delete(tx.hash)
     for (const listener of listeners) listener.onBlock?.(at)
     return at
@@ -107,6 +118,7 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     receipts: [],
   })
   roots.push({ evmRoot: genesis.stateRoot, ledgerRoot: bytesToHex(test.executor.state.slot(DOOR.ledger, pad('0x0', { size: 32 }))) })
+  const simulator = await openSimulator(test, blocks, roots)
   const logger = await fill(test, add)
 
   function stateAt(number: bigint): StateAt {
@@ -115,8 +127,6 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     const { accessList, simulate, call } = simulator.at(number)
     return { ...createStateAt(test, at, { lastCall, gate: gate.promise, call }), accessList, simulate }
   }
-
-  const simulator = await openSimulator(test, blocks, roots)
 
   const heads = () => ({ latest: BigInt(blocks.length - 1), safe: 2n, finalized: 1n })
   return {
@@ -130,6 +140,11 @@ export async function createFakeChain(options?: Parameters<typeof createTestChai
     numberOf: (hash) => blocks.find((at) => at.hash === hash)?.block.header.number,
     blockLogs: (number) => logsIn(blocks[Number(number)]),
     transaction: (hash) => placeOf(blocks, hash),
+    transactionAt(number, index) {
+      const hash = blocks[Number(number)]?.transactions[index]?.hash
+      return hash && placeOf(blocks, hash)
+    },
+    addresses,
     stateAt,
     accountAt: (index) => accountAt(test, index),
     async trace(number, tracerOf, last) {

@@ -1,115 +1,29 @@
 /** Traces are what another node makes of the same transactions, and what it does not know (native ones, deposits, doors) is told as calls. */
-import solc from 'solc'
-import { createPublicClient, encodeDeployData, encodeFunctionData, getContractAddress, type Hex, http, keccak256, parseAbi } from 'viem'
+import { type Hex, keccak256 } from 'viem'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { DOOR, FEE_VAULT } from '../../genesis/params.ts'
-import { type Anvil, startAnvil } from '../fakes/anvil.ts'
-import { signEthereum, signer } from '../fakes/chain.ts'
 import { addressOf } from '../fakes/testChain.ts'
+import { type BothNodes, deployer, difference, startBothNodes, type Trace } from './bothNodes.ts'
 import { type Served, serve } from './serve.ts'
 
-const SOURCE = `
-pragma solidity ^0.8.20;
-contract Inner {
-  uint256 public value;
-  event Set(uint256 indexed value);
-  constructor() payable {}
-  receive() external payable {}
-  function set(uint256 v) external payable returns (uint256) { value = v; emit Set(v); return v * 2; }
-  function fail(uint256 v) external { value = v; emit Set(v); revert("not today"); }
-  function halt() external { value = 1; assembly { invalid() } }
-  function bye(address payable to) external { selfdestruct(to); }
-}
-contract Outer {
-  uint256 public value;
-  Inner public inner;
-  event Begun(uint256 value);
-  event Ended(bytes32 hash);
-  constructor() payable { inner = new Inner(); }
-  function run(uint256 v) external payable returns (uint256) {
-    emit Begun(v);
-    uint256 twice = inner.set{value: 1}(v);
-    try inner.fail(v) {} catch {}
-    (bool ok,) = address(inner).delegatecall(abi.encodeCall(Inner.set, (v + 1)));
-    require(ok && inner.value() == v && value == v + 1);
-    try inner.halt{gas: 30000}() {} catch {}
-    Inner second = new Inner{salt: bytes32(v), value: 2}();
-    second.bye(payable(address(inner)));
-    emit Ended(sha256(abi.encode(twice, address(second).balance)));
-    return twice;
-  }
-  function refuse() external { value = 7; revert("not me"); }
-}`
-
-type Compiled = { readonly abi: readonly unknown[]; readonly bytecode: Hex }
-
-function compileOuter(): Compiled {
-  const settings = { evmVersion: 'cancun', optimizer: { enabled: true }, outputSelection: { '*': { '*': ['abi', 'evm.bytecode.object'] } } }
-  const input = { language: 'Solidity', sources: { 'Outer.sol': { content: SOURCE } }, settings }
-  const { abi, evm } = JSON.parse(solc.compile(JSON.stringify(input))).contracts['Outer.sol'].Outer
-  return { abi, bytecode: `0x${evm.bytecode.object}` }
-}
-
-type Trace = Record<string, unknown>
-
-const runAbi = parseAbi(['function run(uint256 v) payable returns (uint256)', 'function refuse()'])
-const deployer = signer(6)
-const outer = getContractAddress({ from: deployer.address, nonce: 0n }).toLowerCase() as Hex
+let nodes: BothNodes
 let served: Served
-let anvil: Anvil
 /** Deployment, a run, a refusal. */
-const hashes: Hex[] = []
+let hashes: readonly Hex[]
 
 /** The same of both, by hash. */
 async function both(method: string, hash: Hex, options?: unknown): Promise<[ours: Trace, theirs: Trace]> {
-  const client = createPublicClient({ transport: http(anvil.url) })
-  const request = client.request as (args: { method: string; params: unknown[] }) => Promise<unknown>
-  const params = options === undefined ? [hash] : [hash, options]
-  return [(await served.call(method, ...params)) as Trace, (await request({ method, params })) as Trace]
+  const answers = options === undefined ? await nodes.ask(method, hash) : await nodes.ask(method, hash, options)
+  return answers as [Trace, Trace]
 }
 
 beforeAll(async () => {
-  const compiled = compileOuter()
-  served = await serve()
-  const { chainId } = served.chain.params
-  anvil = await startAnvil({ chainId, stepsTracing: true })
-  const client = createPublicClient({ transport: http(anvil.url) })
-  const send = client.request as (args: { method: string; params: unknown[] }) => Promise<Hex>
-  await send({ method: 'anvil_setBalance', params: [deployer.address, '0x56bc75e2d63100000'] })
-  const data = encodeDeployData({ abi: compiled.abi, bytecode: compiled.bytecode })
-  const run = encodeFunctionData({ abi: runAbi, functionName: 'run', args: [5n] })
-  const refuse = encodeFunctionData({ abi: runAbi, functionName: 'refuse' })
-  for (const [nonce, transaction] of [
-    { data, gas: 3_000_000n, value: 10n },
-    { to: outer, data: run, gas: 1_000_000n, value: 3n },
-    { to: outer, data: refuse, gas: 100_000n },
-  ].entries()) {
-    const raw = await signEthereum(served.chain, 6, { ...transaction, nonce })
-    await send({ method: 'eth_sendRawTransaction', params: [raw] })
-    const sealed = await served.chain.seal([raw])
-    hashes.push(sealed.transactions.at(-1)?.hash ?? '0x')
-  }
+  nodes = await startBothNodes()
+  served = nodes.served
+  hashes = nodes.hashes
 })
 
-afterAll(async () => {
-  await served?.server.close()
-  await anvil?.stop()
-})
-
-/** The first place where two traces differ; undefined: nowhere. A whole difference of traces is too long to be read. */
-function difference(ours: unknown, theirs: unknown, path = ''): string | undefined {
-  if (typeof ours === 'object' && typeof theirs === 'object' && ours !== null && theirs !== null) {
-    const [a, b] = [ours as Trace, theirs as Trace]
-    for (const key of new Set([...Object.keys(a), ...Object.keys(b)])) {
-      const found = difference(a[key], b[key], `${path}.${key}`)
-      if (found !== undefined) return found
-    }
-    return undefined
-  }
-  return ours === theirs
-    ? undefined
-    : `${path}: ours ${JSON.stringify(ours)?.slice(0, 200)}, theirs ${JSON.stringify(theirs)?.slice(0, 200)}`
-}
+afterAll(() => nodes?.close())
 
 function withoutIndexes(frame: Trace): Trace {
   const { calls, logs } = frame as { calls?: Trace[]; logs?: Trace[] }
