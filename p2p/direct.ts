@@ -3,7 +3,8 @@
  * is not listened to without that. Blocks have a stream of their own and leave in pieces: on one stream a vote would wait for the block in front of
  * it. Spec: docs/spec/p2p.md#direct-streams
  */
-import { bytesToHex, type Hex, hexToBytes } from 'viem'
+import type { Hex } from 'viem'
+import { fromHex, toHex } from '../execution/hex.ts'
 import { createBudgets } from './budget.ts'
 import { type DirectCounts, noCounts } from './directCounts.ts'
 import { createFrameReader, encodeFrameOf, type FrameKind, headerHashOf } from './frames.ts'
@@ -194,7 +195,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
   const fetches = createFetches({
     limits,
     validators: () => [...peers.values()].filter(({ publicKey, lanes }) => publicKey && lanes).map(({ peerId }) => peerId),
-    ask: (peerId, hash) => peers.get(peerId)?.lanes?.votes.send(encodeFrameOf('ask', hexToBytes(hash))),
+    ask: (peerId, hash) => peers.get(peerId)?.lanes?.votes.send(encodeFrameOf('ask', fromHex(hash))),
     isBlock: options.isBlock ?? ((hash, block) => headerHashOf(block) === hash),
     blame,
   })
@@ -202,7 +203,7 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
   async function serve({ peerId, lanes }: Peer, hash: Uint8Array): Promise<void> {
     const verdict = judge.asks(peerId)
     if (verdict === 'flood') blame(peerId, 'it asks without end')
-    const block = verdict === 'answer' ? await options.readBlock(bytesToHex(hash)) : undefined
+    const block = verdict === 'answer' ? await options.readBlock(toHex(hash)) : undefined
     if (block && judge.serves(peerId, block.length)) {
       counts.asksServed++
       lanes?.blocks.send(encodeFrameOf('answer', hash, block))
@@ -225,10 +226,10 @@ export async function createDirect(options: DirectOptions, parts: DirectParts): 
       counts.checkpointsIn++
       options.onCheckpoint?.(body, peerId)
     } else if (kind === 'ask') serve(peer, body).catch(onError)
-    else if (kind === 'none') fetches.none(bytesToHex(body), peerId)
+    else if (kind === 'none') fetches.none(toHex(body), peerId)
     else if (kind === 'answer') {
       counts.blocksIn++
-      fetches.answer(bytesToHex(body.subarray(0, 32)), body.subarray(32), peerId).catch(onError)
+      fetches.answer(toHex(body.subarray(0, 32)), body.subarray(32), peerId).catch(onError)
     }
   }
 

@@ -2,8 +2,10 @@
  * Frames of the direct streams between validators, and what cuts a stream of bytes into them.
  * Wire: length u32 ‖ kind u8 ‖ body, the length of kind and body together. Spec: docs/spec/p2p.md#direct-streams
  */
-import { bytesToHex, concatBytes, type Hex, numberToBytes } from 'viem'
+import type { Hex } from 'viem'
+import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
+import { concatBytes, uintBytes } from './bytes.ts'
 import { BLOCK_BYTES_MAX } from './wire.ts'
 
 export const FRAME = { hello: 1, message: 2, block: 3, ask: 4, answer: 5, none: 6, checkpoint: 7 } as const
@@ -40,7 +42,7 @@ const BODY_START_BYTES = 65_536
 /** The bytes of a frame, of which the body may come in parts. */
 export function encodeFrameOf(kind: FrameKind, ...parts: readonly Uint8Array[]): Uint8Array {
   const length = parts.reduce((sum, part) => sum + part.length, 1)
-  return concatBytes([numberToBytes(length, { size: 4 }), Uint8Array.of(FRAME[kind]), ...parts])
+  return concatBytes([uintBytes(length, 4), Uint8Array.of(FRAME[kind]), ...parts])
 }
 
 export type FrameReader = {
@@ -123,7 +125,7 @@ export function createFrameReader(ports: FramePorts): FrameReader {
 export function headerHashOf(block: Uint8Array): Hex | undefined {
   const outer = listAt(block, 0)
   const header = outer && listAt(block, outer.start)
-  return header && header.end <= outer.end ? bytesToHex(keccak256(block.subarray(outer.start, header.end))) : undefined
+  return header && header.end <= outer.end ? toHex(keccak256(block.subarray(outer.start, header.end))) : undefined
 }
 
 /** Where the items of the RLP list at this place start and end. */

@@ -11,9 +11,10 @@
  *
  * Spec: docs/spec/p2p.md
  */
-import { concatBytes, type Hex, numberToBytes } from 'viem'
+import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { LIMIT, VALIDATORS_MAX } from '../genesis/params.ts'
+import { concatBytes, uintBytes } from './bytes.ts'
 
 /** Most bytes of the transactions in one batch with their lengths; a batch of one transaction may have more. */
 export const BATCH_BYTES_MAX = 65_536
@@ -95,7 +96,7 @@ export function directProtocolsOf(genesisHash: Hex): { readonly votes: string; r
  * were in before; nobody reads it.
  */
 export function encodeBatch(number: number, transactions: readonly Uint8Array[]): Uint8Array {
-  return concatBytes([numberToBytes(number, { size: BATCH_NUMBER_BYTES }), encodeTransactions(transactions)])
+  return concatBytes([uintBytes(number, BATCH_NUMBER_BYTES), encodeTransactions(transactions)])
 }
 
 /** The transactions of a batch, whatever its number. */
@@ -106,7 +107,7 @@ export function decodeBatch(data: Uint8Array): Decoded<readonly Uint8Array[]> {
 
 /** The bytes of transactions: at least one, each of 1 to 131,072 bytes. */
 export function encodeTransactions(transactions: readonly Uint8Array[]): Uint8Array {
-  const bytes = concatBytes(transactions.flatMap((raw) => [numberToBytes(raw.length, { size: TX_LENGTH_BYTES }), raw]))
+  const bytes = concatBytes(transactions.flatMap((raw) => [uintBytes(raw.length, TX_LENGTH_BYTES), raw]))
   assert(transactions.length > 0 && (bytes.length <= BATCH_BYTES_MAX || transactions.length === 1), 'the batch is empty or too long')
   assert(
     transactions.every(({ length }) => length > 0 && length <= LIMIT.txBytes),
@@ -169,7 +170,7 @@ export function decodeNews(data: Uint8Array): Decoded<BlockNews> {
 /** The bytes of a request. */
 export function encodeRequest({ from, count }: BlocksRequest): Uint8Array {
   assert(from > 0n && count > 0 && count <= ANSWER_BLOCKS_MAX, 'the request asks for nothing or too much')
-  return concatBytes([numberToBytes(from, { size: 8 }), Uint8Array.of(count)])
+  return concatBytes([uintBytes(from, 8), Uint8Array.of(count)])
 }
 
 /** The request that the bytes are. Block 0 is in the genesis file and has no certificate: nobody asks for it. */
@@ -201,7 +202,7 @@ export function decodeFrame(data: Uint8Array): Decoded<AnswerFrame> {
 function encodeCertified({ commit, block }: CertifiedBlock): Uint8Array {
   assertCommit(commit)
   assert(block.length > 0 && block.length <= BLOCK_BYTES_MAX, 'the block is empty or too long')
-  return concatBytes([numberToBytes(commit.length, { size: 2 }), commit, block])
+  return concatBytes([uintBytes(commit.length, 2), commit, block])
 }
 
 function decodeCertified(bytes: Uint8Array): Decoded<{ readonly kind: 'block' } & CertifiedBlock> {
