@@ -126,14 +126,14 @@ export async function createSimulator({ store, params, workMs = WORK_MS }: Simul
             ),
           ),
         accessList: (request, overrides) =>
-          onState(number, (header) => {
+          onState(number, (committed) => {
             override(state, overrides)
-            return listAccesses({ state, vm, header }, request)
+            return listAccesses({ state, vm, header: following(committed) }, request)
           }),
         estimateGas: (request, overrides) =>
-          onState(number, (header) => {
+          onState(number, (committed) => {
             override(state, overrides)
-            return estimate({ state, vm, header }, request)
+            return estimate({ state, vm, header: following(committed) }, request)
           }),
         ledgerRecord: (table, id) => readerOf().ledgerRecord(table, id),
         ledgerProof: (table, id) => proveRecord(hexToBytes(store.roots(number).ledgerRoot), store.reader, { table, id }),
@@ -154,6 +154,14 @@ export async function createSimulator({ store, params, workMs = WORK_MS }: Simul
         }
       }),
   }
+}
+
+/**
+ * Where a transaction that is prepared now will be: contracts do more where time has passed since they were last called, and a block's own transactions are
+ * what is called most soon before.
+ */
+function following(header: Header): Header {
+  return { ...header, number: header.number + 1n, timestamp: header.timestamp + 1n }
 }
 
 function withOverrides(header: Header, changes: CallOptions['block'] = {}): Header {

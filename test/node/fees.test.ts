@@ -1,5 +1,5 @@
 /** What the node names before is what the chain takes after, on both lanes, to the wei. Spec: docs/spec/transactions.md#fees, docs/spec/rpc.md#eth */
-import { encodeFunctionData, type Hex, hexToBytes, serializeTransaction } from 'viem'
+import { encodeFunctionData, getContractAddress, type Hex, hexToBytes, serializeTransaction } from 'viem'
 import { expect, onTestFinished, test } from 'vitest'
 import { getAccount } from '../../execution/ledger/tables.ts'
 import { gasPriceOracleAbi } from '../../execution/native/doorAbi.ts'
@@ -148,4 +148,24 @@ test('a call of a door sent with the gas and the price that were named succeeds 
   const paid = before - BigInt(await ask<Hex>('eth_getBalance', from))
   expect(paid).toBe(BigInt(receipt.gasUsed) * price + l1Fee + 7n)
   expect(paid).toBeLessThanOrEqual(gas * (base + tip) + named + 7n)
+})
+
+test('what is estimated right after a contract was called is enough for it when time has passed', async () => {
+  const { ask, seal, chainId } = await start()
+  const account = testAccounts[2]
+  if (!account) throw new Error('no account')
+  await seal()
+  const from = addressOf(account)
+  const prices = { chainId, type: 'eip1559', maxFeePerGas: 10n ** 12n, maxPriorityFeePerGas: 0n } as const
+  const send = async (fields: { readonly nonce: number; readonly to?: Hex; readonly data?: Hex; readonly gas: bigint }) => {
+    const hash = await ask<Hex>('eth_sendRawTransaction', await account.signTransaction({ ...prices, ...fields }))
+    await seal()
+    return ask<Receipt>('eth_getTransactionReceipt', hash)
+  }
+  // Its code: TIMESTAMP PUSH0 SSTORE. To write what is there already costs less than anything else.
+  expect(await send({ nonce: 0, data: '0x63425f55005f526004601cf3', gas: 200_000n })).toMatchObject({ status: '0x1' })
+  const to = getContractAddress({ from, nonce: 0n })
+  expect(await send({ nonce: 1, to, gas: 100_000n })).toMatchObject({ status: '0x1' })
+  const gas = BigInt(await ask<Hex>('eth_estimateGas', { from, to }))
+  expect(await send({ nonce: 2, to, gas })).toMatchObject({ status: '0x1' })
 })
