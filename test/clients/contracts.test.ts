@@ -1,4 +1,4 @@
-/** Contracts of others as they are published, used with web3 and ethers as they come: Uniswap 2 and 3 with OpenZeppelin's tokens. And what web3 asks besides. */
+/** Contracts of others as they are published, with web3 and ethers as they come: Uniswap 2 and 3 with OpenZeppelin's tokens. And what web3 asks besides. */
 import { type BaseContract, Contract, ContractFactory, type EventLog, JsonRpcProvider, NonceManager, Wallet } from 'ethers'
 import { type Abi, type Hex, parseEther, zeroHash } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
