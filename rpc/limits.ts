@@ -88,8 +88,8 @@ export const RPC_LIMITS: RpcLimits = {
   overrides: 1_024,
   records: 100,
   poolTransactions: 4_096,
-  pageTransactions: 256,
-  searchTransactions: 4_096,
+  pageTransactions: 100,
+  searchTransactions: 1_024,
 }
 
 /** A bucket of tokens that fills at a steady rate. */

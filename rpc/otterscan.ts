@@ -3,6 +3,7 @@
  * address is asked of the chain's index of addresses, where it keeps one. Source: Erigon, rpc/jsonrpc/otterscan_api.go; Otterscan's
  * description of its JSON-RPC extensions. Spec: docs/spec/rpc.md#ots
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
 import type { AddressHistory, Chain, ChainBlock, PlacedTransaction, Tracer, TransactionPlace } from './chain.ts'
@@ -19,6 +20,9 @@ const API_LEVEL = 8
 
 /** How long a question waits for an index that is a block behind, in milliseconds. */
 const INDEX_WAIT_MS = 2_000
+
+/** How long an answer is worked on before others have their turn, in milliseconds. */
+const TURN_MS = 4
 
 /** Every `ots_` method, and `erigon_getHeaderByNumber`, under these limits. */
 export function otterscanMethods(limits: RpcLimits): MethodTable {
@@ -84,7 +88,7 @@ function addressMethods(limits: RpcLimits): MethodTable {
         const history = await historyOf(chain)
         const from = below === 0 ? history.reached() + 1n : BigInt(below)
         const { places, more } = await history.touching(of, { from, direction: 'below', count })
-        return { ...pageOf(chain, places, limits), firstPage: below === 0, lastPage: !more }
+        return { ...(await pageOf(chain, places, limits)), firstPage: below === 0, lastPage: !more }
       },
     ),
     ots_searchTransactionsAfter: method(
@@ -93,7 +97,7 @@ function addressMethods(limits: RpcLimits): MethodTable {
       async ({ chain }, of, above, count) => {
         const history = await historyOf(chain)
         const { places, more } = await history.touching(of, { from: BigInt(above), direction: 'above', count })
-        return { ...pageOf(chain, places.toReversed(), limits), firstPage: !more, lastPage: above === 0 }
+        return { ...(await pageOf(chain, places.toReversed(), limits)), firstPage: !more, lastPage: above === 0 }
       },
     ),
     ots_getTransactionBySenderAndNonce: method(
@@ -123,14 +127,25 @@ async function historyOf({ addresses, heads }: Chain): Promise<AddressHistory> {
   throw new RpcError(RPC_ERROR.rejected, `the index of addresses is being made: it has block ${reached} of ${latest}`, facts)
 }
 
-function pageOf(chain: Chain, places: readonly TransactionPlace[], { searchTransactions: max }: RpcLimits): { txs: Json; receipts: Json } {
+/** Transactions and receipts at these places: one that is not in memory has its signature recovered, so that others have their turns in between. */
+async function pageOf(
+  chain: Chain,
+  places: readonly TransactionPlace[],
+  { searchTransactions: max }: RpcLimits,
+): Promise<{ readonly txs: Json[]; readonly receipts: Json[] }> {
   if (places.length > max)
     throw limitExceeded(`a block has more than ${max} transactions of this address`, { code: 'tooManyTransactions', max })
-  const found = places.map((place) => placed(chain, place))
-  return {
-    txs: found.map((one) => transactionToJson(one.tx, one)),
-    receipts: found.map((one) => ({ ...receiptToJson(one), timestamp: Number(one.header.timestamp) })),
+  const page: { readonly txs: Json[]; readonly receipts: Json[] } = { txs: [], receipts: [] }
+  let turnEnds = performance.now() + TURN_MS
+  for (const place of places) {
+    const found = placed(chain, place)
+    page.txs.push(transactionToJson(found.tx, found))
+    page.receipts.push({ ...receiptToJson(found), timestamp: Number(found.header.timestamp) })
+    if (performance.now() < turnEnds) continue
+    await nextTurn()
+    turnEnds = performance.now() + TURN_MS
   }
+  return page
 }
 
 function placed(chain: Chain, { blockNumber, index }: TransactionPlace): PlacedTransaction {

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { encodeGuard } from '../../consensus/guard.ts'
 import { DEVNET_PARAMS } from '../../genesis/devnet.ts'
 import { decodeGenesis, encodeGenesis } from '../../genesis/genesis.ts'
+import { SYSTEM_SENDER } from '../../genesis/params.ts'
 import { verifyFromL1 } from '../../node/verify.ts'
 import { batchInboxAbi } from '../../settlement/abi.ts'
 import { parseTx } from '../../settlement/l1Tx.ts'
@@ -214,8 +215,22 @@ async function expectAllKept(): Promise<void> {
     .flatMap((number) => (seen.get(number)?.transactions ?? []).slice(-3).map((hash) => ({ number, hash })))
   const receipts = await Promise.all(transactions.map(({ hash }) => node.getTransactionReceipt({ hash })))
   expect(receipts.map(({ blockNumber }) => blockNumber)).toEqual(transactions.map(({ number }) => number))
+  const found = new Set([...(await indexedOf(STRANGER)), ...(await indexedOf(SYSTEM_SENDER))])
+  expect([...seen.values()].flatMap((block) => block.transactions).filter((hash) => !found.has(hash))).toEqual([])
   await until('a new block', async () => ((await node.getBlockNumber()) > head ? true : undefined))
   await posted()
+}
+
+/** Every transaction that the index of addresses, which is made behind the blocks, has of the address: page by page from genesis on. */
+async function indexedOf(address: Hex): Promise<readonly Hex[]> {
+  const found: Hex[] = []
+  for (let above = 0; ; ) {
+    const { result } = await ask(devnet.ready().rpc, 'ots_searchTransactionsAfter', [address, above, 100])
+    const { txs, firstPage } = result as { txs: { hash: Hex; blockNumber: Hex }[]; firstPage: boolean }
+    found.push(...txs.map(({ hash }) => hash))
+    if (firstPage) return found
+    above = Number(txs[0]?.blockNumber)
+  }
 }
 
 /** Sends transactions of both lanes, and watches the blocks. Answers what ends it. */

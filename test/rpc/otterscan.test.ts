@@ -199,7 +199,7 @@ describe('what another node does not know', () => {
 
   test('who is paid by a deposit or named by a native transaction finds it; who is not, does not', async () => {
     const heightsOf = async (address: Hex) =>
-      ((await served.call('ots_searchTransactionsAfter', address, 0, 256)) as Page).txs.map(({ blockNumber }) => Number(blockNumber))
+      ((await served.call('ots_searchTransactionsAfter', address, 0, 100)) as Page).txs.map(({ blockNumber }) => Number(blockNumber))
     expect(await heightsOf(addressOf(signer(7)))).toEqual([1, 1]) // deposits that it sent
     expect(await heightsOf(SYSTEM_SENDER)).toEqual([1])
     expect(await heightsOf(addressOf(signer(1)))).toEqual([3, 3, 2]) // curator, sender of a native transaction, sender
@@ -227,7 +227,7 @@ test('heads: as eth_getBlockByNumber tells them, without what is no part of a he
 
 test('what is asked wrongly, what there is not, and what is too much, is refused', async () => {
   expect(await served.fail('ots_getTransactionError', UNKNOWN_HASH)).toMatchObject({ code: -32001, data: { code: 'unknownTransaction' } })
-  expect(await served.fail('ots_searchTransactionsBefore', NOBODY, 0, 257)).toMatchObject({ code: -32602 })
+  expect(await served.fail('ots_searchTransactionsBefore', NOBODY, 0, 101)).toMatchObject({ code: -32602 })
   expect(await served.fail('ots_searchTransactionsBefore', NOBODY, -1, 5)).toMatchObject({ code: -32602 })
   expect(await served.fail('erigon_getHeaderByNumber', 1.5)).toMatchObject({ code: -32602 })
   const small = await serve({ limits: { searchTransactions: 1, responseBytes: 10_000 } }, served.chain)
