@@ -342,7 +342,7 @@ function variableCoder(typeName: string, { lengthOf, toBytes, write, read }: Var
   }
 }
 
-const bytesCoder = variableCoder('bytes', {
+const heldBytesCoder = variableCoder('bytes', {
   lengthOf: (value) => hexBytes(value as string),
   toBytes: (value) => fromHex(value as string),
   write: (value, out, at) => {
@@ -350,6 +350,15 @@ const bytesCoder = variableCoder('bytes', {
   },
   read: toHex,
 })
+
+/** Of bytes that stand elsewhere the hash is enough for what is signed (execution/rowFields.ts, `Attachment`). */
+const bytesCoder: Coder = {
+  ...heldBytesCoder,
+  writeWord(value, out, at) {
+    if (typeof value === 'string') heldBytesCoder.writeWord(value, out, at)
+    else writeHex((value as { readonly hash: Hex }).hash, out, at)
+  },
+}
 
 const stringCoder = variableCoder('string', {
   lengthOf: (value) => utf8Length(value as string),

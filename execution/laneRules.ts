@@ -46,6 +46,8 @@ export type LaneContext = {
   readonly env: Pick<BlockEnv, 'number' | 'timestamp' | 'miner' | 'baseFeePerGas'>
   /** What a row's bytes cost in the block. */
   readonly dataPrice: DataPrice
+  /** The verdict by which a dispute is executed; undefined: by its evidence. */
+  readonly stated?: Verdict | undefined
 }
 
 /** A native transaction whose shape and signature were checked. */
@@ -91,7 +93,7 @@ function checkNative({ native, sender }: CheckedNative, ledger: Ledger, fee: big
 }
 
 /** A native transaction on the ledger. A rejection leaves it as it was; a failure keeps fee and nonce. */
-export function applyNativeToLedger({ ledger, params, env, dataPrice }: LaneContext, tx: CheckedNative): NativeOutcome | Rejection {
+export function applyNativeToLedger({ ledger, params, env, dataPrice, stated }: LaneContext, tx: CheckedNative): NativeOutcome | Rejection {
   const { native, sender } = tx
   if (!isActive(native.type, params, env.timestamp)) return invalid('typeNotActive', { type: native.type.byte })
   const fee = nativeFeeOf(tx, { baseFeePerGas: env.baseFeePerGas, dataPrice })
@@ -100,7 +102,7 @@ export function applyNativeToLedger({ ledger, params, env, dataPrice }: LaneCont
   ledger.checkpoint()
   payNativeFee(ledger, { sender, fee, miner: env.miner })
   ledger.checkpoint()
-  const context = { params, blockNumber: env.number, timeSec: env.timestamp, sender, callValueWei: undefined }
+  const context = { params, blockNumber: env.number, timeSec: env.timestamp, sender, callValueWei: undefined, stated }
   const result = native.type.apply(ledger, context, native.fields)
   if (result.ok) {
     ledger.commit()
@@ -183,12 +185,12 @@ export function applyReportToLedger(
  * is what the EVM lane attests. What spends a ledger or prepaid balance is `nativeOnly` here as it was in the call: no attestation is enough for it.
  * A rejection leaves the ledger as it was.
  */
-export function applyOperationToLedger({ ledger, params, env }: LaneContext, { type, caller, fields }: EvmOperation): Applied {
+export function applyOperationToLedger({ ledger, params, env, stated }: LaneContext, { type, caller, fields }: EvmOperation): Applied {
   if (!isActive(type, params, env.timestamp)) return invalid('typeNotActive', { type: type.byte })
   const refused = type.check(fields, params.chainId)
   if (refused) return refused
   ledger.checkpoint()
-  const context = { params, blockNumber: env.number, timeSec: env.timestamp, sender: caller, callValueWei: 'attested' as const }
+  const context = { params, blockNumber: env.number, timeSec: env.timestamp, sender: caller, callValueWei: 'attested' as const, stated }
   const applied = type.apply(ledger, context, fields)
   if (applied.ok) ledger.commit()
   else ledger.revert()

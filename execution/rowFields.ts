@@ -141,9 +141,14 @@ export const signatureRow: RowCoder<Signature> = {
 /** Bytes that stand in the tail of the batch, behind the lane, by their length and hash. Spec: docs/spec/batch.md#attachments */
 export type Attachment = { readonly bytes: number; readonly hash: Hex }
 
+/** Length of bytes that are there, or stand elsewhere. */
+export function attachmentBytes(value: Hex | Attachment): number {
+  return typeof value === 'string' ? hexBytes(value) : value.bytes
+}
+
 /** What was read of bytes that stand elsewhere is where they are, until `attach` puts them there. */
 export const attachedRow: RowCoder<Hex | Attachment> = {
-  bytes: (value) => varintBytes(typeof value === 'string' ? hexBytes(value) : value.bytes) + 32,
+  bytes: (value) => varintBytes(attachmentBytes(value)) + 32,
   write(value, out, at) {
     const { bytes, hash } = typeof value === 'string' ? { bytes: hexBytes(value), hash: toHex(keccak256(fromHex(value))) } : value
     return writeHex(hash, out, writeVarint(bytes, out, at))

@@ -9,7 +9,7 @@ import type { Genesis } from '../genesis/genesis.ts'
 import type { BatchParent } from '../settlement/batch.ts'
 import { checkpointHash } from '../settlement/checkpoint.ts'
 import type { DerivationHead } from '../settlement/derive.ts'
-import { type Finding, type Judgement, type JudgePorts, judgeCheckpoint, type PathStart } from '../settlement/judge.ts'
+import { type Finding, type Judgement, type JudgePorts, judgeCheckpoint, type Misjudged, type PathStart } from '../settlement/judge.ts'
 import type { Kzg } from '../settlement/kzg.ts'
 import type { BatchData, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
@@ -51,6 +51,8 @@ export type ChallengeOutcome =
   | { readonly kind: 'fell'; readonly id: bigint; readonly lastBlock: bigint; readonly proof: string | undefined; readonly tx: Hex }
   /** None of the proofs was taken: L1's reason for each. It is tried again. */
   | { readonly kind: 'stands'; readonly id: bigint; readonly lastBlock: bigint; readonly refusals: readonly ProofRefusal[] }
+  /** It rests on verdicts of disputes that their evidence does not bear, and on nothing else that is wrong: L1 cannot be shown that. */
+  | { readonly kind: 'misjudged'; readonly id: bigint; readonly lastBlock: bigint; readonly disputes: readonly Misjudged[] }
 
 /** A proof that L1 did not take, and why. */
 export type ProofRefusal = { readonly proof: string; readonly code: string; readonly reason: string }
@@ -92,6 +94,8 @@ export type ChallengerStatus = {
   /** Wrong ones that this process made fall, and that matured because nobody did. */
   readonly fell: number
   readonly matured: number
+  /** Those that rest on a wrong verdict, which L1 cannot be shown. */
+  readonly misjudged: number
   /** Proofs that were sent, and those that L1 did not take or would not have taken. */
   readonly sent: number
   readonly refused: number
@@ -120,7 +124,7 @@ export function createChallenger(options: ChallengerOptions): Challenger {
   /** Somebody signed a checkpoint that fell, perhaps, and has not paid. */
   let mayOwe = true
   const data = createDataCache(l1)
-  const counts = { open: 0, fell: 0, matured: 0, sent: 0, refused: 0, lookedAtMs: undefined as number | undefined }
+  const counts = { open: 0, fell: 0, matured: 0, misjudged: 0, sent: 0, refused: 0, lookedAtMs: undefined as number | undefined }
   /** What the transaction shows that is on its way; undefined: nothing, or a run before this one sent it. */
   let onWay: string | undefined
   /** A transaction of before that is on L1, until it is known what it made fall. */
@@ -176,12 +180,19 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     if (judgement.findings.length === 0) {
       // What cannot be judged now never can.
       right.add(hash)
+      if (judgement.misjudged.length > 0) tellMisjudged(submitted, judgement.misjudged)
       return undefined
     }
     log.warn('a checkpoint is wrong', { ...facts, ...factsOf(judgement) })
     const found = { path: way.path, findings: judgement.findings, tries: 0, dueMs: 0, isMature: false, isGone: false }
     wrong.set(hash, found)
     return found
+  }
+
+  function tellMisjudged({ id, checkpoint: { lastBlock } }: L1Submitted, disputes: readonly Misjudged[]): void {
+    counts.misjudged++
+    options.report({ kind: 'misjudged', id, lastBlock, disputes })
+    log.error('a checkpoint rests on a wrong verdict of a dispute, which L1 cannot be shown', { id, lastBlock, disputes })
   }
 
   /** Whether L1 has it: what was read may lag behind the head, and others challenge, too. */

@@ -118,7 +118,10 @@ async function verify(config: ConfigOf<'verify'>): Promise<number> {
     config,
     async (onFatal) => {
       const challenge = await startChallenge({ config, log, report, onFatal })
-      isWrong = () => challenge.status().wrong + challenge.status().matured > 0
+      isWrong = () => {
+        const { wrong, matured, misjudged } = challenge.status()
+        return wrong + matured + misjudged > 0
+      }
       return challenge
     },
     ({ account, fraudVerifier, close }) => ({ ready: { ready: true, account, fraudVerifier, l1: config.l1 }, close }),

@@ -4,13 +4,14 @@
  * Spec: docs/spec/fraud.md
  */
 import type { Hex } from 'viem'
-import { hexToBytes } from 'viem'
+import { bytesToHex, hexToBytes } from 'viem'
 import { ORIGIN_STEP_MAX } from '../execution/applyBlock.ts'
 import { AssertionError, assert } from '../execution/assert.ts'
 import type { LedgerProof } from '../execution/ledger/proof.ts'
 import { createRootReader, type LedgerSource, proveRecord } from '../execution/ledger/rootReader.ts'
 import { L1_RECORD, type L1Info, l1Table } from '../execution/ledger/tables.ts'
-import type { BlockRow, Row } from '../execution/native/row.ts'
+import { type BlockRow, encodeRow, type Row } from '../execution/native/row.ts'
+import { REFUSED } from '../execution/native/verdict.ts'
 import type { ChainParams } from '../genesis/params.ts'
 import { type BatchParent, type Compression, decodeBatch } from './batch.ts'
 import { BLOB_PAYLOAD_BYTES } from './blob.ts'
@@ -71,11 +72,15 @@ export type PathStart = {
   readonly params: ChainParams
 }
 
-/**
- * What was found: nothing, if the checkpoint is right as far as L1 can be shown. `unread`: index of a batch that was not judged, since its bytes cannot be read
- * here, or a row has what is in no tail.
- */
-export type Judgement = { readonly findings: readonly Finding[]; readonly unread?: bigint }
+/** What was found: nothing, if the checkpoint is right as far as L1 can be shown. `unread`: index of a batch that was not judged, since its bytes cannot be read here. */
+export type Judgement = {
+  readonly findings: readonly Finding[]
+  readonly unread?: bigint
+  readonly misjudged: readonly Misjudged[]
+}
+
+/** A dispute whose evidence comes to another verdict than its row says, which L1 cannot be shown: index of the batch, and the group. */
+export type Misjudged = { readonly batch: bigint; readonly group: number }
 
 /**
  * Judges a checkpoint by its path: the batches from the first one that derivation did not take to its own, in order; none where its own was taken.
@@ -91,22 +96,22 @@ export async function judgeCheckpoint(
   const run = createPathRun(start)
   let root = start.root
   let place = start.nextIndex
+  const { misjudged } = run
   for (const [batch, posted] of path.entries()) {
     const read = readBatch(await ports.data(posted), posted, { place, chainId: start.params.chainId })
-    if (read.kind === 'unread') return { findings, unread: posted.index }
-    if (read.kind === 'wrong') return { findings: [...findings, { kind: 'batch', batch, fault: read.fault }] }
+    if (read.kind === 'unread') return { findings, unread: posted.index, misjudged }
+    if (read.kind === 'wrong') return { findings: [...findings, { kind: 'batch', batch, fault: read.fault }], misjudged }
     const { payload } = read
     const { groupCount } = readHead(payload)
     if (groupCount > 0) root = postedRoot(payload, groupCount - 1)
-    const fault = findings.length === 0 ? await run.applyBatch(payload, ports) : undefined
-    if (fault === 'unread') return { findings, unread: posted.index }
+    const fault = findings.length === 0 ? await run.applyBatch({ index: posted.index, payload }, ports) : undefined
     if (fault) findings.push({ kind: 'batch', batch, fault })
     place = posted.index + 1n
   }
   if (root !== checkpoint.ledgerRoot) findings.push({ kind: 'finalRoot' })
-  if (findings.length > 0) return { findings }
+  if (findings.length > 0) return { findings, misjudged }
   const left = await findLeftOut(run.ledger(), ports)
-  return { findings: left ? [left] : [] }
+  return { findings: left ? [left] : [], misjudged }
 }
 
 type Read =
@@ -171,7 +176,10 @@ function createPathRun({ root, source, params, parent: first }: PathStart) {
   }
   // That evidence has its signatures is attested: L1 does not look at them.
   const judgeEvidence = () => ({ ok: true }) as const
-  const run = createLaneRun({ root, source, params, judgeEvidence, lookups })
+  // The verdict of a dispute is attested, too: what follows from it is executed.
+  const run = createLaneRun({ root, source, params, judgeEvidence, lookups, verdicts: 'stated' })
+
+  const misjudged: Misjudged[] = []
 
   /** The groups of rows of a payload whose structure is right, with what stands in its tail for them if that is right, too. */
   function groupsIn(payload: Uint8Array, { decompress }: JudgePorts): readonly (readonly LaneRow[])[] {
@@ -184,17 +192,21 @@ function createPathRun({ root, source, params, parent: first }: PathStart) {
 
   return {
     ledger: run.ledger,
+    misjudged: misjudged as readonly Misjudged[],
     /** Executes the groups of a payload whose structure is right: the first that is wrong. */
-    async applyBatch(payload: Uint8Array, ports: JudgePorts): Promise<GroupFault | 'unread' | undefined> {
+    async applyBatch(
+      { index, payload }: { readonly index: bigint; readonly payload: Uint8Array },
+      ports: JudgePorts,
+    ): Promise<GroupFault | undefined> {
       let ruling: BlockRow | undefined
       for (const [group, rows] of groupsIn(payload, ports).entries()) {
         await ports.pause()
-        if (rows.some(isIncomplete)) return 'unread'
         facts = await factsOf(rows, run, ports)
         blobBaseFees = new Map(rows.flatMap(({ row }) => (row.kind === 'l1Info' ? [[row.number, row.blobBaseFee] as const] : [])))
         ruling ??= rows.map(({ row }) => row).find((row) => row.kind === 'block')
         assert(ruling, 'a lane begins with a block row')
-        const start = { ...run.ledger(), params, ruling, judgeEvidence, lookups }
+        const start = { ...run.ledger(), params, ruling, judgeEvidence, lookups, verdicts: 'stated' as const }
+        if (isMisjudged(start, rows)) misjudged.push({ batch: index, group })
         const fault = judgeGroup(start, rows, { group, facts, posted: postedRoot(payload, group) })
         if (fault) return fault
         const applied = run.applyGroup(rows)
@@ -206,14 +218,38 @@ function createPathRun({ root, source, params, parent: first }: PathStart) {
   }
 }
 
-/** Whether a row has a field whose bytes are not there. */
+type JudgedStart = GroupStart & Pick<Parameters<typeof witnessGroup>[0], 'judgeEvidence' | 'lookups' | 'verdicts'>
+
+/** Whether a dispute among the rows comes to another verdict by its evidence than its row says; false where the evidence is not there. */
+function isMisjudged(start: JudgedStart, rows: readonly LaneRow[]): boolean {
+  const isJudgeable = rows.some(({ row }) => 'verdict' in row) && !rows.some(isIncomplete)
+  if (!isJudgeable) return false
+  const asked = rows.map((one) => ('verdict' in one.row ? { ...one, row: { ...one.row, verdict: REFUSED } } : one))
+  const executed = attemptGroup(start, asked)
+  return executed?.ok === true && executed.rows.some(({ row }, i) => !isSameRow(row, rows[i]?.row))
+}
+
+function isSameRow(a: Row, b: Row | undefined): boolean {
+  return b !== undefined && bytesToHex(encodeRow(a)) === bytesToHex(encodeRow(b))
+}
+
+function attemptGroup(start: JudgedStart, rows: readonly LaneRow[]): ReturnType<LaneRun['applyGroup']> | undefined {
+  try {
+    return createLaneRun({ ...start, verdicts: 'judged' }).applyGroup(rows)
+  } catch (error) {
+    if (!(error instanceof AssertionError)) throw error // of a stranger's rows, as below
+    return undefined
+  }
+}
+
+/** Whether a row has a field whose bytes are not there: the tail is wrong. */
 function isIncomplete({ row }: LaneRow): boolean {
   const typed = row.kind === 'native' ? row.native : row.kind === 'operation' ? row.operation : undefined
   return typed?.type.attached.some((name) => typeof typed.fields[name] !== 'string') ?? false
 }
 
 function judgeGroup(
-  start: GroupStart & Pick<Parameters<typeof witnessGroup>[0], 'judgeEvidence' | 'lookups'>,
+  start: JudgedStart,
   rows: readonly LaneRow[],
   { group, facts, posted }: { readonly group: number; readonly facts: Facts; readonly posted: Hex },
 ): GroupFault | undefined {

@@ -146,6 +146,8 @@ export type LaneStart = {
   readonly lookups: LaneLookups
   /** The block row that rules the first row, where that is none itself. */
   readonly ruling?: BlockRow
+  /** By what disputes are executed: their evidence, unless it is what their rows say, as L1 does. */
+  readonly verdicts?: 'judged' | 'stated'
   /** Told of every record that is read or changed, perhaps more than once. */
   readonly onTouch?: (table: number, id: Uint8Array) => void
 }
@@ -165,7 +167,7 @@ export type LaneRun = {
 }
 
 /** Starts the re-execution of a lane. Nothing is written anywhere but in memory. */
-export function createLaneRun({ root, source, params, judgeEvidence, lookups, ruling, onTouch }: LaneStart): LaneRun {
+export function createLaneRun({ root, source, params, judgeEvidence, lookups, ruling, verdicts, onTouch }: LaneStart): LaneRun {
   const tree = createPassingTree(root, source)
   const ledger = createLedger(onTouch ? toldOf(tree.read, onTouch) : tree.read)
   let env = ruling && toEnv(ruling)
@@ -182,7 +184,8 @@ export function createLaneRun({ root, source, params, judgeEvidence, lookups, ru
     if (row.kind === 'block') env = toEnv(row)
     if (!env) return invalid('blockRowMissing')
     const rulingParams = paramsAt(params, ledger, env.number)
-    const context = { ledger, params: rulingParams, env, dataPrice: dataPriceIn(ledger, rulingParams) }
+    const stated = verdicts === 'stated' && 'verdict' in row ? row.verdict : undefined
+    const context = { ledger, params: rulingParams, env, dataPrice: dataPriceIn(ledger, rulingParams), stated }
     if (row.kind === 'native') return keepVerdict(applyNative(context, row.native, checked))
     if (row.kind === 'operation') return keepVerdict(applyOperationToLedger(context, row.operation))
     if (row.kind === 'report') return refusal(applyReportToLedger({ ...context, judgeEvidence }, row.report))

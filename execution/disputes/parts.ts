@@ -8,6 +8,8 @@ import { getEarned, setEarned } from '../ledger/earnings.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { datanets, getCounters, indexOf } from '../ledger/tables.ts'
 import { splitFee } from '../native/attributionCredit.ts'
+import { invalid, type Rejection } from '../native/nativeType.ts'
+import type { EntryChange } from '../native/verdict.ts'
 import type { Case } from './evidence.ts'
 
 /** Wei by index of account. */
@@ -61,6 +63,29 @@ export function changedEntries({ ledger, credit, model, entriesGwei }: Case, cha
     leftGwei -= more
   }
   return entries
+}
+
+/**
+ * The entries with what a row's verdict names in their places, which nobody judged. `badVerdict`: accounts that nobody has or that do not ascend, or more
+ * than the contributors’ part. Source: contracts/fraud/steps/DisputeStep.sol, `addEntries`
+ */
+export function statedEntries(
+  { ledger, credit, model, entriesGwei }: Case,
+  changes: readonly EntryChange[],
+): { readonly ok: true; readonly entries: ReadonlyMap<number, bigint> } | Rejection {
+  const entries = new Map(entriesGwei)
+  const given = getCounters(ledger).accounts
+  let last = 0
+  for (const { account, amountGwei } of changes) {
+    if (account <= last || account > given) return invalid('badVerdict', { account })
+    last = account
+    entries.set(account, BigInt(amountGwei))
+  }
+  const sumWei = [...entries.values()].reduce((sum, amount) => sum + amount * ENTRY_WEI, 0n)
+  if (sumWei > splitFee(credit.fee, model, credit).contributorsWei) return invalid('badVerdict', { sumWei })
+  // L1 looks at what all of them earned, also those that get nothing and had nothing.
+  for (const account of entries.keys()) getEarned(ledger, { account, epoch: credit.epoch })
+  return { ok: true, entries }
 }
 
 /** Replaces parts of an epoch's earnings by others. False, and nothing is written, if an account has not all of its part any more. */

@@ -8,13 +8,13 @@ import { assert } from '../assert.ts'
 import { judgeAttribution } from '../disputes/attribution.ts'
 import { judgeBooks } from '../disputes/books.ts'
 import { type Case, DISPUTE_KIND, type Judgement } from '../disputes/evidence.ts'
-import { changedEntries, partsOf, replaceEarnings } from '../disputes/parts.ts'
+import { changedEntries, partsOf, replaceEarnings, statedEntries } from '../disputes/parts.ts'
 import { judgeBadLeaf, judgeDoubleUse, judgeEquivocation } from '../disputes/receipts.ts'
 import type { FieldsOf } from '../fields.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import { maturityOf } from '../ledger/maturity.ts'
 import { addBalance, credits, disputes, models, workers } from '../ledger/tables.ts'
-import { attachedRow, compileRow, type RowCoder } from '../rowFields.ts'
+import { attachedRow, attachmentBytes, compileRow, type RowCoder } from '../rowFields.ts'
 import { drawsHash, entriesHash, isBoundedCredit } from './attributionCredit.ts'
 import {
   type Applied,
@@ -59,7 +59,7 @@ export const creditDispute = defineNative({
     NATIVE_GAS.dispute +
     NATIVE_GAS.perDrawn * BigInt(drawn.length) +
     NATIVE_GAS.perEntry * BigInt(accounts.length) +
-    NATIVE_GAS.perEvidenceByte * BigInt((evidence.length + opened.length) / 2 - 2),
+    NATIVE_GAS.perEvidenceByte * BigInt(attachmentBytes(evidence) + attachmentBytes(opened)),
 
   check({ kind, drawn, accounts, amountsGwei }) {
     if (kind < DISPUTE_KIND.equivocation || kind > DISPUTE_KIND.wrongAttribution) return invalid('unknownKind', { kind })
@@ -74,13 +74,13 @@ export const creditDispute = defineNative({
     if ('code' in found) return found
     const maturesAt = maturityOf(ledger, found.credit.epoch, params)
     if (timeSec >= maturesAt) return failure('matured', { maturesAt, now: timeSec })
+    if (context.stated) return applyStated(ledger, context, { about: found, fields, stated: context.stated })
     const judgement = judge(found, fields)
     if (!judgement.upheld) return refuse(ledger, context, fields, judgement.code)
-    return uphold(ledger, context, { about: found, fields, judgement })
+    const entries = judgement.change === 'void' ? undefined : changedEntries(found, judgement.change)
+    return uphold(ledger, context, { about: found, fields, feeWei: judgement.feeWei, entries })
   },
 })
-
-type Upheld = Extract<Judgement, { upheld: true }>
 
 /** The credit with all that a judgement may look at. */
 function openCase(ledger: Ledger, { params }: NativeContext, fields: DisputeFields): Case | Rejection {
@@ -111,20 +111,37 @@ function refuse(ledger: Ledger, { params, sender }: NativeContext, fields: Dispu
   return { ok: true, logs: [told(sender, fields, { upheld: 0, reason: codeBytes32(code), slashed: 0n, reward: 0n })], verdict: REFUSED }
 }
 
-type Case57 = { readonly about: Case; readonly fields: DisputeFields; readonly judgement: Upheld }
+/** The credit, the fee of the receipt whose attribution is false, and what its entries are from now on; undefined: it is void. */
+type Case57 = {
+  readonly about: Case
+  readonly fields: DisputeFields
+  readonly feeWei: bigint
+  readonly entries: ReadonlyMap<number, bigint> | undefined
+}
 
-function uphold(ledger: Ledger, { params, sender, timeSec }: NativeContext, { about, fields, judgement }: Case57): Applied {
+/** What follows from a verdict that nobody judges here. Source: contracts/fraud/steps/DisputeStep.sol */
+function applyStated(
+  ledger: Ledger,
+  context: NativeContext,
+  { about, fields, stated }: Pick<Case57, 'about' | 'fields'> & { readonly stated: Verdict },
+): Applied {
+  if (stated.kind === 'refused') return refuse(ledger, context, fields, 'stated')
+  if (stated.kind === 'void') return uphold(ledger, context, { about, fields, feeWei: stated.feeWei, entries: undefined })
+  const named = statedEntries(about, stated.changes)
+  return named.ok ? uphold(ledger, context, { about, fields, feeWei: stated.feeWei, entries: named.entries }) : named
+}
+
+function uphold(ledger: Ledger, { params, sender, timeSec }: NativeContext, { about, fields, feeWei, entries }: Case57): Applied {
   const { worker, creditIndex, kind } = fields
-  const entries = judgement.change === 'void' ? undefined : changedEntries(about, judgement.change)
   const before = partsOf(about, about.entriesGwei)
   const now = entries ? partsOf(about, entries) : new Map<number, bigint>()
   // Nothing of an epoch is claimed before its disputes end, so it is all there; a claim that was not to be would still not be reversed.
-  const verdict = verdictOf(about, judgement, entries)
+  const verdict = verdictOf(about, feeWei, entries)
   if (!replaceEarnings(ledger, about.credit.epoch, { before, now })) return failure('alreadyClaimed', { verdict })
   if (!entries) for (const { client, amount } of about.drawn) addPrepaid(ledger, client, amount)
   const slashed = slash(ledger, fields, {
     bps: slashBps(params, kind),
-    leastWei: kind === DISPUTE_KIND.wrongAttribution ? ATTRIBUTION_FEES * judgement.feeWei : 0n,
+    leastWei: kind === DISPUTE_KIND.wrongAttribution ? ATTRIBUTION_FEES * feeWei : 0n,
   })
   const reward = (slashed * BigInt(params.challengerBps)) / BigInt(BPS)
   addBalance(ledger, sender, params.disputeBondWei + reward)
@@ -135,7 +152,7 @@ function uphold(ledger: Ledger, { params, sender, timeSec }: NativeContext, { ab
 }
 
 /** What of the judgement L1 cannot find by itself. */
-function verdictOf({ entriesGwei }: Case, { feeWei }: Upheld, entries: ReadonlyMap<number, bigint> | undefined): Verdict {
+function verdictOf({ entriesGwei }: Case, feeWei: bigint, entries: ReadonlyMap<number, bigint> | undefined): Verdict {
   if (!entries) return { kind: 'void', feeWei }
   const changed = [...entries].filter(([account, amount]) => amount !== (entriesGwei.get(account) ?? 0n)).sort(([a], [b]) => a - b)
   return { kind: 'entries', feeWei, changes: changed.map(([account, amount]) => ({ account, amountGwei: Number(amount) })) }

@@ -6,10 +6,11 @@ import { concatHex, encodeAbiParameters, type Hex, parseAbiParameters, stringToB
 import { NATIVE_GAS, TX_TYPE } from '../../genesis/params.ts'
 import { assert } from '../assert.ts'
 import { attempt, compileFields, malformed, takeRlpList, takeRlpString, takeRlpUint } from '../fields.ts'
-import { hexBytes, toHex } from '../hex.ts'
+import { toHex } from '../hex.ts'
 import { keccak256 } from '../keccak.ts'
 import { isLowS, recoverAddress, type Signature, type SignedDigest } from '../recover.ts'
 import { encodeRlp } from '../rlp.ts'
+import { type Attachment, attachmentBytes } from '../rowFields.ts'
 import { domainSeparator, typedDataDigest } from '../typedData.ts'
 import { attributionCredit } from './attributionCredit.ts'
 import { claim } from './claim.ts'
@@ -159,7 +160,7 @@ function verdictBytes({ byte }: NativeType): number {
 /** Bytes of the fields that stand behind the rows, before compression. */
 export function attachedBytes({ type, fields }: { readonly type: NativeType; readonly fields: FieldValues }): number {
   let sum = 0
-  for (const name of type.attached) sum += hexBytes(fields[name] as Hex)
+  for (const name of type.attached) sum += attachmentBytes(fields[name] as Hex | Attachment)
   return sum
 }
 

@@ -26,6 +26,8 @@ export type NativeContext = {
    * row is left, so that it brought what the rule takes.
    */
   readonly callValueWei: bigint | 'attested' | undefined
+  /** What a dispute's row says that it came to, where that is what it is executed by and not its evidence: so L1 does. */
+  readonly stated?: Verdict | undefined
 }
 
 /** A broken rule: its name, the facts, and whether it keeps the transaction out of any block. */

@@ -2,7 +2,8 @@
 import type { Hex } from 'viem'
 import type { Header } from '../../execution/block.ts'
 import { accounts } from '../../execution/ledger/tables.ts'
-import type { Row } from '../../execution/native/row.ts'
+import { creditDispute } from '../../execution/native/creditDispute.ts'
+import { attach, type Row } from '../../execution/native/row.ts'
 import { transfer } from '../../execution/native/transfer.ts'
 import type { Tx } from '../../execution/tx.ts'
 import { OPEN_WEI } from '../../genesis/params.ts'
@@ -112,6 +113,22 @@ export const FRAUDS = {
         { da },
       ),
   },
+  'a ledger in which a thief is rich, behind a dispute whose evidence stands in a tail that is none': {
+    proof: /^group 2 wrongRoot$/,
+    async make(colluders, da) {
+      const { line, rich } = await disputed(colluders)
+      const { payload, ...forgery } = line.forge((batch) => withRoot(batch, -1, rich.root), committing(rich.root))
+      return line.post({ ...changeByte({ ...forgery, payload }, payload.length - 1), l1Record: rich.l1Record }, { da })
+    },
+  },
+  'a ledger in which a thief is rich, behind a verdict that no evidence bears': {
+    proof: /^group 2 wrongRoot$/,
+    async make(colluders, da) {
+      const { line, rich } = await disputed(colluders)
+      const forgery = line.forge((batch) => changeRows(withRoot(batch, -1, rich.root), misjudged), committing(rich.root))
+      return line.post({ ...forgery, l1Record: rich.l1Record }, { da })
+    },
+  },
   'a head that contradicts itself': {
     proof: /^head$/,
     make: (colluders, da) => colluders.post(changeByte(colluders.forge(), VERSION_AT), { da }),
@@ -132,6 +149,27 @@ export const FRAUDS = {
     make: (colluders) => colluders.post(colluders.forge(), { da: 'blob', spoil: ([blob]) => blob?.fill(1, 32 * 100, 32 * 100 + 1) }),
   },
 } as const satisfies Readonly<Record<string, Fraud>>
+
+/** Nothing but a verdict is wrong, in group 1, which L1 cannot be shown. Posts the batch, of three blocks. */
+export async function postMisjudged(colluders: Colluders): Promise<Posted> {
+  const { line } = await disputed(colluders)
+  for (const _ of [2, 3]) await line.build([])
+  return line.post(line.forge((batch) => changeRows(batch, misjudged)))
+}
+
+/** A line of its own, of one block with a dispute of a credit that nobody gave, which stands alone in group 1; and what a thief makes of its ledger. */
+async function disputed(colluders: Colluders) {
+  const line = await colluders.fork()
+  const fields = { kind: 1, worker: THIEF, creditIndex: 0, drawn: [], accounts: [], amountsGwei: [], evidence: '0x0102', opened: '0x03' }
+  const raw = await signNative(account(0), { type: creditDispute, fields, nonce: 2n, chainId: CHAIN_ID })
+  await line.build([...(await transfers(line, 2)), line.chain.decode(raw), ...(await transfers(line, 3, 3))], { origin: {} })
+  return { line, rich: robbed(line) }
+}
+
+/** Disputes are upheld. */
+function misjudged(rows: readonly LaneRow[]): LaneRow[] {
+  return rows.map((one) => ('verdict' in one.row ? { ...one, row: { ...one.row, verdict: { kind: 'void', feeWei: 1n } } } : one))
+}
 
 const VERSION_AT = 0
 const INDEX_END = 8
@@ -162,7 +200,8 @@ function changeRows(batch: Batch, change: (rows: LaneRow[]) => LaneRow[]): Batch
   const firsts = batch.lane.places.map(({ firstByte }) => firstByte)
   const rows = decodeLane(batch.lane.bytes, firsts, CHAIN_ID)?.groups.flat()
   if (!rows) throw new Error('a batch that is right has a lane')
-  return withRows(batch, change(rows))
+  const behind = { bytes: batch.lane.attachments, at: 0, end: batch.lane.attachments.length }
+  return withRows(batch, change(rows.map((one) => ({ ...one, row: attach(one.row, behind) }))))
 }
 
 function rowOf([first]: readonly LaneRow[], row: Row): LaneRow {

@@ -14,7 +14,7 @@ import type { L1Ref } from '../../settlement/l1Logs.ts'
 import { createTxManager, type PendingTxStore } from '../../settlement/txManager.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
 import { COLLUDERS_CHECKPOINTS, type Colluders, createColluders } from '../fakes/colluders.ts'
-import { FRAUDS, type Fraud, makeBlocks, THIEF } from '../fakes/frauds.ts'
+import { FRAUDS, type Fraud, makeBlocks, postMisjudged, THIEF } from '../fakes/frauds.ts'
 import { createMemoryPendingTx } from '../fakes/pendingTx.ts'
 
 const GAS_CAP = 16_777_216
@@ -266,6 +266,16 @@ test('a checkpoint that is right is left alone, whether its batch is derived alr
   process.stdout.write(`gas of proofs from call data: ${JSON.stringify(gasOf)}\n`)
 })
 
+test('a verdict that no evidence bears is told of, once: L1 cannot be shown it', { timeout: 60_000 }, async () => {
+  const watcher = await openWatcher()
+  await rollup.bond()
+  const { id, index } = await rollup.submit(await postMisjudged(rollup))
+  for (let i = 0; i < 2; i++) await look(watcher)
+  expect(watcher.outcomes).toEqual([{ kind: 'misjudged', id, lastBlock: 3n, disputes: [{ batch: index, group: 1 }] }])
+  expect(watcher.challenger.status()).toMatchObject({ open: 2, wrong: 0, misjudged: 1 })
+  expect(await checkpointCount()).toBe(id + 1n)
+})
+
 test('another checkpoint under the id of one that fell may mature', { timeout: 60_000 }, async () => {
   const watcher = await openWatcher({ maxFeeLimitWei: 1n })
   const { client } = rollup
@@ -275,8 +285,7 @@ test('another checkpoint under the id of one that fell may mature', { timeout: 6
   await rollup.bond()
   await line.build([], { origin: {} })
   // Later than the checkpoint that stands.
-  await line.build([])
-  await line.build([])
+  for (const _ of [2, 3, 4]) await line.build([])
   const { id } = await rollup.submit(
     await line.post(line.forge((batch) => ({ ...batch, ledgerRoots: batch.ledgerRoots.map(() => WRONG_ROOT) }))),
   )
