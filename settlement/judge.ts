@@ -72,7 +72,10 @@ export type PathStart = {
   readonly params: ChainParams
 }
 
-/** What was found: nothing, if the checkpoint is right as far as L1 can be shown. `unread`: index of a batch that was not judged, since its bytes cannot be read here. */
+/**
+ * What was found: nothing, if the checkpoint is right as far as L1 can be shown. `unread`: index of a batch that was not judged, since its bytes cannot be read
+ * here.
+ */
 export type Judgement = {
   readonly findings: readonly Finding[]
   readonly unread?: bigint
