@@ -258,7 +258,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
     nextOrigin(current, { timestampMs, lagBlocks }) {
       originNumber = current.number
       if (!head) return undefined
-      const at = chain.findIndex(({ block }) => block.number === current.number)
+      const at = chain.findLastIndex(({ block }) => block.number === current.number) // near the end, as a rule
       if (at === -1 || chain[at]?.block.hash !== current.hash) return undefined
       const steps: Seen[] = []
       let gas = 0n
@@ -290,7 +290,7 @@ export function createL1Follower(options: L1FollowerOptions): L1Follower {
       return told.length === due.length && told.every((one, i) => one === due[i])
     },
     isCanonical(origin) {
-      const seen = chain.find(({ block }) => block.number === origin.number)
+      const seen = chain.findLast(({ block }) => block.number === origin.number)
       return seen && seen.block.hash === origin.hash
     },
     passed(number) {
@@ -326,6 +326,7 @@ const NO_TOTALS: L1Totals = {
 }
 
 function addTotals(totals: L1Totals, { block, batches, checkpoints }: Seen): L1Totals {
+  if (batches.length === 0 && checkpoints.length === 0) return totals
   return {
     ...checkpoints.reduce((sum, event) => addCheckpoint(sum, event, block.timestampSec), totals),
     batches: totals.batches + batches.length,

@@ -89,17 +89,23 @@ export function retryAfterMs(value: string | null | undefined, nowMs: number): n
 
 type Answered = { readonly status: number; readonly text: string; readonly retryAfter: string | undefined }
 
-async function readAll(response: IncomingMessage): Promise<string> {
+/** By events and not by the stream's iterator, which costs more than all else of a small answer. */
+function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
-  for await (const chunk of response) {
-    const bytes: Buffer = chunk
-    size += bytes.length
-    if (size > ANSWER_BYTES_MAX) throw new ResponseBodyTooLargeError({ maxSize: ANSWER_BYTES_MAX, size })
-    chunks.push(bytes)
-  }
-  const [first] = chunks
-  return chunks.length === 1 && first ? first.toString() : Buffer.concat(chunks).toString()
+  return new Promise((resolve, reject) => {
+    response.on('data', (chunk: Buffer) => {
+      size += chunk.length
+      if (size > ANSWER_BYTES_MAX) reject(new ResponseBodyTooLargeError({ maxSize: ANSWER_BYTES_MAX, size }))
+      else chunks.push(chunk)
+    })
+    response.once('end', () => {
+      const [first] = chunks
+      resolve(chunks.length === 1 && first ? first.toString() : Buffer.concat(chunks).toString())
+    })
+    response.once('error', reject)
+    response.once('close', () => reject(new Error('the connection ended within an answer'))) // settled already if the answer was whole
+  })
 }
 
 type Answer = {

@@ -35,8 +35,13 @@ import {
 /** Root of the tree without records, and every empty place in a tree: 32 zero bytes. */
 export const EMPTY: Uint8Array = new Uint8Array(32)
 
-/** Pages kept in memory, 40 MiB: beyond them those that were longest not used are read again when needed. */
+/** Pages kept in memory, 40 MiB: beyond them those that were longest not used go to the shelf. */
 export const RESIDENT_PAGES_MAX = 16_384
+/**
+ * Memory for pages beyond those, in their stored form: a sixth of their size, most having few leaves. What leaves it is read again when needed. A database
+ * that maps its files makes 64 KiB resident for a page that is read from there, wherever it lies: in the end all of its files.
+ */
+const SHELF_BYTES = 32 << 20
 /** Pages out of use that are kept to be used again. */
 const SPARE_PAGES_MAX = 1_024
 
@@ -79,9 +84,16 @@ export type LedgerTree = {
 /** Pages of one level that a commit changed, and the node above each, which the first page has not: three lists of one length. */
 type Touched = { readonly pages: Page[]; readonly parents: (Page | undefined)[]; readonly nodes: number[] }
 
+/** What a tree has in memory at the most: pages as they are worked on, and bytes of such as are not. */
+export type TreeLimits = { readonly residentPagesMax?: number; readonly shelfBytes?: number }
+
 /** A tree at a committed root. Throws where the root is not stored. */
-export function createLedgerTree(root: Uint8Array, readEntry: TreeReader, residentPagesMax = RESIDENT_PAGES_MAX): LedgerTree {
-  const pages = createPages(readEntry, residentPagesMax)
+export function createLedgerTree(
+  root: Uint8Array,
+  readEntry: TreeReader,
+  { residentPagesMax = RESIDENT_PAGES_MAX, shelfBytes = SHELF_BYTES }: TreeLimits = {},
+): LedgerTree {
+  const pages = createPages(readEntry, residentPagesMax, createShelf(shelfBytes))
   let rootHash = EMPTY
   let topId = 0
   reset(root)
@@ -319,7 +331,55 @@ type Pages = {
   count(): number
 }
 
-function createPages(readEntry: TreeReader, residentMax: number): Pages {
+/** Pages in their stored form, by number. A page is in the tree's memory or here. */
+type Shelf = {
+  put(page: Page): void
+  /** The page's stored form, good until something is put here, with what comes behind it. */
+  take(id: number): Uint8Array | undefined
+  clear(): void
+}
+
+/** In two halves, of which the older is emptied for what comes when the other is full. */
+function createShelf(bytesMax: number): Shelf {
+  const createHalf = () => ({ places: new Map<number, number>(), words: new Int32Array(0), bytes: new Uint8Array(0), at: 0 })
+  const wordsMax = bytesMax >> 3
+  let [open, full] = [createHalf(), createHalf()]
+
+  function makeRoom(): void {
+    ;[open, full] = [full, open]
+    open.places.clear()
+    open.at = 0
+    if (open.words.length > 0) return
+    open.words = new Int32Array(wordsMax)
+    open.bytes = new Uint8Array(open.words.buffer)
+  }
+
+  return {
+    put(page) {
+      const length = storedBytes(page)
+      if (length > wordsMax * 4) return
+      if (open.at + length > open.bytes.length) makeRoom()
+      open.places.set(page.id, open.at)
+      open.at = encodePage(page, open, open.at)
+    },
+    take(id) {
+      for (const half of [open, full]) {
+        const at = half.places.get(id)
+        if (at === undefined) continue
+        half.places.delete(id)
+        return half.bytes.subarray(at)
+      }
+      return undefined
+    },
+    clear() {
+      open.places.clear()
+      full.places.clear()
+      open.at = 0
+    },
+  }
+}
+
+function createPages(readEntry: TreeReader, residentMax: number, shelf: Shelf): Pages {
   const byId = new Map<number, Page>()
   const spare: Page[] = []
   let nextId = 1
@@ -348,7 +408,7 @@ function createPages(readEntry: TreeReader, residentMax: number): Pages {
         known.used = true
         return known
       }
-      const stored = readEntry(pageKey(id))
+      const stored = shelf.take(id) ?? readEntry(pageKey(id))
       assert(stored, `ledger page ${id} is missing`)
       const page = spare.pop() ?? createPage()
       decodePage(stored, page)
@@ -372,8 +432,10 @@ function createPages(readEntry: TreeReader, residentMax: number): Pages {
       let tries = 2 * byId.size
       for (const [id, page] of byId) {
         if (byId.size <= residentMax || tries-- === 0) break
-        if (id < keptFrom && !page.used) release(page)
-        else {
+        if (id < keptFrom && !page.used) {
+          shelf.put(page)
+          release(page)
+        } else {
           page.used = false
           byId.delete(id)
           byId.set(id, page)
@@ -383,6 +445,7 @@ function createPages(readEntry: TreeReader, residentMax: number): Pages {
     },
     restart(next) {
       byId.clear()
+      shelf.clear() // numbers may be given again
       trimAt = residentMax
       nextId = next
       lastCommitFrom = next

@@ -40,9 +40,9 @@ function rootByDefinition(records: Records): Hex {
 
 type Entries = Map<Hex, Uint8Array>
 
-/** A tree whose entries are in `entries` as they were stored. Few pages stay in memory, so that most are read again. */
-function createStoredTree(entries: Entries = new Map(), root: Uint8Array = EMPTY) {
-  const tree = createLedgerTree(root, (key) => entries.get(bytesToHex(key)), 4)
+/** A tree whose entries are in `entries` as they were stored. Few pages stay in memory, so that most are read again, from there or from the shelf. */
+function createStoredTree(entries: Entries = new Map(), root: Uint8Array = EMPTY, shelfBytes = 0) {
+  const tree = createLedgerTree(root, (key) => entries.get(bytesToHex(key)), { residentPagesMax: 4, shelfBytes })
   const commit = (changes: readonly TreeChange[]) => {
     tree.commit(changes, ({ key, bytes }) => entries.set(bytesToHex(key), bytes))
     return rootHex(tree)
@@ -70,8 +70,8 @@ function applyTo(records: Map<Hex, Uint8Array>, changes: readonly TreeChange[]):
 
 test('after each block the root is the definition of the set of records, whatever stays in memory', () => {
   fc.assert(
-    fc.property(blocks, (list) => {
-      const kept = createStoredTree()
+    fc.property(blocks, fc.constantFrom(0, 600, 4_096), (list, shelfBytes) => {
+      const kept = createStoredTree(new Map(), EMPTY, shelfBytes)
       const records = new Map<Hex, Uint8Array>()
       let reopened = createStoredTree(new Map())
       for (const changes of list) {
@@ -150,7 +150,7 @@ test('changes that change nothing store nothing', () => {
 
 test('memory holds no more pages than it may, once they are stored', () => {
   const entries: Entries = new Map()
-  const tree = createLedgerTree(EMPTY, (key) => entries.get(bytesToHex(key)), 16)
+  const tree = createLedgerTree(EMPTY, (key) => entries.get(bytesToHex(key)), { residentPagesMax: 16 })
   const commit = (from: number, count: number) =>
     tree.commit(
       Array.from({ length: count }, (_, i) => ({ key: treeKey(1, word(from + i)), record: word(i) })),
@@ -162,6 +162,33 @@ test('memory holds no more pages than it may, once they are stored', () => {
   expect(tree.residentPages()).toBeLessThan(64)
   for (let i = 0; i < 5_000; i += 97) expect(tree.valueHash(treeKey(1, word(i)))).toBeDefined()
   expect(tree.residentPages()).toBeLessThan(64)
+})
+
+test('what the shelf has is not read again, whatever has changed since; what has left it is', () => {
+  const entries: Entries = new Map()
+  let reads = 0
+  const readEntry = (key: Uint8Array) => {
+    if (key[0] === 0) reads++
+    return entries.get(bytesToHex(key))
+  }
+  const readsWith = (shelfBytes: number) => {
+    entries.clear()
+    reads = 0
+    const tree = createLedgerTree(EMPTY, readEntry, { residentPagesMax: 16, shelfBytes })
+    const all = (value: number) => Array.from({ length: 2_000 }, (_, i) => ({ key: treeKey(1, word(i)), record: word(i * value) }))
+    const roots = [1, 2, 3].map((value) => {
+      for (let i = 0; i < 2_000; i += 200)
+        tree.commit(all(value).slice(i, i + 200), ({ key, bytes }) => entries.set(bytesToHex(key), bytes))
+      return rootHex(tree)
+    })
+    for (let i = 0; i < 2_000; i++) expect(tree.valueHash(treeKey(1, word(i)))).toEqual(sha(word(i * 3)))
+    return { reads, roots }
+  }
+  const [none, small, large] = [readsWith(0), readsWith(1 << 16), readsWith(1 << 22)]
+  expect([small.roots, large.roots]).toEqual([none.roots, none.roots])
+  expect(large.reads).toBe(0)
+  expect(small.reads).toBeGreaterThan(0)
+  expect(none.reads).toBeGreaterThan(small.reads)
 })
 
 function word(n: number): Uint8Array {
