@@ -3,7 +3,7 @@ pragma solidity ^0.8.28;
 
 import {OpenToken} from "../../OpenToken.sol";
 import {Portal} from "../../Portal.sol";
-import {VM} from "./Vm.sol";
+import {VM, create} from "./Vm.sol";
 
 /// @title Whatever anybody does to the portal, in any order, and what must have come of it.
 contract PortalHandler {
@@ -23,8 +23,8 @@ contract PortalHandler {
     address[3] private _people = [address(0xa11ce), address(0xb0b), address(0xca401)];
 
     constructor() {
-        TOKEN = new OpenToken(address(this));
-        PORTAL = new Portal(TOKEN, address(this), address(this));
+        TOKEN = OpenToken(create("OpenToken", abi.encode(address(this))));
+        PORTAL = Portal(create("Portal", abi.encode(TOKEN, address(this), address(this))));
         VM.warp(_timeSec);
         VM.roll(_number);
         for (uint256 i = 0; i < _people.length; ++i) {

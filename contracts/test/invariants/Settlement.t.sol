@@ -10,7 +10,7 @@ import {OpenToken} from "../../OpenToken.sol";
 import {Portal} from "../../Portal.sol";
 import {PARAMETERS, SystemConfig} from "../../SystemConfig.sol";
 import {Certificate, Commit, Evidence, Statement, ValidatorRegistry} from "../../ValidatorRegistry.sol";
-import {VM} from "./Vm.sol";
+import {VM, create} from "./Vm.sol";
 
 /// @title Checkpoints, withdrawals, bonds, stakes and changes in any order, by a rollup that withdraws what was deposited, and whose checkpoints fall now and
 /// then. What must have come of it is counted here apart from the contracts.
@@ -78,38 +78,35 @@ contract SettlementHandler {
         VM.warp(_timeSec);
         VM.roll(_number);
         VM.mockCall(address(0x0f), "", abi.encode(uint256(1)));
-        TOKEN = new OpenToken(address(this));
+        TOKEN = OpenToken(create("OpenToken", abi.encode(address(this))));
         uint96[PARAMETERS] memory values = [uint96(300), PER_DAY, 400, 10e18, 100_000];
-        CONFIG = new SystemConfig(
-            SystemConfig.Config({owner: address(this), challengeWindowSec: CHALLENGE_WINDOW_SEC, delaySec: 700, values: values})
-        );
-        PORTAL = new Portal(TOKEN, _creation(5), _creation(6));
-        MANAGER = new CheckpointManager(
-            CheckpointManager.Config({
-                inbox: BatchInbox(address(this)),
-                portal: PORTAL,
-                registry: ValidatorRegistry(_creation(5)),
-                fraudVerifier: address(this),
-                systemConfig: CONFIG,
-                livenessTimeoutSec: 400,
-                exitTimeoutSec: 2_500
-            })
-        );
-        REGISTRY = new ValidatorRegistry(
-            address(this),
-            ValidatorRegistry.Config({
-                token: TOKEN,
-                portal: PORTAL,
-                checkpointManager: address(MANAGER),
-                chainId: 7,
-                epochBlocks: EPOCH_BLOCKS,
-                stakeMin: 1e18,
-                evidenceAgeSec: 500,
-                unbondingSec: 700,
-                challengeWindowSec: CHALLENGE_WINDOW_SEC
-            })
-        );
-        BRIDGE = new Bridge(PORTAL, MANAGER);
+        SystemConfig.Config memory config =
+            SystemConfig.Config({owner: address(this), challengeWindowSec: CHALLENGE_WINDOW_SEC, delaySec: 700, values: values});
+        CONFIG = SystemConfig(create("SystemConfig", abi.encode(config)));
+        PORTAL = Portal(create("Portal", abi.encode(TOKEN, _creation(5), _creation(6))));
+        CheckpointManager.Config memory checkpoints = CheckpointManager.Config({
+            inbox: BatchInbox(address(this)),
+            portal: PORTAL,
+            registry: ValidatorRegistry(_creation(5)),
+            fraudVerifier: address(this),
+            systemConfig: CONFIG,
+            livenessTimeoutSec: 400,
+            exitTimeoutSec: 2_500
+        });
+        MANAGER = CheckpointManager(create("CheckpointManager", abi.encode(checkpoints)));
+        ValidatorRegistry.Config memory validators = ValidatorRegistry.Config({
+            token: TOKEN,
+            portal: PORTAL,
+            checkpointManager: address(MANAGER),
+            chainId: 7,
+            epochBlocks: EPOCH_BLOCKS,
+            stakeMin: 1e18,
+            evidenceAgeSec: 500,
+            unbondingSec: 700,
+            challengeWindowSec: CHALLENGE_WINDOW_SEC
+        });
+        REGISTRY = ValidatorRegistry(create("ValidatorRegistry", abi.encode(address(this), validators)));
+        BRIDGE = Bridge(create("Bridge", abi.encode(PORTAL, MANAGER)));
         bytes memory entries;
         for (uint256 i = 0; i < FIRST_SET; ++i) entries = bytes.concat(entries, _entry(person(i), 1, _newKey()));
         REGISTRY.openFirstSet(entries);
