@@ -18,10 +18,11 @@ const stamp = `${createHash('sha256')
 
 if (!existsSync(stampFile) || readFileSync(stampFile, 'utf8') !== stamp) {
   process.stderr.write('install: the clients that are run against a node (a few minutes the first time)\n')
-  const args = ['ci', '--ignore-scripts', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error']
+  // Not `npm ci`: it refuses a lock without the packages of every platform, and a registry need not have them all.
+  const args = ['install', '--no-save', '--ignore-scripts', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error']
   const env = { ...process.env, PATH: [dirname(process.execPath), process.env.PATH].join(delimiter) }
   const { status, error } = spawnSync('npm', args, { cwd: TOOLS, env, stdio: ['ignore', 2, 2], timeout: INSTALL_MAX_MS })
   if (status === 0) writeFileSync(stampFile, stamp)
-  else process.stderr.write(`install: npm ci failed (${error?.message ?? `exit status ${status}`}, its output is above)\n`)
+  else process.stderr.write(`install: npm failed (${error?.message ?? `exit status ${status}`}, its output is above)\n`)
   process.exitCode = status === 0 ? 0 : 1
 }
