@@ -9,7 +9,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { DEVNET_KEYS } from '../../genesis/devnet.ts'
 import { DEPLOYMENT_PROXY, DOOR } from '../../genesis/params.ts'
 import { type Devnet, startDevnet } from '../e2e/devnet.ts'
-import { l2Client, lower } from '../e2e/stage.ts'
+import { l2Client, lower, until } from '../e2e/stage.ts'
 import { createProject, runProgram, toolBinary } from './tools.ts'
 
 const PROGRAM_MAX_MS = 240_000
@@ -111,7 +111,12 @@ test('cast calls a door, reads it, and runs a transaction of the past again', as
   expect(sent).toMatchObject({ status: '0x1', to: DOOR.datanets, logs: [{ address: DOOR.datanets }] })
   const datanetId = BigInt(sent.logs[0].topics[1])
   expect(await client.getDatanet({ datanetId: Number(datanetId) })).toMatchObject({ name: 'poems', owner: lower(client.account.address) })
-  const moved = await client.sendTransaction({ to: STRANGER, value: 1n })
-  await client.waitForTransactionReceipt({ hash: moved })
+  // cast reads the block with its transactions, of which it knows Ethereum's types alone: one in which a new L1 block came first is no use to it.
+  const moved = await until('a block with nothing but a transfer', async () => {
+    const { blockNumber, transactionHash } = await client.waitForTransactionReceipt({
+      hash: await client.sendTransaction({ to: STRANGER, value: 1n }),
+    })
+    return (await client.getBlockTransactionCount({ blockNumber })) === 1 ? transactionHash : undefined
+  })
   expect(await cast('run', '--quick', moved)).toMatch(/Transaction successfully executed[\s\S]*Gas used: 21000/)
 })
