@@ -46,6 +46,7 @@ export type DevnetOptions = {
 /** Starts a devnet. Throws what its parts throw; whatever was started by then is stopped. */
 export async function startDevnet({ config, clientVersion, log, onFatal }: DevnetOptions): Promise<Devnet> {
   const posting = postingOptions(config)
+  const addressIndex = addressIndexOption(config)
   const kept = config['data-dir']
   const dataDir = kept ?? mkdtempSync(join(tmpdir(), 'tributary-devnet-'))
   mkdirSync(dataDir, { recursive: true })
@@ -78,7 +79,7 @@ export async function startDevnet({ config, clientVersion, log, onFatal }: Devne
       key: localKey(key),
       l1: { url: l1Url, beaconUrls: [l1Url], pollMs: 250, publicUrl: l1Url },
       rpc: rpcOptions(config),
-      addressIndex: addressIndexOption(config),
+      addressIndex,
       metrics: metricsOptions(config),
       p2p: {
         host: config['p2p-host'],

@@ -26,6 +26,7 @@ export type OperatorNodeOptions = {
 export async function startOperatorNode({ config, clientVersion, log, onFatal }: OperatorNodeOptions): Promise<Node> {
   const { l1 } = config
   const posting = postingOptions(config)
+  const addressIndex = addressIndexOption(config)
   const dataDir = config['data-dir']
   if (l1 === undefined) throw new UsageError('--l1 URL is required')
   if (dataDir === undefined) throw new UsageError('--data-dir DIR is required')
@@ -44,7 +45,7 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
     key,
     l1: { url: l1, beaconUrls: beaconOption(config.beacon, l1), pollMs: L1_POLL_MS, publicUrl: undefined },
     rpc: rpcOptions(config),
-    addressIndex: addressIndexOption(config),
+    addressIndex,
     metrics: metricsOptions(config),
     p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap },
     poster: posting && signerFromFile(config['poster-key']),

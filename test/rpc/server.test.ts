@@ -328,7 +328,7 @@ test('rpc.discover lists every method with its parameters', async () => {
     ['block', false],
   ])
   for (const { name, summary } of methods) {
-    expect(name).toMatch(/^(eth|net|web3|txpool|debug|tributary)_[a-z]\w+$/i)
+    expect(name).toMatch(/^(eth|net|web3|txpool|debug|ots|erigon|tributary)_[a-z]\w+$/i)
     expect(summary).toMatch(/\.$|\)$/)
   }
 })
