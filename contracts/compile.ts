@@ -28,6 +28,7 @@ const CONTRACTS = [
   { file: 'fraud/steps/CreditStep.sol', name: 'CreditStep' },
   { file: 'fraud/steps/DisputeStep.sol', name: 'DisputeStep' },
   { file: 'fraud/steps/ClaimStep.sol', name: 'ClaimStep' },
+  { file: 'fraud/Notes.sol', name: 'Notes' },
   { file: 'fraud/FraudVerifier.sol', name: 'FraudVerifier' },
 ] as const
 

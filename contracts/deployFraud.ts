@@ -20,6 +20,7 @@ import {
   fraudVerifierBytecode,
   groupExecutionBytecode,
   modelStepBytecode,
+  notesBytecode,
   paramStepBytecode,
   rowReaderBytecode,
   transferStepBytecode,
@@ -67,11 +68,15 @@ export function groupExecutionCreations(
   return [...Object.values(steps), execution].map(creation)
 }
 
-/** The same and the court, which is the last one and may make checkpoints of the manager fall. */
+/** The same, the notes, and the court, which is the last one and may make checkpoints of the manager fall. */
 export function courtCreations(params: TwinParams & { readonly checkpointManager: Hex }, at: (place: number) => Hex): Creation[] {
   const execution = groupExecutionCreations(params, at)
-  const args = [params.checkpointManager, at(execution.length - 1)] as const
-  return [...execution, creation(encodeDeployData({ abi: fraudVerifierAbi, bytecode: fraudVerifierBytecode, args }))]
+  const args = [params.checkpointManager, at(execution.length - 1), at(execution.length)] as const
+  return [
+    ...execution,
+    creation(notesBytecode),
+    creation(encodeDeployData({ abi: fraudVerifierAbi, bytecode: fraudVerifierBytecode, args })),
+  ]
 }
 
 function creation(data: Hex): Creation {

@@ -105,7 +105,8 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
     const signature = toL1Signature(commit.signature, uncompressedSignature)
     assert(signature, 'a final block has a signature')
     const certificate = { round, bitmap: bytesToHex(bitmap), signature }
-    const batch = { index, firstBlock, commit, blocks, lane: encodeLane(groups), ledgerRoots: roots }
+    const ledgerRootBefore = store.roots(firstBlock - 1n).ledgerRoot
+    const batch = { index, firstBlock, commit, blocks, ledgerRootBefore, lane: encodeLane(groups), ledgerRoots: roots }
     const payloadBytesMax = blocks.length === 1 ? request.singleBytesMax : request.payloadBytesMax
     const encoded = encodeBatch(batch, { parent, compress: brotli.compress, payloadBytesMax })
     if (!encoded.ok) {
@@ -149,6 +150,7 @@ export function createBatchWork(store: Store, params: ChainParams): BatchWork {
       })
       if (!decoded.ok) return decoded
       const { batch } = decoded
+      if (batch.ledgerRootBefore !== store.roots(firstBlock - 1n).ledgerRoot) return { ok: false, code: 'rootBeforeMismatch' }
       const own = laneOf({ firstBlock, lastBlock, senders: [] })
       const rows = laneRows(own)
       for (const [i, block] of toBatchBlocks(own, parent).entries()) {

@@ -10,6 +10,7 @@ import { assert } from '../execution/assert.ts'
 import { timestampMs } from '../execution/block.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
+import { L1_REMEMBERS } from '../settlement/notes.ts'
 import { createTxManager, type TxManager } from '../settlement/txManager.ts'
 import { openBlobArchive } from './blobArchive.ts'
 import { l1InfoAfter } from './blocks.ts'
@@ -108,6 +109,7 @@ async function openWatch({ rollup, directory, signer, log, report, onFatal }: Wa
     accumulator,
     derived: () => derivedBy(rebuild),
     kzg,
+    l1Remembers: L1_REMEMBERS,
     account: signer.address,
     sender: { send: (request) => sender.send(request), resume: () => sender.resume() },
     log,

@@ -14,7 +14,8 @@ import type { Kzg } from '../settlement/kzg.ts'
 import type { BatchData, L1 } from '../settlement/l1.ts'
 import { L1Error } from '../settlement/l1Error.ts'
 import { type L1Batch, type L1Checkpoint, type L1Deposit, type L1Ref, type L1Submitted, standingCheckpoints } from '../settlement/l1Logs.ts'
-import { encodeProof, type Judged, type ProofPorts } from '../settlement/proof.ts'
+import { encodeNoteL1Blocks, l1BlocksToNote, rememberedFrom } from '../settlement/notes.ts'
+import { type Encoded, encodeProof, type Judged, type ProofPorts } from '../settlement/proof.ts'
 import { encodeSlashSigners } from '../settlement/registry.ts'
 import type { GasQuestion, TxManager, TxOutcome } from '../settlement/txManager.ts'
 import { brotli } from './brotli.ts'
@@ -24,8 +25,8 @@ import { errorFacts, type Facts, type Log } from './log.ts'
 const POINTS_MAX = [undefined, 240] as const
 /** Call data that pools take. Source: geth, `txMaxSize` 128 KiB, less what is around them. */
 const DATA_BYTES_MAX = 130_000
-/** Batches between a checkpoint and what was taken: more are not judged. */
-const PATH_MAX = 8_192
+/** Notes that one try at a checkpoint makes at most: a way of more than a million batches. */
+const NOTES_MAX = 4_096
 /** Batches whose bytes are held. */
 const DATA_KEPT = 8
 /** A set has no more validators, all of whom fit into one transaction. */
@@ -71,6 +72,7 @@ export type ChallengerOptions = {
     | 'standingHash'
     | 'matureCount'
     | 'openConvictions'
+    | 'notes'
     | 'transactions'
   >
   readonly genesis: Pick<Genesis, 'params' | 'l1'>
@@ -78,6 +80,8 @@ export type ChallengerOptions = {
   readonly accumulator: Hex
   readonly derived: () => Derived
   readonly kzg: Pick<Kzg, 'commit' | 'prove'>
+  /** Blocks whose hashes L1 remembers by itself. */
+  readonly l1Remembers: bigint
   /** The account that challenges. */
   readonly account: Hex
   readonly sender: Pick<TxManager, 'send' | 'resume'>
@@ -133,13 +137,13 @@ export function createChallenger(options: ChallengerOptions): Challenger {
   const judgePorts: JudgePorts = {
     data,
     l1Block: (number) => l1.blockByNumber(number),
-    deposit: async (index) => seen.deposits[Number(index)],
+    deposit: async (index) => seen.deposits[Number(index)] ?? (await queuedDeposits(l1, seen))[Number(index)],
     decompress: brotli.decompress,
     pause: () => new Promise((resolve) => setImmediate(resolve)),
   }
   const proofPorts = createProofPorts(options, { data, seen: () => seen })
 
-  /** The batches from the first that was not taken to the checkpoint's own; undefined: the way is not known, or too long. */
+  /** The batches from the first that was not taken to the checkpoint's own; undefined: the way is not known. */
   function pathOf({ checkpoint }: L1Submitted): { readonly path: readonly L1Batch[]; readonly start: PathStart } | undefined {
     const derived = options.derived()
     const taken = takenBy(seen, derived.head().accumulator)
@@ -147,7 +151,7 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     let accumulator = checkpoint.batchAccumulator
     while (!taken.has(accumulator) && accumulator !== options.accumulator) {
       const batch = seen.batchAt.get(accumulator)
-      if (!batch || path.length === PATH_MAX) return undefined
+      if (!batch) return undefined // ends: each is before the last one
       path.push(batch)
       accumulator = batch.header.prevAccumulator
     }
@@ -158,10 +162,10 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     return { path: path.reverse(), start }
   }
 
-  /** What is wrong with a checkpoint, judged once. */
+  /** What is wrong with a checkpoint, judged once; again where its proofs were refused, since what they depend on may have been queued meanwhile. */
   async function judge(submitted: L1Submitted, hash: Hex): Promise<Wrong | undefined> {
     const known = wrong.get(hash)
-    if (known) {
+    if (known?.tries === 0) {
       // L1 may have taken batches back, and have them elsewhere now.
       known.path = known.path.map((batch) => seen.batchAt.get(batch.accumulator) ?? batch)
       return known
@@ -170,7 +174,7 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     const facts: Facts = { id, lastBlock: checkpoint.lastBlock, batch: checkpoint.batchIndex }
     const way = pathOf(submitted)
     if (!way) {
-      if (!unknown.has(hash)) log.error('a checkpoint cannot be judged: its batches are not known here, or too many', facts)
+      if (!unknown.has(hash)) log.error('a checkpoint cannot be judged: its batches are not known here', facts)
       unknown.add(hash)
       return undefined
     }
@@ -179,12 +183,13 @@ export function createChallenger(options: ChallengerOptions): Challenger {
       log.error('a batch of a checkpoint cannot be judged, and derivation did not take it', { ...facts, unread: judgement.unread })
     if (judgement.findings.length === 0) {
       // What cannot be judged now never can.
+      wrong.delete(hash)
       right.add(hash)
       if (judgement.misjudged.length > 0) tellMisjudged(submitted, judgement.misjudged)
       return undefined
     }
-    log.warn('a checkpoint is wrong', { ...facts, ...factsOf(judgement) })
-    const found = { path: way.path, findings: judgement.findings, tries: 0, dueMs: 0, isMature: false, isGone: false }
+    if (!known) log.warn('a checkpoint is wrong', { ...facts, ...factsOf(judgement) })
+    const found = { tries: 0, dueMs: 0, isMature: false, isGone: false, ...known, path: way.path, findings: judgement.findings }
     wrong.set(hash, found)
     return found
   }
@@ -211,25 +216,24 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     }
   }
 
-  /** Tries the proofs of a checkpoint, the cheapest first. `sent`: it fell, or a transaction is on the way. `gone`: it stands no more, by another's. */
+  /**
+   * Tries the proofs of a checkpoint, the cheapest first; if none is taken, notes what others need. `sent`: it fell, or a transaction is on the way. `gone`:
+   * it stands no more, by another's.
+   */
   async function prove(submitted: L1Submitted, found: Wrong): Promise<'sent' | 'refused' | 'gone'> {
     const { id, checkpoint } = submitted
     found.isGone = false
     const judged = { id, checkpoint, path: found.path }
-    const { ways, refusals } = await priceWays(judged, found.findings, { ...options, proofPorts })
-    for (const { proof, calldata, gas } of ways) {
-      log.info('a checkpoint is challenged', { id, proof, gas, bytes: (calldata.length - 2) / 2 })
-      onWay = proof
-      const outcome = await options.sender.send({ to: genesis.l1.fraudVerifier, data: calldata })
-      if ('hash' in outcome || 'hashes' in outcome) counts.sent++
-      if (!outcome.ok && outcome.code === 'pending') return 'sent'
-      onWay = undefined
-      if (outcome.ok) {
-        tellFell(submitted, { proof, tx: outcome.hash })
-        return 'sent'
-      }
-      refusals.push({ proof, code: outcome.code, reason: reasonOf(outcome) })
-      log.warn('a proof is not taken', { id, proof, ...outcome })
+    const refusals: ProofRefusal[] = []
+    for (let notes = 0; notes < NOTES_MAX; notes++) {
+      const priced = await priceWays(judged, found.findings, { ...options, proofPorts })
+      refusals.splice(0, refusals.length, ...priced.refusals)
+      if (await sendFirst(submitted, priced.ways, refusals)) return 'sent'
+      const [note] = priced.notes
+      const noted = note && (await sendNote(submitted, note))
+      if (noted?.ok === false && noted.code === 'pending') return 'sent'
+      if (note && noted?.ok === false) refusals.push({ proof: note.proof, code: noted.code, reason: reasonOf(noted) })
+      if (!noted?.ok || !(await stands(submitted))) break
     }
     if (!(await stands(submitted))) return 'gone'
     counts.refused += refusals.length
@@ -238,6 +242,33 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     options.report({ kind: 'stands', id, lastBlock: checkpoint.lastBlock, refusals })
     log.error('a wrong checkpoint stands: L1 takes none of its proofs', { id, refusals })
     return 'refused'
+  }
+
+  /** Has L1 note a part of a proof that is too long. */
+  async function sendNote({ id }: L1Submitted, { proof, calldata }: Omit<Way, 'gas'>): Promise<TxOutcome> {
+    log.info('a part of a long proof is noted', { id, proof, bytes: (calldata.length - 2) / 2 })
+    const { address } = await proofPorts.notes()
+    return options.sender.send({ to: address, data: calldata })
+  }
+
+  /** Sends one proof after another. True: one was taken, or is on the way. */
+  async function sendFirst(submitted: L1Submitted, ways: readonly Way[], refusals: ProofRefusal[]): Promise<boolean> {
+    const { id } = submitted
+    for (const { proof, calldata, gas } of ways) {
+      log.info('a checkpoint is challenged', { id, proof, gas, bytes: (calldata.length - 2) / 2 })
+      onWay = proof
+      const outcome = await options.sender.send({ to: genesis.l1.fraudVerifier, data: calldata })
+      if ('hash' in outcome || 'hashes' in outcome) counts.sent++
+      if (!outcome.ok && outcome.code === 'pending') return true
+      onWay = undefined
+      if (outcome.ok) {
+        tellFell(submitted, { proof, tx: outcome.hash })
+        return true
+      }
+      refusals.push({ proof, code: outcome.code, reason: reasonOf(outcome) })
+      log.warn('a proof is not taken', { id, proof, ...outcome })
+    }
+    return false
   }
 
   function tellFell({ id, checkpoint }: L1Submitted, { proof, tx }: { readonly proof: string | undefined; readonly tx: Hex }): void {
@@ -274,6 +305,21 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     if (fallen?.kind === 'submitted') tellFell(fallen, { proof, tx })
     // What is not there once its block was read is none, or L1 took it back: what stands again is challenged again.
     if (fallen || isRead) included = undefined
+  }
+
+  /** Has L1 note blocks that it is about to forget and that rows may name yet. */
+  async function noteL1Blocks(): Promise<void> {
+    const derived = options.derived()
+    const { originNumber: origin } = derived.parent(derived.head().lastBlock)
+    const place = { origin, head: seen.to?.number ?? 0n, remembers: options.l1Remembers }
+    if (l1BlocksToNote(place, []).length === 0) return
+    const notes = await proofPorts.notes()
+    const numbers = l1BlocksToNote(place, notes.l1Blocks)
+    if (numbers.length === 0) return
+    const outcome = await options.sender.send({ to: notes.address, data: encodeNoteL1Blocks(numbers) })
+    const facts = { first: numbers[0], last: numbers.at(-1), ...outcome }
+    if (outcome.ok) log.info('blocks of L1 are noted, for the rollup is far behind', facts)
+    else log.warn('blocks of L1 are not noted yet', facts)
   }
 
   /** Takes the stakes of those who signed what fell. */
@@ -326,7 +372,10 @@ export function createChallenger(options: ChallengerOptions): Challenger {
     const open = seen.standing.filter(({ id }) => id >= mature)
     counts.open = open.length
     forget(wrong, seen.standing)
-    if (!(await challengeFirst(open))) await slash()
+    if (!(await challengeFirst(open))) {
+      await slash()
+      await noteL1Blocks()
+    }
     for (const hash of [...right].slice(0, Math.max(0, right.size - RIGHT_KEPT))) right.delete(hash)
   }
 
@@ -444,37 +493,47 @@ function createDataCache(l1: Pick<L1, 'batchData'>): (batch: L1Batch) => Promise
 type Way = { readonly proof: string; readonly calldata: Hex; readonly gas: bigint }
 type Pricing = Pick<ChallengerOptions, 'l1' | 'genesis' | 'account' | 'log'> & { readonly proofPorts: ProofPorts }
 
+/** All deposits at L1's head: the portal has those of its newest blocks too, and shows each by a tree of many. */
+async function queuedDeposits(l1: ChallengerOptions['l1'], { to: read, deposits }: Seen): Promise<readonly L1Deposit[]> {
+  return read ? [...deposits, ...(await l1.deposits(read.number + 1n, await l1.blockByTag('latest')))] : deposits
+}
+
 function createProofPorts(
-  { kzg, l1 }: Pick<ChallengerOptions, 'kzg' | 'l1'>,
+  { kzg, l1, genesis, l1Remembers }: ChallengerOptions,
   { data, seen }: { readonly data: ProofPorts['data']; seen(): Seen },
 ): ProofPorts {
   return {
     kzg,
     data,
     batch: (accumulator) => seen().batchAt.get(accumulator),
-    l1Headers: (from, last) => l1.headers(from, last),
-    // The portal has those of its newest blocks too, and shows deposits by a tree of all.
-    deposits: async () => {
-      const { to: read, deposits } = seen()
-      return read ? [...deposits, ...(await l1.deposits(read.number + 1n, await l1.blockByTag('latest')))] : deposits
+    async l1Headers(number, last) {
+      const from = await l1.blockByNumber(number)
+      if (!from) throw new L1Error(`L1 has no block ${number}`, { kind: 'retry' })
+      return l1.headers(from, last)
     },
+    l1Remembered: async () => rememberedFrom((await l1.blockByTag('latest')).number, l1Remembers),
+    notes: () => l1.notes(genesis.l1.origin.number),
+    deposits: () => queuedDeposits(l1, seen()),
   }
 }
 
-/** Every proof of the findings that L1 would take now, the cheapest first, and why it would not take the others. */
+/** Every proof of the findings that L1 would take now, the cheapest first, what has to be noted for others, and why it would not take the rest. */
 async function priceWays(
   judged: Judged,
   findings: readonly Finding[],
   { l1, genesis, account, log, proofPorts }: Pricing,
-): Promise<{ readonly ways: readonly Way[]; readonly refusals: ProofRefusal[] }> {
+): Promise<{ readonly ways: readonly Way[]; readonly notes: readonly Omit<Way, 'gas'>[]; readonly refusals: readonly ProofRefusal[] }> {
   const ways: Way[] = []
+  const notes: Omit<Way, 'gas'>[] = []
   const refusals: ProofRefusal[] = []
   for (const finding of findings) {
     const proof = nameOf(finding)
     let before: Hex | undefined
     for (const pointsMax of POINTS_MAX) {
-      const calldata = await encodeOrTell(judged, finding, { proofPorts, pointsMax, log })
-      if (calldata === undefined || calldata === before) break
+      const encoded = await encodeOrTell(judged, finding, { proofPorts, pointsMax, log })
+      if (encoded?.kind === 'note') notes.push({ proof, calldata: encoded.calldata })
+      if (encoded?.kind !== 'proof' || encoded.calldata === before) break
+      const { calldata } = encoded
       before = calldata
       const question: GasQuestion = { from: account, to: genesis.l1.fraudVerifier, data: calldata, versionedHashes: [] }
       const estimate = await l1.transactions.estimateGas(question)
@@ -486,7 +545,7 @@ async function priceWays(
   }
   // What pools do not take comes last: a builder may.
   const byCost = (a: Way, b: Way) => Number(isLong(a.calldata)) - Number(isLong(b.calldata)) || (a.gas < b.gas ? -1 : 1)
-  return { ways: ways.toSorted(byCost), refusals }
+  return { ways: ways.toSorted(byCost), notes, refusals }
 }
 
 function isLong(calldata: Hex): boolean {
@@ -497,7 +556,7 @@ async function encodeOrTell(
   judged: Judged,
   finding: Finding,
   { proofPorts, pointsMax, log }: { readonly proofPorts: ProofPorts; readonly pointsMax: number | undefined; readonly log: Log },
-): Promise<Hex | undefined> {
+): Promise<Encoded | undefined> {
   try {
     return await encodeProof(judged, finding, proofPorts, { pointsMax })
   } catch (error) {

@@ -1,9 +1,9 @@
 /**
  * Batches: a range of blocks as bytes for L1, complete but for what L1 itself says and what follows by execution.
  *
- * Wire: head ‖ lane ‖ groups ‖ tail, the head filled up with zeros to 155 bytes.
- *   head    version 0x01 ‖ batchIndex u64 ‖ firstBlock u64 ‖ blockCount u16 ‖ laneBytes u24 ‖ groupCount u16 ‖ tailBytes u24 ‖ commitRound u32
- *           ‖ bitmap (u16 length) ‖ signature 96
+ * Wire: head ‖ lane ‖ groups ‖ tail, the head filled up with zeros to 186 bytes.
+ *   head    version 0x01 ‖ batchIndex u64 ‖ firstBlock u64 ‖ blockCount u16 ‖ laneBytes u24 ‖ groupCount u16 ‖ tailBytes u24 ‖ ledgerRootBefore 32
+ *           ‖ bitmap (u16 length) ‖ commitRound u32 ‖ signature 96
  *   lane    the native lane's rows (settlement/lane.ts), so that each can be opened on L1
  *   groups  firstByte u24 ‖ contextByte u24 ‖ ledgerRoot 32, one for each group of rows
  *   tail    brotli of: coinbases ‖ block table ‖ EVM columns (settlement/evmColumns.ts) ‖ attachments of rows
@@ -35,8 +35,8 @@ export const TAIL_BYTES_MAX = 2 ** 24
 /** Bytes of a commit's bitmap at most: a set has at most 128 validators. */
 const BITMAP_BYTES_MAX = 16
 
-/** Length of the head with the zeros behind it: five elements of a blob, whatever the bitmap. */
-export const HEAD_BYTES = 155
+/** Length of the head with the zeros behind it: six elements of a blob, whatever the bitmap. */
+export const HEAD_BYTES = 186
 
 /** Length of what is said of a group. */
 export const GROUP_ENTRY_BYTES = 38
@@ -74,6 +74,8 @@ export type Batch = {
   readonly firstBlock: bigint
   readonly commit: BatchCommit
   readonly blocks: readonly BatchBlock[]
+  /** Ledger root of the block before `firstBlock`, from which the first group starts. */
+  readonly ledgerRootBefore: Hex
   readonly lane: Lane
   /** Ledger root after each group of the lane. */
   readonly ledgerRoots: readonly Hex[]
@@ -116,7 +118,7 @@ export type BatchRejection = {
 
 const headFields = compileFields(
   parseAbiParameters(
-    'uint8 version, uint64 batchIndex, uint64 firstBlock, uint16 blockCount, uint24 laneBytes, uint16 groupCount, uint24 tailBytes, uint32 commitRound, bytes bitmap, bytes32 signature0, bytes32 signature1, bytes32 signature2',
+    'uint8 version, uint64 batchIndex, uint64 firstBlock, uint16 blockCount, uint24 laneBytes, uint16 groupCount, uint24 tailBytes, bytes32 ledgerRootBefore, bytes bitmap, uint32 commitRound, bytes32 signature0, bytes32 signature1, bytes32 signature2',
   ),
 )
 const groupFields = compileFields(parseAbiParameters('uint24 firstByte, uint24 contextByte, bytes32 ledgerRoot'))
@@ -191,8 +193,9 @@ export function decodeBatch(
   const commit = { round: head.commitRound, bitmap: head.bitmap, signature: head.signature }
   const bytes = sections.lane
   const { places, ledgerRoots } = lane
+  const { batchIndex: index, firstBlock, ledgerRootBefore } = head
   const whole = { bytes, places, attachments: tail.attachments }
-  return { ok: true, batch: { index: head.batchIndex, firstBlock: head.firstBlock, commit, blocks, lane: whole, ledgerRoots, groups } }
+  return { ok: true, batch: { index, firstBlock, commit, blocks, ledgerRootBefore, lane: whole, ledgerRoots, groups } }
 }
 
 // ---- head and sections --------------------------------------------------------------------------------------------------------------
@@ -203,7 +206,7 @@ type Head = Omit<NonNullable<ReturnType<typeof headFields.unpack>>, 'bitmap'> & 
   readonly bytes: number
 }
 
-function encodeHead({ index, firstBlock, commit, blocks, lane }: Batch, tailBytes: number): Uint8Array {
+function encodeHead({ index, firstBlock, commit, blocks, ledgerRootBefore, lane }: Batch, tailBytes: number): Uint8Array {
   const { round: commitRound, bitmap, signature } = commit
   assert(signature.length === 96 && bitmap.length > 0 && bitmap.length <= BITMAP_BYTES_MAX, 'the commit is not one of a set')
   assert(
@@ -220,8 +223,9 @@ function encodeHead({ index, firstBlock, commit, blocks, lane }: Batch, tailByte
       laneBytes: lane.bytes.length,
       groupCount: lane.places.length,
       tailBytes,
-      commitRound,
+      ledgerRootBefore,
       bitmap: bytesToHex(bitmap),
+      commitRound,
       signature0: bytesToHex(signature.subarray(0, 32)),
       signature1: bytesToHex(signature.subarray(32, 64)),
       signature2: bytesToHex(signature.subarray(64)),

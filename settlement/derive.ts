@@ -54,6 +54,8 @@ export type DeriveRejection = {
     | 'badCommit'
     | 'badTransaction'
     | 'transactionRefused'
+    /** The batch begins with another ledger root than the block before it has. */
+    | 'rootBeforeMismatch'
     | 'laneMismatch'
     | 'groupMismatch'
     | 'blockHashMismatch'
@@ -219,7 +221,7 @@ export type Difference = {
 /** Differences that are told at most. */
 const DIFFERENCES_MAX = 16
 
-/** 7: whether what execution gave is what the batch says: the rows, the ledger roots between them, the last block's hash. */
+/** 7: whether what execution gave is what the batch says: the ledger root before it, the rows, the roots between them, the last block's hash. */
 export function checkExecuted(
   batch: DecodedBatch,
   results: readonly ExecutedBlock[],
@@ -227,6 +229,7 @@ export function checkExecuted(
 ): DeriveRejection | undefined {
   const last = results.at(-1)
   assert(last && results.length === batch.blocks.length, 'a batch is compared with its own blocks')
+  if (batch.ledgerRootBefore !== ledger.root) return reject('rootBeforeMismatch', { got: batch.ledgerRootBefore, want: ledger.root })
   const blocks = results.map(({ block, transactions, operations }) => ({ header: block.header, transactions, operations }))
   const rows = laneRows(blocks)
   const theirs = batch.groups.flat()

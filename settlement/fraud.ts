@@ -3,7 +3,7 @@
  * refuses without reasons: as strictly, and to the first thing that is wrong. Spec: docs/spec/fraud.md#structure
  */
 import { bytesToHex, type Hex } from 'viem'
-import { attempt, takeBigUint, takeUint } from '../execution/fields.ts'
+import { attempt, take, takeBigUint, takeUint } from '../execution/fields.ts'
 import { BLOCK_ROW_BYTES_MAX, ROW_KIND, type Row, takeRow } from '../execution/native/row.ts'
 import { GROUP } from '../genesis/params.ts'
 import { BATCH_BLOCKS_MAX, GROUP_ENTRY_BYTES, HEAD_BYTES } from './batch.ts'
@@ -12,8 +12,9 @@ import type { BatchHeader } from './inbox.ts'
 import { isGroup } from './lane.ts'
 import type { ElementRange } from './openings.ts'
 
-const BITMAP_AT = 33
-const SIGNATURE_BYTES = 96
+const BITMAP_AT = 61
+/** Round and signature, behind the bitmap. */
+const COMMIT_BYTES = 100
 const BITMAP_BYTES_MAX = 16
 const ROOT_IN_ENTRY = 6
 
@@ -72,12 +73,18 @@ export function rangesOfGroup(payload: Uint8Array, head: PayloadHead, group: num
   return ranges.map((range) => clip(range, payload.length))
 }
 
-/** The elements that show the ledger root after the last group of a payload, or that it has no group. Its head is not wrong. */
+/** The elements that show the ledger root after a payload: its head, and the entry of its last group. Its head is not wrong. */
 export function rangesOfLastRoot(payload: Uint8Array): ElementRange[] {
   const head = readHead(payload)
   const ranges: ElementRange[] = [{ first: 0, end: 2 }]
   if (head.groupCount > 0) ranges.push(entryRange(head, head.groupCount - 1))
   return ranges
+}
+
+/** The ledger root after a payload, as it posts it: after its last group, or before it where it has none. Its head is not wrong. */
+export function rootAfter(payload: Uint8Array): Hex {
+  const { groupCount, ledgerRootBefore } = readHead(payload)
+  return groupCount === 0 ? ledgerRootBefore : postedRoot(payload, groupCount - 1)
 }
 
 /** The ledger root that a payload posts after a group. Its head is not wrong. */
@@ -100,7 +107,7 @@ export function firstsOf(payload: Uint8Array): number[] {
 /** What L1 reads of a payload's head. */
 export type PayloadHead = ReturnType<typeof readHead>
 
-/** The head of a payload of 33 bytes or more, whatever it says. */
+/** The head of a payload of 61 bytes or more, whatever it says. */
 export function readHead(payload: Uint8Array) {
   const cursor = { bytes: payload, at: 0, end: payload.length }
   return {
@@ -111,7 +118,7 @@ export function readHead(payload: Uint8Array) {
     laneBytes: takeUint(cursor, 3),
     groupCount: takeUint(cursor, 2),
     tailBytes: takeUint(cursor, 3),
-    commitRound: takeUint(cursor, 4),
+    ledgerRootBefore: bytesToHex(take(cursor, 32)),
     bitmapBytes: takeUint(cursor, 2),
   }
 }
@@ -126,7 +133,7 @@ function isHeadWrong(head: PayloadHead, payloadBytes: number, { header }: Posted
 }
 
 function findPadding(payload: Uint8Array, head: PayloadHead): number | undefined {
-  const from = BITMAP_AT + head.bitmapBytes + SIGNATURE_BYTES
+  const from = BITMAP_AT + head.bitmapBytes + COMMIT_BYTES
   const place = payload.subarray(from, HEAD_BYTES).findIndex((byte) => byte !== 0)
   return place === -1 ? undefined : from + place
 }

@@ -17,7 +17,7 @@ import { type BatchParent, type Compression, decodeBatch } from './batch.ts'
 import { BLOB_PAYLOAD_BYTES } from './blob.ts'
 import type { Checkpoint } from './checkpoint.ts'
 
-import { findStructureFault, firstsOf, laneOf, postedRoot, readHead, type StructureFault } from './fraud.ts'
+import { findStructureFault, firstsOf, laneOf, postedRoot, readHead, rootAfter, type StructureFault } from './fraud.ts'
 import type { BatchData, L1Block } from './l1.ts'
 import type { L1Batch, L1Deposit } from './l1Logs.ts'
 import { createLaneRun, decodeLane, type LaneLookups, type LaneRow, type LaneRun } from './lane.ts'
@@ -37,7 +37,12 @@ export type GroupFault = {
 }
 
 /** What is wrong with one batch. `element`: one of a blob's, which is none of a payload. */
-export type BatchFault = StructureFault | { readonly kind: 'element'; readonly element: number } | GroupFault
+export type BatchFault =
+  | StructureFault
+  | { readonly kind: 'element'; readonly element: number }
+  /** It begins with another ledger root than is posted after its predecessor. */
+  | { readonly kind: 'rootBefore' }
+  | GroupFault
 
 /** What is wrong with a checkpoint. `batch` is a place in the path that was judged. */
 export type Finding =
@@ -105,8 +110,10 @@ export async function judgeCheckpoint(
     if (read.kind === 'unread') return { findings, unread: posted.index, misjudged }
     if (read.kind === 'wrong') return { findings: [...findings, { kind: 'batch', batch, fault: read.fault }], misjudged }
     const { payload } = read
-    const { groupCount } = readHead(payload)
-    if (groupCount > 0) root = postedRoot(payload, groupCount - 1)
+    const isCut = readHead(payload).ledgerRootBefore !== root
+    root = rootAfter(payload)
+    // Where the chain of roots is cut, what is behind it starts from another ledger than anybody knows.
+    if (isCut && !findings.some(isRootBefore)) findings.push({ kind: 'batch', batch, fault: { kind: 'rootBefore' } })
     const fault = findings.length === 0 ? await run.applyBatch({ index: posted.index, payload }, ports) : undefined
     if (fault) findings.push({ kind: 'batch', batch, fault })
     place = posted.index + 1n
@@ -115,6 +122,10 @@ export async function judgeCheckpoint(
   if (findings.length > 0) return { findings, misjudged }
   const left = await findLeftOut(run.ledger(), ports)
   return { findings: left ? [left] : [], misjudged }
+}
+
+function isRootBefore(finding: Finding): boolean {
+  return finding.kind === 'batch' && finding.fault.kind === 'rootBefore'
 }
 
 type Read =

@@ -56,6 +56,7 @@ import {
   parseCheckpoints,
   parseDeposits,
 } from './l1Logs.ts'
+import { type Notes, parseNotes } from './notes.ts'
 import type { GasQuestion, L1TxPort, SendVerdict } from './txManager.ts'
 
 /** Where the contracts are; a genesis file's `l1` has them. */
@@ -161,6 +162,8 @@ export type L1 = {
   newestEpoch(): Promise<number>
   /** Who signed checkpoints that fell to this challenger, and has not paid yet: the convictions' ids, of the latest 64. */
   openConvictions(challenger: Hex): Promise<number[]>
+  /** What is noted for proofs of fraud, from this L1 block on. */
+  notes(fromNumber: bigint): Promise<Notes>
   /** Ledger root of the genesis file's block, as it was published; zero until it is. */
   genesisLedgerRoot(): Promise<Hex>
   /** How the checkpoint manager keeps checkpoints. */
@@ -224,6 +227,7 @@ export function createL1(options: L1Options): L1 {
       )
       return { accumulator, batchCount, lastBlock }
     },
+    notes: (fromNumber) => readNotes(rpc, checkpointManager, fromNumber),
     openConvictions: (challenger) => readConvictions(rpc, validatorRegistry, challenger),
     newestEpoch: () =>
       rpc.ask('newest epoch', (client) =>
@@ -490,6 +494,15 @@ async function readConvictions(rpc: Rpc, address: Hex, challenger: Hex): Promise
     if (lower(conviction.challenger) === challenger) ids.push(id)
   }
   return ids
+}
+
+async function readNotes(rpc: Rpc, checkpointManager: Hex, from: bigint): Promise<Notes> {
+  const judge = { address: checkpointManager, abi: checkpointManagerAbi, functionName: 'FRAUD_VERIFIER' } as const
+  const verifier = await rpc.ask('verifier', (client) => client.readContract(judge))
+  const noted = { address: verifier, abi: fraudVerifierAbi, functionName: 'NOTES' } as const
+  const address = lower(await rpc.ask('notes', (client) => client.readContract(noted)))
+  const to = (await readBlock(rpc, 'latest')) ?? fail('retry', 'L1 has no block yet')
+  return parseNotes(address, await readLogs(rpc, { address, from, to }))
 }
 
 /** Headers that are asked for at once at most: more than one proof can show. */

@@ -3,7 +3,7 @@
  * A guess says how many blocks fit, encoding says whether they do, and what does not fit shrinks until it does.
  */
 import { attachmentsOf, rowBytes } from '../execution/native/row.ts'
-import { BATCH_BLOCKS_MAX, type BatchTooLarge, GROUP_ENTRY_BYTES, TAIL_BYTES_MAX } from './batch.ts'
+import { BATCH_BLOCKS_MAX, type BatchTooLarge, GROUP_ENTRY_BYTES, HEAD_BYTES, TAIL_BYTES_MAX } from './batch.ts'
 import { BATCH_PAYLOAD_BYTES_MAX, BLOB_PAYLOAD_BYTES } from './blob.ts'
 import { COLUMN_TXS_MAX } from './evmColumns.ts'
 import { CALL_DATA_BYTES_MAX } from './inbox.ts'
@@ -46,7 +46,7 @@ export type PostDecision =
 const FULL = 0.95
 
 /** Head, with the longest bitmap; and what columns, coinbases and padding add whatever the blocks. */
-const FRAME_BYTES = 155 + 512
+const FRAME_BYTES = HEAD_BYTES + 512
 /** A row of the block table at most, but for its bits. */
 const TABLE_ROW_BYTES = 16
 

@@ -2,18 +2,18 @@
  * Proofs of fraud: what settlement/judge.ts found, as the call of contracts/fraud/FraudVerifier.sol that shows it, with everything that L1 has to see for
  * it. Spec: docs/spec/fraud.md#what-can-be-shown
  */
-import { bytesToHex, encodeFunctionData, type Hex, numberToBytes } from 'viem'
+import { bytesToHex, encodeFunctionData, type Hex, numberToBytes, zeroHash } from 'viem'
 import { assert } from '../execution/assert.ts'
 import { fraudVerifierAbi } from './abi.ts'
+import { HEAD_BYTES } from './batch.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { depositBranch, depositLeaf, depositLog } from './depositTree.ts'
-
 import { rangesOfFault, rangesOfGroup, rangesOfLastRoot, readHead } from './fraud.ts'
-import type { BatchHeader } from './inbox.ts'
 import { type BatchFault, type Finding, type GroupFault, roomOf } from './judge.ts'
 import type { Kzg } from './kzg.ts'
 import type { BatchData } from './l1.ts'
 import type { L1Batch, L1Deposit } from './l1Logs.ts'
+import { encodeNoteL1Parent, type Notes, noneNoted, planHeaders, planLinks, toLink } from './notes.ts'
 import { ELEMENTS_PER_BLOB, type ElementRange, openBlobs, openCallData, type PayloadWitness, pointOf } from './openings.ts'
 
 /** A checkpoint that was judged, with its path: the batches from the first one that was not taken to its own. */
@@ -25,8 +25,12 @@ export type ProofPorts = {
   data(batch: L1Batch): Promise<BatchData>
   /** The batch that has this accumulator; undefined: it is the genesis file's. */
   batch(accumulator: Hex): L1Batch | undefined
-  /** Headers of L1 blocks as they are hashed, from the one of this hash down to `last`. Throws L1Error. */
-  l1Headers(from: { readonly number: bigint; readonly hash: Hex }, last: bigint): Promise<readonly Uint8Array[]>
+  /** Headers of canonical L1 blocks as they are hashed, from the one of this number down to `last`. Throws L1Error. */
+  l1Headers(from: bigint, last: bigint): Promise<readonly Uint8Array[]>
+  /** Number of the oldest L1 block that L1 remembers by itself until a proof is included. Throws L1Error. */
+  l1Remembered(): Promise<bigint>
+  /** What L1 was shown already. Throws L1Error. */
+  notes(): Promise<Notes>
   /** All deposits of the portal that are queued at L1's head, in order. Throws L1Error. */
   deposits(): Promise<readonly L1Deposit[]>
 }
@@ -34,11 +38,43 @@ export type ProofPorts = {
 /** Elements of a blob that are shown each by itself at most, before it is shown whole; undefined: whatever costs less. */
 export type ProofOptions = { readonly pointsMax: number | undefined }
 
-/** Call data of the proof. Throws L1Error. A blob's opening takes some 90 ms an element. */
-export async function encodeProof(judged: Judged, finding: Finding, ports: ProofPorts, options: ProofOptions): Promise<Hex> {
+/** Call data of a proof, for the verifier; or of what has to be noted first, for the notes, after which one asks again. */
+export type Encoded = { readonly kind: 'proof' | 'note'; readonly calldata: Hex }
+
+/** The proof, or a note. Throws L1Error. A blob's opening takes some 90 ms an element. */
+export async function encodeProof(judged: Judged, finding: Finding, ports: ProofPorts, options: ProofOptions): Promise<Encoded> {
+  const note = await encodeNote(judged, finding, ports)
+  if (note !== undefined) return { kind: 'note', calldata: note }
   const shower = createShower(judged, ports, options)
+  return { kind: 'proof', calldata: await encodeFinding(shower, judged, finding, ports) }
+}
+
+/** What has to be noted before the finding can be shown; undefined: nothing. */
+async function encodeNote({ path }: Judged, finding: Finding, ports: ProofPorts): Promise<Hex | undefined> {
+  const batch = finding.kind === 'batch' ? path[finding.batch] : undefined
+  if (finding.kind !== 'batch' || !batch) return undefined
+  const way = await findWay(path, finding.batch, ports)
+  if (!way.ok) return way.note
+  if (finding.fault.kind !== 'group') return undefined
+  const plan = await findHeaders(batch, finding.fault, ports)
+  return plan.ok ? undefined : encodeNoteL1Parent(await ports.l1Headers(plan.note.from, plan.note.last))
+}
+
+/** What is noted is asked for only where a proof has no room for all. */
+async function findWay(path: readonly L1Batch[], at: number, ports: ProofPorts) {
+  const way = path.slice(at).reverse()
+  const all = planLinks(way, noneNoted)
+  return all.ok ? all : planLinks(way, await ports.notes())
+}
+
+async function findHeaders({ header }: L1Batch, { l1Numbers: numbers }: GroupFault, ports: ProofPorts) {
+  const question = { numbers, origin: header.l1OriginNumber, remembered: await ports.l1Remembered() }
+  const all = planHeaders(question, noneNoted)
+  return all.ok ? all : planHeaders(question, await ports.notes())
+}
+
+async function encodeFinding(shower: Shower, { id, checkpoint, path }: Judged, finding: Finding, ports: ProofPorts): Promise<Hex> {
   if (finding.kind === 'deposits') {
-    const { id, checkpoint } = judged
     const { record, siblings } = finding.l1Record
     assert(record, 'every ledger has an L1 record')
     const [deposit] = await witnessDeposits([finding.deposit], ports)
@@ -46,12 +82,10 @@ export async function encodeProof(judged: Judged, finding: Finding, ports: Proof
     return encodeFunctionData({ abi, functionName: 'proveDeposits', args: [id, checkpoint, record, siblings, deposit] })
   }
   if (finding.kind === 'finalRoot') {
-    const own = shower.own()
-    const claimed = await shower.claim(own, rangesOfLastRoot)
-    const before = (await hasRows(own, ports)) ? [] : await shower.before(own)
-    return encodeFunctionData({ abi, functionName: 'proveFinalRoot', args: [claimed, before] })
+    const claimed = await shower.claim(shower.own(), rangesOfLastRoot)
+    return encodeFunctionData({ abi, functionName: 'proveFinalRoot', args: [claimed] })
   }
-  const batch = judged.path[finding.batch]
+  const batch = path[finding.batch]
   assert(batch, 'what is wrong with a batch of the path is there')
   return encodeFault(shower, batch, finding.fault, ports)
 }
@@ -70,39 +104,41 @@ async function encodeFault(shower: Shower, batch: L1Batch, fault: BatchFault, po
     const claimed = await shower.claim(batch, (payload) => [...HEAD, ...rangesOfGroup(payload, readHead(payload), fault.group)])
     return encodeFunctionData({ abi, functionName: 'proveRows', args: [claimed, fault.group] })
   }
+  // Where the batch follows the genesis file, what stands for its predecessor is not looked at.
+  const before = ports.batch(batch.header.prevAccumulator) ?? batch
+  if (fault.kind === 'rootBefore') {
+    const predecessor = { link: toLink(before), payload: await shower.show(before, rangesOfLastRoot) }
+    const claimed = await shower.claim(batch, () => HEAD)
+    return encodeFunctionData({ abi, functionName: 'proveRootBefore', args: [claimed, predecessor] })
+  }
   const claimed = await shower.claim(batch, (payload) => rangesOfFault(payload, fault))
   if (fault.kind === 'head') return encodeFunctionData({ abi, functionName: 'proveHead', args: [claimed] })
   if (fault.kind === 'padding') return encodeFunctionData({ abi, functionName: 'provePadding', args: [claimed, BigInt(fault.place)] })
   if (fault.kind === 'order') return encodeFunctionData({ abi, functionName: 'proveOrder', args: [claimed, fault.places] })
-  // Where the batch follows the genesis file, what stands for its predecessor is not looked at.
-  const before = ports.batch(batch.header.prevAccumulator) ?? batch
   return encodeFunctionData({ abi, functionName: 'proveIndex', args: [claimed, toLink(before)] })
 }
 
 async function encodeGroup(shower: Shower, batch: L1Batch, fault: GroupFault, ports: ProofPorts): Promise<Hex> {
   const { group } = fault
   const claimed = await shower.claim(batch, (payload) => [...HEAD, ...rangesOfGroup(payload, readHead(payload), group)])
-  const { l1OriginNumber: number, l1OriginHash: hash } = batch.header
-  const lowest = fault.l1Numbers.reduce((least, one) => (one < least ? one : least), number + 1n)
-  const headers = lowest <= number ? await ports.l1Headers({ number, hash }, lowest) : []
+  const plan = await findHeaders(batch, fault, ports)
+  assert(plan.ok, 'what has to be noted was noted before')
+  const headers: Uint8Array[] = []
+  for (const { from, last } of plan.runs) headers.push(...(await ports.l1Headers(from, last)))
   const witness = {
     l1Headers: headers.map((header) => bytesToHex(header)),
     deposits: await witnessDeposits(fault.deposits, ports),
     ledger: bytesToHex(fault.witness),
   }
-  const before = group === 0 ? await shower.before(batch) : []
-  return encodeFunctionData({ abi, functionName: 'proveGroup', args: [claimed, before, group, witness] })
+  return encodeFunctionData({ abi, functionName: 'proveGroup', args: [claimed, group, witness] })
 }
 
 const HEAD: readonly ElementRange[] = [{ first: 0, end: 2 }]
 
-/** Bytes of a head: of a payload that is shorter nothing is opened. */
-const HEAD_BYTES = 155
-
 type Ranges = (payload: Uint8Array) => readonly ElementRange[]
 type Shower = ReturnType<typeof createShower>
 
-/** Shows batches of a checkpoint, and those before them. */
+/** Shows batches of a checkpoint, and those before them, of a payload that is shorter than a head nothing. */
 function createShower({ id, checkpoint, path }: Judged, ports: ProofPorts, { pointsMax }: ProofOptions) {
   async function show(batch: L1Batch, ranges: Ranges): Promise<PayloadWitness> {
     const { payloadBytes } = batch.header
@@ -122,44 +158,21 @@ function createShower({ id, checkpoint, path }: Judged, ports: ProofPorts, { poi
       assert(batch, 'a checkpoint has its batch')
       return batch
     },
+    show,
     /** The checkpoint, and the way from its batch back to this one. */
     async claim(batch: L1Batch, ranges: Ranges) {
       const at = path.indexOf(batch)
-      const links = at === -1 ? [batch] : path.slice(at).reverse()
-      return { id, checkpoint, links: links.map(toLink), payload: await show(batch, ranges) }
-    },
-    /** The batches before this one, back to the first that has rows, or to all of them. */
-    async before({ header }: L1Batch) {
-      const shown: { readonly link: ReturnType<typeof toLink>; readonly payload: PayloadWitness }[] = []
-      let batch = ports.batch(header.prevAccumulator)
-      // Ends: each is before the last one.
-      while (batch) {
-        shown.push({ link: toLink(batch), payload: await show(batch, rangesOfLastRoot) })
-        if (await hasRows(batch, ports)) return shown
-        batch = ports.batch(batch.header.prevAccumulator)
-      }
-      return shown
+      const way = at === -1 ? { ok: true as const, from: zeroHash, links: [toLink(batch)] } : await findWay(path, at, ports)
+      assert(way.ok, 'what has to be noted was noted before')
+      return { id, checkpoint, from: way.from, links: way.links, payload: await show(batch, ranges) }
     },
   }
-}
-
-async function hasRows(batch: L1Batch, ports: ProofPorts): Promise<boolean> {
-  const data = await dataOf(batch, ports)
-  return readHead(data.kind === 'callData' ? data.payload : roomOf(data.blobs.slice(0, 1))).groupCount > 0
 }
 
 async function dataOf(batch: L1Batch, ports: ProofPorts): Promise<Exclude<BatchData, { kind: 'unread' }>> {
   const data = await ports.data(batch)
   assert(data.kind !== 'unread', 'what was judged was read')
   return data
-}
-
-function toLink({ index, header, dataHash }: L1Batch): {
-  readonly index: bigint
-  readonly header: BatchHeader
-  readonly dataHash: Hex
-} {
-  return { index, header, dataHash }
 }
 
 /** An element of a blob as it stands there, with the proof that it does. */

@@ -10,21 +10,17 @@ import {LedgerProof} from "../LedgerProof.sol";
 import {Portal} from "../Portal.sol";
 import {BlobReader, PayloadWitness, Run} from "./BlobReader.sol";
 import {DepositFacts, Group, IGroupExecution, L1Facts} from "./GroupTypes.sol";
-import {Fault, GroupEntry, LaneReader, RowPlace, ShownBatch} from "./LaneReader.sol";
+import {Fault, LaneReader, RowPlace, ShownBatch} from "./LaneReader.sol";
+import {BatchLink, Notes} from "./Notes.sol";
 import {IRowReader, Rows} from "./RowReader.sol";
-
-/// @notice A batch as the inbox took it.
-struct BatchLink {
-    uint64 index;
-    BatchHeader header;
-    bytes32 dataHash;
-}
 
 /// @notice A checkpoint, and a batch of those that it follows from.
 struct Claimed {
     uint64 id;
     Checkpoint checkpoint;
-    /// From the checkpoint's batch back to the batch, each the predecessor of the one before it; the batch alone where it is the checkpoint's own.
+    /// Where the links begin: zero for the checkpoint's batch, else one that is noted as its ancestor, by its accumulator.
+    bytes32 from;
+    /// From that one back to the batch, each the predecessor of the one before it; the batch alone where it is that one itself.
     BatchLink[] links;
     /// As much of the batch's payload as the proof needs.
     PayloadWitness payload;
@@ -45,7 +41,8 @@ struct DepositWitness {
 
 /// @notice What the rows of a group touch outside the batch.
 struct GroupWitness {
-    /// Headers of L1 blocks as they are hashed, from the batch's `l1OriginHash` back, each the parent of the one before; none without L1 info rows.
+    /// Headers of L1 blocks as they are hashed, among them those that the rows name. Each is the parent of the one before, or the batch's
+    /// `l1OriginHash` where it is the first, or of a block that is noted or that L1 remembers.
     bytes[] l1Headers;
     /// Deposits that the rows depend on, ascending by index.
     DepositWitness[] deposits;
@@ -64,9 +61,11 @@ contract FraudVerifier {
     IGroupExecution public immutable EXECUTION;
     /// @notice Who reads rows: the same that the execution was made for.
     IRowReader public immutable ROWS;
+    /// @notice Knows what was shown in earlier transactions.
+    Notes public immutable NOTES;
 
     /// @dev Least length of a payload: its head.
-    uint256 private constant HEAD_BYTES = 155;
+    uint256 private constant HEAD_BYTES = 186;
 
     /// @dev The ledger's l1 record: number u64 first, cursor u64 last. Spec: docs/spec/ledger.md#tables
     uint256 private constant L1_RECORD_BYTES = 120;
@@ -77,6 +76,7 @@ contract FraudVerifier {
 
     error NothingWrong();
     error NotFollowed(uint64 index, bytes32 accumulator);
+    error NotNoted(bytes32 accumulator);
     error HeadWrong(uint64 index);
     error NoSuchGroup(uint256 group);
     error BatchesMissing();
@@ -85,12 +85,13 @@ contract FraudVerifier {
     error DepositMismatch(uint64 index);
     error BadL1Record();
 
-    constructor(CheckpointManager checkpoints, IGroupExecution execution) {
+    constructor(CheckpointManager checkpoints, IGroupExecution execution, Notes notes) {
         CHECKPOINTS = checkpoints;
         INBOX = checkpoints.INBOX();
         PORTAL = checkpoints.PORTAL();
         EXECUTION = execution;
         ROWS = execution.ROWS();
+        NOTES = notes;
     }
 
     // ---- structure ------------------------------------------------------------------------------------------------------------------------
@@ -156,23 +157,30 @@ contract FraudVerifier {
 
     /// @notice The checkpoint's ledger root is not the one after the last group of its batches.
     /// @param claimed its batch is the checkpoint's own
-    /// @param before where that one has no rows: those before it, back to the first one with rows; all of them where none has
-    function proveFinalRoot(Claimed calldata claimed, Predecessor[] calldata before) external {
+    function proveFinalRoot(Claimed calldata claimed) external {
         ShownBatch memory batch = _read(claimed);
-        if (claimed.links.length != 1) revert NotFollowed(batch.index, claimed.checkpoint.batchAccumulator);
-        uint256 groups = batch.head.groupCount;
-        bytes32 root = groups > 0 ? LaneReader.entryAt(batch, groups - 1).ledgerRoot : _rootBefore(batch.header, before);
-        _conclude(claimed.id, root != claimed.checkpoint.ledgerRoot ? Fault.FinalRoot : Fault.None);
+        bool isOwn = claimed.from == 0 && claimed.links.length == 1;
+        if (!isOwn) revert NotFollowed(batch.index, claimed.checkpoint.batchAccumulator);
+        _conclude(claimed.id, LaneReader.rootAfter(batch) != claimed.checkpoint.ledgerRoot ? Fault.FinalRoot : Fault.None);
+    }
+
+    /// @notice The ledger root that a batch begins with is not the one after its predecessor, or that of genesis. Opens both heads, and the predecessor's last
+    /// entry.
+    /// @param before the predecessor; nothing of it counts where the batch follows the genesis file
+    function proveRootBefore(Claimed calldata claimed, Predecessor calldata before) external {
+        ShownBatch memory batch = _read(claimed);
+        bytes32 root = INBOX.genesisLedgerRoot();
+        if (batch.header.prevAccumulator != INBOX.genesisHash()) {
+            _checkFollowed(before.link, batch.header.prevAccumulator);
+            ShownBatch memory earlier = _open(before.link, before.payload);
+            _readHead(earlier);
+            root = LaneReader.rootAfter(earlier);
+        }
+        _conclude(claimed.id, batch.head.ledgerRootBefore != root ? Fault.RootBefore : Fault.None);
     }
 
     /// @notice A group's rows do not lead from the root before it to the root that is posted after it, or one of them is refused, or the group is malformed.
-    /// @param before for a batch's first group, the batches before it, back to the first one with rows; all of them where none has
-    function proveGroup(
-        Claimed calldata claimed,
-        Predecessor[] calldata before,
-        uint32 group,
-        GroupWitness calldata witness
-    ) external {
+    function proveGroup(Claimed calldata claimed, uint32 group, GroupWitness calldata witness) external {
         ShownBatch memory batch = _read(claimed);
         if (group >= batch.head.groupCount) revert NoSuchGroup(group);
         Group memory shown;
@@ -181,7 +189,7 @@ contract FraudVerifier {
         (fault, shown.context, rows) = LaneReader.groupFault(batch, group);
         if (fault != Fault.None) return _conclude(claimed.id, fault);
 
-        shown.preRoot = group == 0 ? _rootBefore(batch.header, before) : LaneReader.entryAt(batch, group - 1).ledgerRoot;
+        shown.preRoot = group == 0 ? batch.head.ledgerRootBefore : LaneReader.entryAt(batch, group - 1).ledgerRoot;
         shown.postRoot = LaneReader.entryAt(batch, group).ledgerRoot;
         shown.rows = rows.expanded;
         shown.rowCount = rows.ends.length;
@@ -227,6 +235,10 @@ contract FraudVerifier {
         BatchLink[] calldata links = claimed.links;
         if (links.length == 0) revert BatchesMissing();
         bytes32 accumulator = claimed.checkpoint.batchAccumulator;
+        if (claimed.from != 0) {
+            if (!NOTES.isAncestor(accumulator, claimed.from)) revert NotNoted(claimed.from);
+            accumulator = claimed.from;
+        }
         for (uint256 i = 0; i < links.length; ++i) {
             _checkFollowed(links[i], accumulator);
             accumulator = links[i].header.prevAccumulator;
@@ -259,22 +271,6 @@ contract FraudVerifier {
         if (own != accumulator) revert NotFollowed(link.index, accumulator);
     }
 
-    /// @dev The ledger root before a batch: that after the last group of the nearest one before it that has any, or that of genesis.
-    function _rootBefore(BatchHeader memory header, Predecessor[] calldata before) private view returns (bytes32) {
-        bytes32 accumulator = header.prevAccumulator;
-        bytes32 genesis = INBOX.genesisHash();
-        for (uint256 i = 0; accumulator != genesis; ++i) {
-            if (i >= before.length) revert BatchesMissing();
-            _checkFollowed(before[i].link, accumulator);
-            ShownBatch memory batch = _open(before[i].link, before[i].payload);
-            _readHead(batch);
-            uint256 groups = batch.head.groupCount;
-            if (groups > 0) return LaneReader.entryAt(batch, groups - 1).ledgerRoot;
-            accumulator = batch.header.prevAccumulator;
-        }
-        return INBOX.genesisLedgerRoot();
-    }
-
     function _checkCheckpoint(uint64 id, Checkpoint calldata checkpoint) private view {
         (bytes32 hash,,) = CHECKPOINTS.checkpointAt(id);
         if (keccak256(abi.encode(checkpoint)) != hash) revert CheckpointMismatch(hash);
@@ -285,16 +281,18 @@ contract FraudVerifier {
         BatchHeader memory header,
         uint64[] memory numbers,
         bytes[] calldata headers
-    ) private pure returns (L1Facts[] memory facts) {
+    ) private view returns (L1Facts[] memory facts) {
         facts = new L1Facts[](numbers.length);
         // A number that is refused by itself need not be that of a header: it may be as far back as it likes.
         for (uint256 k = 0; k < numbers.length; ++k) facts[k].number = numbers[k];
-        bytes32 hash = header.l1OriginHash;
+        bytes32 expected = header.l1OriginHash;
         for (uint256 i = 0; i < headers.length; ++i) {
-            if (keccak256(headers[i]) != hash) revert L1HeaderMismatch(i, hash);
+            bytes32 hash = keccak256(headers[i]);
             Memory.Slice[] memory fields = BlockHeader.parseHeader(headers[i]);
+            uint256 number = BlockHeader.getNumber(fields);
+            if (hash != expected && hash != NOTES.l1HashOf(number)) revert L1HeaderMismatch(i, expected);
             for (uint256 k = 0; k < numbers.length; ++k) {
-                if (numbers[k] + i != header.l1OriginNumber) continue;
+                if (numbers[k] != number) continue;
                 facts[k] = L1Facts({
                     number: numbers[k],
                     hash: hash,
@@ -303,7 +301,7 @@ contract FraudVerifier {
                     prevRandao: BlockHeader.getPrevRandao(fields)
                 });
             }
-            hash = BlockHeader.getParentHash(fields);
+            expected = BlockHeader.getParentHash(fields);
         }
     }
 

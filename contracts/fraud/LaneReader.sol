@@ -14,6 +14,8 @@ struct PayloadHead {
     uint24 laneBytes;
     uint16 groupCount;
     uint24 tailBytes;
+    /// Of the block before the batch, as the batch says.
+    bytes32 ledgerRootBefore;
     uint16 bitmapBytes;
 }
 
@@ -58,7 +60,9 @@ enum Fault {
     /// The checkpoint's ledger root is not the one after the last group.
     FinalRoot,
     /// Deposits that were due at the checkpoint's L1 origin were left out.
-    Deposits
+    Deposits,
+    /// The ledger root before the batch is not the one after its predecessor.
+    RootBefore
 }
 
 /// @title From the payload of a batch to its rows, as strictly as settlement/batch.ts and execution/native/row.ts read them.
@@ -72,9 +76,10 @@ library LaneReader {
     uint256 private constant GROUP_BYTES_MAX = 8_192;
     uint256 private constant GROUP_WEIGHT_MAX = 9_000;
 
-    uint256 private constant HEAD_BYTES = 155;
-    uint256 private constant HEAD_SHOWN_BYTES = 33;
-    uint256 private constant SIGNATURE_BYTES = 96;
+    uint256 private constant HEAD_BYTES = 186;
+    uint256 private constant HEAD_SHOWN_BYTES = 61;
+    /// @dev Round and signature, behind the bitmap.
+    uint256 private constant COMMIT_BYTES = 100;
     uint256 private constant BITMAP_BYTES_MAX = 16;
     uint256 private constant BLOCKS_MAX = 4_096;
     uint256 private constant ENTRY_BYTES = 38;
@@ -111,7 +116,8 @@ library LaneReader {
         head.laneBytes = uint24(_uint(bytes_, 19, 3));
         head.groupCount = uint16(_uint(bytes_, 22, 2));
         head.tailBytes = uint24(_uint(bytes_, 24, 3));
-        head.bitmapBytes = uint16(_uint(bytes_, 31, 2));
+        head.ledgerRootBefore = bytes32(_uint(bytes_, 27, 32));
+        head.bitmapBytes = uint16(_uint(bytes_, 59, 2));
     }
 
     /// @notice The place that a payload gives itself. Needs its first element.
@@ -139,7 +145,7 @@ library LaneReader {
     /// @notice Whether the byte at this place of the payload had to be zero, and is not.
     function paddingFault(ShownBatch memory batch, uint256 pos) internal pure returns (Fault) {
         PayloadHead memory head = batch.head;
-        uint256 headEnd = HEAD_SHOWN_BYTES + head.bitmapBytes + SIGNATURE_BYTES;
+        uint256 headEnd = HEAD_SHOWN_BYTES + head.bitmapBytes + COMMIT_BYTES;
         bool isPadding = (pos >= headEnd && pos < HEAD_BYTES) || pos >= batch.header.payloadBytes;
         return isPadding && batch.runs.read(pos, 1)[0] != 0 ? Fault.Padding : Fault.None;
     }
@@ -209,6 +215,12 @@ library LaneReader {
             if (_forbids(walk, _kindAt(batch, pos))) return Fault.Order;
         }
         return Fault.None;
+    }
+
+    /// @notice The ledger root after the batch, as it is posted: after its last group, or before it where it has none. Needs the last group's entry.
+    function rootAfter(ShownBatch memory batch) internal pure returns (bytes32) {
+        uint256 groups = batch.head.groupCount;
+        return groups == 0 ? batch.head.ledgerRootBefore : entryAt(batch, groups - 1).ledgerRoot;
     }
 
     function groupsAt(PayloadHead memory head) internal pure returns (uint256) {

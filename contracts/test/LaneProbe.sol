@@ -32,10 +32,10 @@ contract LaneProbe {
     /// @notice The first thing that is wrong with a payload, group by group.
     function structure(uint64 index, BatchHeader calldata header, bytes calldata payload) external view returns (Fault fault) {
         ShownBatch memory batch = _batch(index, header, payload);
-        if (payload.length < 155) return Fault.Head;
+        if (payload.length < 186) return Fault.Head;
         batch.head = LaneReader.headOf(batch.runs);
         fault = LaneReader.headFault(batch);
-        for (uint256 place = 129; fault == Fault.None && place < 155; ++place) fault = LaneReader.paddingFault(batch, place);
+        for (uint256 place = 162; fault == Fault.None && place < 186; ++place) fault = LaneReader.paddingFault(batch, place);
         for (uint256 group = 0; fault == Fault.None && group < batch.head.groupCount; ++group) {
             (fault,,) = LaneReader.groupFault(batch, group);
         }

@@ -49,6 +49,7 @@ export function postedBytes(raws: readonly Uint8Array[]): number | undefined {
     firstBlock: 1n,
     commit: { round: 0, bitmap: Uint8Array.of(1), signature: new Uint8Array(96).fill(0xa5) },
     blocks: toBatchBlocks(blocks, parent),
+    ledgerRootBefore: bytesToHex(seeded('root')),
     lane,
     ledgerRoots: lane.places.map((_, i): Hex => bytesToHex(seeded(`root ${i}`))),
   }

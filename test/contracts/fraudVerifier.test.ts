@@ -16,9 +16,9 @@ import {
   parseEventLogs,
 } from 'viem'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { fraudStageBytecode, fraudVerifierBytecode, rowReaderBytecode } from '../../contracts/artifacts.ts'
+import { fraudStageBytecode, fraudVerifierBytecode, notesBytecode, rowReaderBytecode } from '../../contracts/artifacts.ts'
 import { encodeRow, type Row } from '../../execution/native/row.ts'
-import { fraudVerifierAbi } from '../../settlement/abi.ts'
+import { fraudVerifierAbi, notesAbi } from '../../settlement/abi.ts'
 import { encodeBatch } from '../../settlement/batch.ts'
 import { findStructureFault, rangesOfFault, rangesOfGroup, readHead, type StructureFault } from '../../settlement/fraud.ts'
 import { type BatchHeader, batchAccumulator, blobDataHash, callDataHash } from '../../settlement/inbox.ts'
@@ -62,12 +62,14 @@ let anvil: Anvil
 let client: ReturnType<typeof stageClient>
 let stage: Hex
 let verifier: Hex
+let notes: Hex
 beforeAll(async () => {
   anvil = await startAnvil()
   client = stageClient(anvil.url, ANVIL_ACCOUNTS[0])
   const rows = await created(rowReaderBytecode)
   stage = await created(concatHex([fraudStageBytecode, encodeAbiParameters([{ type: 'address' }], [rows])]))
-  verifier = await created(encodeDeployData({ abi: fraudVerifierAbi as Abi, bytecode: fraudVerifierBytecode, args: [stage, stage] }))
+  notes = await created(notesBytecode)
+  verifier = await created(encodeDeployData({ abi: fraudVerifierAbi as Abi, bytecode: fraudVerifierBytecode, args: [stage, stage, notes] }))
 }, 60_000)
 afterAll(() => anvil?.stop())
 
@@ -80,10 +82,10 @@ async function created(data: Hex): Promise<Hex> {
 const rootOf = (i: number): Hex => numberToHex(0x51 + i, { size: 32 })
 
 /** A payload whose head and groups fit its rows; the root after group i is `rootOf(i)`. */
-function payloadOf(rows: readonly Row[], index: bigint): Uint8Array {
+function payloadOf(rows: readonly Row[], index: bigint, ledgerRootBefore = GENESIS_ROOT): Uint8Array {
   const lane = encodeLane(groupsOf(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))))
   const ledgerRoots = lane.places.map((_, i) => rootOf(i))
-  const encoded = encodeBatch({ ...VECTOR_BATCH, index, lane, ledgerRoots }, { parent: VECTOR_PARENT, compress: stored })
+  const encoded = encodeBatch({ ...VECTOR_BATCH, index, ledgerRootBefore, lane, ledgerRoots }, { parent: VECTOR_PARENT, compress: stored })
   if (!encoded.ok) throw new Error(encoded.code)
   return encoded.payload
 }
@@ -125,7 +127,7 @@ async function claim(payload: Uint8Array, witness: PayloadWitness, { follower = 
     client,
     await client.writeContract({ address: stage, abi: stageAbi, functionName: 'set', args: [hash, GENESIS, GENESIS_ROOT] }),
   )
-  return { claimed: { id: 3n, checkpoint, links, payload: witness }, before: { link: before, payload: openCallData(empty) } }
+  return { claimed: { id: 3n, checkpoint, from: ZERO, links, payload: witness }, before: { link: before, payload: openCallData(empty) } }
 }
 
 type Claim = Awaited<ReturnType<typeof claim>>
@@ -161,16 +163,16 @@ const WRONG: Readonly<Record<string, { readonly kind: StructureFault['kind']; pa
   'a group less than there are': { kind: 'head', payload: () => changed(23, 1) },
   'another first block': { kind: 'head', payload: () => changed(16, 6) },
   'an index that is not behind its predecessor': { kind: 'index', payload: () => changed(8, 3) },
-  'a byte behind the head': { kind: 'padding', payload: () => changed(154, 1) },
+  'a byte behind the head': { kind: 'padding', payload: () => changed(185, 1) },
   'the entry of another block row': { kind: 'rows', payload: () => changed(groupsAt() + 43, 2) },
-  'a kind of row that there is not': { kind: 'rows', payload: () => changed(155, 9) },
-  'a fee that is longer than need': { kind: 'rows', payload: () => changed(155 + 8, 0x30) },
-  'a block row beyond the batch': { kind: 'rows', payload: () => changed(155 + 1, 9) },
-  'an L1 origin beyond the batch': { kind: 'rows', payload: () => changed(155 + 30 + 1, 13) },
+  'a kind of row that there is not': { kind: 'rows', payload: () => changed(186, 9) },
+  'a fee that is longer than need': { kind: 'rows', payload: () => changed(186 + 8, 0x30) },
+  'a block row beyond the batch': { kind: 'rows', payload: () => changed(186 + 1, 9) },
+  'an L1 origin beyond the batch': { kind: 'rows', payload: () => changed(186 + 30 + 1, 13) },
   'the entry of another place': { kind: 'rows', payload: () => changed(groupsAt() + 40, 1) },
   'a deposit behind a native row, two groups later': { kind: 'order', payload: () => payloadOf([...far, kindOf('native')], PREDECESSOR) },
 }
-const groupsAt = () => 155 + VECTOR_ROWS.reduce((sum, row) => sum + encodeRow(row).length, 0)
+const groupsAt = () => 186 + VECTOR_ROWS.reduce((sum, row) => sum + encodeRow(row).length, 0)
 function changed(at: number, byte: number): Uint8Array {
   const payload = payloadOf(VECTOR_ROWS, PREDECESSOR)
   payload[at] = byte
@@ -211,7 +213,7 @@ test('a wrong root after a group, a refused row, and a wrong root of the checkpo
   const made = await claim(payload, witness)
   const group = (isRefused: boolean, root: Hex) => ({
     functionName: 'proveGroup',
-    args: [made.claimed, [], 1, { l1Headers: [], deposits: [], ledger: encodeAbiParameters(ANSWER, [isRefused, root, ZERO]) }],
+    args: [made.claimed, 1, { l1Headers: [], deposits: [], ledger: encodeAbiParameters(ANSWER, [isRefused, root, ZERO]) }],
   })
   expect(await fall(group(false, rootOf(1)))).toBeUndefined()
   const used = await fall(group(false, rootOf(7)))
@@ -219,7 +221,7 @@ test('a wrong root after a group, a refused row, and a wrong root of the checkpo
   gas['group, less its execution'] = Number(used)
   expect(await fall(group(true, ZERO))).toBeLessThan(GAS_CAP)
 
-  const final = (one: Claim) => fall({ functionName: 'proveFinalRoot', args: [one.claimed, [one.before]] })
+  const final = (one: Claim) => fall({ functionName: 'proveFinalRoot', args: [one.claimed] })
   expect(await final(made)).toBeUndefined()
   expect(await final(await claim(payload, witness, { ledgerRoot: rootOf(0) }))).toBeLessThan(GAS_CAP)
   const nothing = payloadOf([], PREDECESSOR)
@@ -227,16 +229,76 @@ test('a wrong root after a group, a refused row, and a wrong root of the checkpo
   expect(await final(await claim(nothing, openCallData(nothing), { ledgerRoot: rootOf(0) }))).toBeLessThan(GAS_CAP)
 })
 
-test('the first group starts from the last root of the nearest batch with rows, or from that of genesis', { timeout: 60_000 }, async () => {
+test('a batch starts from the root after its predecessor, or from that of genesis, and its first group from what it says', {
+  timeout: 60_000,
+}, async () => {
   const rows = VECTOR_ROWS.filter(({ kind }) => kind === 'block' || kind === 'native')
-  const payload = payloadOf(rows, PREDECESSOR)
-  const { claimed, before } = await claim(payload, openCallData(payload))
+  const proveBefore = async (payload: Uint8Array) => {
+    const { claimed, before } = await claim(payload, openCallData(payload))
+    const elsewhere = { ...before, link: { ...before.link, index: 4n } }
+    expect(await fall({ functionName: 'proveRootBefore', args: [claimed, elsewhere] })).toBeUndefined()
+    return fall({ functionName: 'proveRootBefore', args: [claimed, before] })
+  }
+  // The predecessor has no rows: it ends with the root that it begins with.
+  expect(await proveBefore(payloadOf(rows, PREDECESSOR))).toBeUndefined()
+  expect(await proveBefore(payloadOf(rows, PREDECESSOR, rootOf(5)))).toBeLessThan(GAS_CAP)
+  expect(await proveBefore(payloadOf([], PREDECESSOR, rootOf(5)))).toBeLessThan(GAS_CAP)
+
+  const payload = payloadOf(rows, PREDECESSOR, rootOf(6))
+  const { claimed } = await claim(
+    payload,
+    await openBlobs(kzg, payload, [{ first: 0, end: 2 }, ...rangesOfGroup(payload, readHead(payload), 0)]),
+  )
   const ledger = encodeAbiParameters(ANSWER, [true, ZERO, ZERO])
-  const prove = (predecessors: readonly unknown[]) =>
-    fall({ functionName: 'proveGroup', args: [claimed, predecessors, 0, { l1Headers: [], deposits: [], ledger }] })
-  expect(await prove([])).toBeUndefined()
-  expect(await prove([{ ...before, link: { ...before.link, index: 4n } }])).toBeUndefined()
-  expect(await prove([before])).toBeLessThan(GAS_CAP)
+  const data = encodeFunctionData({
+    abi: fraudVerifierAbi as Abi,
+    functionName: 'proveGroup',
+    args: [claimed, 0, { l1Headers: [], deposits: [], ledger }],
+  })
+  const { logs } = await mined(client, await client.sendTransaction({ to: verifier, data, gas: GAS_CAP }))
+  const [executed] = logs.filter(({ address }) => address === stage)
+  expect(executed?.data).toContain(rootOf(6).slice(2))
+})
+
+test('a batch behind a way that is too long for one transaction is shown from where notes end', { timeout: 60_000 }, async () => {
+  const wrong = changed(0, 2)
+  const empty = payloadOf([], 0n)
+  const first = linkOf(wrong, { index: 1n, prevAccumulator: GENESIS })
+  const way = [first]
+  while (way.length < 8) way.unshift(linkOf(empty, { index: BigInt(way.length + 1), prevAccumulator: batchAccumulator(way[0] ?? first) }))
+  const [own = first] = way
+  const checkpoint = {
+    ...{ lastBlock: 7n, blockHash: ZERO, evmRoot: ZERO, ledgerRoot: ZERO, depositCursor: 0n },
+    ...{ batchIndex: own.index, batchAccumulator: batchAccumulator(own) },
+  }
+  const hash = keccak256(encodeAbiParameters(CHECKPOINT, [checkpoint]))
+  await mined(
+    client,
+    await client.writeContract({ address: stage, abi: stageAbi, functionName: 'set', args: [hash, GENESIS, GENESIS_ROOT] }),
+  )
+  const prove = (from: Hex, links: readonly Link[]) =>
+    fall({ functionName: 'proveHead', args: [{ id: 3n, checkpoint, from, links, payload: openCallData(wrong) }] })
+  const note = async (from: Hex, links: readonly Link[]) =>
+    mined(
+      client,
+      await client.writeContract({
+        address: notes,
+        abi: notesAbi,
+        functionName: 'noteAncestor',
+        args: [batchAccumulator(own), from, links],
+      }),
+    )
+
+  const [fourth = first, seventh = first] = [way[3], way[6]].filter((link) => link !== undefined)
+  expect(await prove(batchAccumulator(seventh), way.slice(6))).toBeUndefined()
+  await expect(note(batchAccumulator(fourth), way.slice(3, 6))).rejects.toThrow(/NotNoted/)
+  await note(ZERO, way.slice(0, 3))
+  await expect(note(batchAccumulator(fourth), way.slice(4, 6))).rejects.toThrow(/BatchMismatch/)
+  await note(batchAccumulator(fourth), way.slice(3, 6))
+  // Not from elsewhere, and not to what is not behind it.
+  expect(await prove(batchAccumulator(seventh), way.slice(7))).toBeUndefined()
+  expect(await prove(batchAccumulator(first), way.slice(7))).toBeUndefined()
+  expect(await prove(batchAccumulator(seventh), way.slice(6))).toBeLessThan(GAS_CAP)
 })
 
 test('whatever is asked of a right batch, and whatever is claimed of another one, no checkpoint falls', { timeout: 120_000 }, async () => {
@@ -250,7 +312,8 @@ test('whatever is asked of a right batch, and whatever is claimed of another one
     fc.nat(payload.length + 100).map((at) => ({ functionName: 'provePadding', args: [claimed, BigInt(at)] })),
     fc.nat(3).map((group) => ({ functionName: 'proveRows', args: [claimed, group] })),
     fc.array(place, { maxLength: 4 }).map((places) => ({ functionName: 'proveOrder', args: [claimed, places] })),
-    fc.constant({ functionName: 'proveFinalRoot', args: [claimed, [before]] }),
+    fc.constant({ functionName: 'proveFinalRoot', args: [claimed] }),
+    fc.constant({ functionName: 'proveRootBefore', args: [claimed, before] }),
     // Other bytes under the same hash, other headers under the same accumulator, another checkpoint under the same id.
     fc
       .nat(payload.length - 1)
@@ -261,7 +324,7 @@ test('whatever is asked of a right batch, and whatever is claimed of another one
     })),
     fc.nat(255).map((i) => ({
       functionName: 'proveFinalRoot',
-      args: [{ ...claimed, checkpoint: { ...claimed.checkpoint, ledgerRoot: rootOf(i + 2) } }, [before]],
+      args: [{ ...claimed, checkpoint: { ...claimed.checkpoint, ledgerRoot: rootOf(i + 2) } }],
     })),
   )
   await fc.assert(

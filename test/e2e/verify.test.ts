@@ -211,7 +211,7 @@ function lastRootAt(payload: Uint8Array): number {
   const view = new DataView(payload.buffer, payload.byteOffset)
   const [laneBytes, groups] = [view.getUint32(18) & 0xffffff, view.getUint16(22)]
   expect(groups).toBeGreaterThan(0)
-  return 155 + laneBytes + groups * 38 - 1
+  return 186 + laneBytes + groups * 38 - 1
 }
 
 async function post(header: BatchHeader, posting: Posting): Promise<void> {

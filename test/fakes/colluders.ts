@@ -98,6 +98,8 @@ export const COLLUDERS_CHECKPOINTS = {
   evmWindowSec: 900,
   changeDelaySec: 4_000,
   exitTimeoutSec: 5_000,
+  // What is wrong here leaves deposits behind, and may be submitted late.
+  depositDueSec: 50_000,
 }
 
 /** Deploys everything anew on an anvil that mines each transaction, with so many validators of weight 1. */
@@ -193,6 +195,7 @@ async function openLine({ genesis, accumulator, set, l1, kzg, client, poster }: 
       firstBlock: last.block + 1n,
       commit: certify(header),
       blocks: toBatchBlocks(own, before),
+      ledgerRootBefore: last.root,
       lane: encodeLane(groups),
       ledgerRoots: executed.roots,
     }
@@ -256,7 +259,7 @@ async function openLine({ genesis, accumulator, set, l1, kzg, client, poster }: 
     },
     keep({ batch: own, header }) {
       before = { timestampMs: timestampMs(header), originNumber: getL1Info(chain.executor.state.ledger).number }
-      last = { accumulator: batchAccumulator(own), next: own.index + 1n, block: header.number, root: header.withdrawalsRoot }
+      last = { accumulator: batchAccumulator(own), next: own.index + 1n, block: header.number, root: chain.head().withdrawalsRoot }
       blocks.length = 0
     },
   }

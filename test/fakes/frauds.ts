@@ -10,7 +10,7 @@ import { OPEN_WEI } from '../../genesis/params.ts'
 import type { Batch } from '../../settlement/batch.ts'
 import { decodeLane, type LaneRow } from '../../settlement/lane.ts'
 import { CHAIN_ID } from '../consensus/fixtures.ts'
-import { type Colluders, type Line, type Posted, withRows } from './colluders.ts'
+import { type Colluders, type Forgery, type Line, type Posted, withRows } from './colluders.ts'
 import { addressOf, signNative, testAccounts } from './testChain.ts'
 
 /** Nobody's account. */
@@ -48,11 +48,7 @@ export async function transfers({ chain }: Line, count: number, nonce = 0): Prom
 export const FRAUDS = {
   'a ledger in which a thief is rich, under a certificate': {
     proof: /^group 1 wrongRoot$/,
-    async make(colluders, da) {
-      const rich = robbed(colluders)
-      const forgery = colluders.forge((batch) => withRoot(batch, -1, rich.root), committing(rich.root))
-      return colluders.post({ ...forgery, l1Record: rich.l1Record }, { da })
-    },
+    make: (colluders, da) => colluders.post(forgeRobbed(colluders), { da }),
   },
   'a wrong root behind L1 info and deposits': {
     proof: /^group 0 wrongRoot$/,
@@ -67,6 +63,16 @@ export const FRAUDS = {
     async make(colluders, da) {
       const rich = robbed(colluders)
       return colluders.post({ ...colluders.forge(undefined, committing(rich.root)), l1Record: rich.l1Record }, { da })
+    },
+  },
+  'a ledger root before it that nobody came to': {
+    proof: /^rootBefore$/,
+    make: (colluders, da) => {
+      const { root } = robbed(colluders)
+      return colluders.post(
+        colluders.forge((batch) => ({ ...batch, ledgerRootBefore: root })),
+        { da },
+      )
     },
   },
   'a deposit that nobody made': {
@@ -174,12 +180,19 @@ function misjudged(rows: readonly LaneRow[]): LaneRow[] {
 const VERSION_AT = 0
 const INDEX_END = 8
 /** The head of the first row. */
-const FIRST_ROW_AT = 155
+const FIRST_ROW_AT = 186
 
 function account(index: number) {
   const found = testAccounts[index]
   if (!found) throw new Error('there are eight test accounts')
   return found
+}
+
+/** The batch as it should be, but that it ends with a ledger in which a thief is rich: after its last group, or where it has none from the first. */
+export function forgeRobbed(line: Line): Forgery {
+  const { root, l1Record } = robbed(line)
+  const change = (batch: Batch) => (batch.ledgerRoots.length > 0 ? withRoot(batch, -1, root) : { ...batch, ledgerRootBefore: root })
+  return { ...line.forge(change, committing(root)), l1Record }
 }
 
 /** The ledger as it is, but for what a thief has. */

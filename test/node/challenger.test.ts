@@ -11,10 +11,11 @@ import { createLog } from '../../node/log.ts'
 import { checkpointManagerAbi } from '../../settlement/abi.ts'
 import { createKzg } from '../../settlement/kzg.ts'
 import type { L1Ref } from '../../settlement/l1Logs.ts'
+import { L1_REMEMBERS } from '../../settlement/notes.ts'
 import { createTxManager, type PendingTxStore } from '../../settlement/txManager.ts'
 import { type Anvil, startAnvil } from '../fakes/anvil.ts'
-import { COLLUDERS_CHECKPOINTS, type Colluders, createColluders } from '../fakes/colluders.ts'
-import { FRAUDS, type Fraud, makeBlocks, postMisjudged, THIEF } from '../fakes/frauds.ts'
+import { COLLUDERS_CHECKPOINTS, type Colluders, createColluders, type Posted } from '../fakes/colluders.ts'
+import { FRAUDS, type Fraud, forgeRobbed, makeBlocks, postMisjudged, THIEF, transfers } from '../fakes/frauds.ts'
 import { createMemoryPendingTx } from '../fakes/pendingTx.ts'
 
 const GAS_CAP = 16_777_216
@@ -46,13 +47,18 @@ type WatcherOptions = {
   readonly waitMs?: number
   /** Most that it pays. */
   readonly maxFeeLimitWei?: bigint
+  /** Whom it watches. */
+  readonly of?: Colluders
+  /** Blocks whose hashes L1 remembers. */
+  readonly l1Remembers?: bigint
 }
 type Watcher = Awaited<ReturnType<typeof openWatcher>>
 
 /** One that knows nothing yet of what L1 holds: nothing but the genesis block is derived. */
 async function openWatcher(options: WatcherOptions = {}) {
   const { key = generatePrivateKey(), store = createMemoryPendingTx(), waitMs = 20_000, maxFeeLimitWei = 1_000n * GWEI } = options
-  const { l1, genesis, accumulator, chain, client } = rollup
+  const { of = rollup, l1Remembers = L1_REMEMBERS } = options
+  const { l1, genesis, accumulator, genesisLedgerRoot, chain, client } = of
   const signer = signerOf(key)
   await client.setBalance({ address: signer.address, value: parseEther('10') })
   const clock = { nowMs: Date.now, sleep: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)) }
@@ -61,7 +67,6 @@ async function openWatcher(options: WatcherOptions = {}) {
     { l1: l1.transactions, store, clock },
     { kind: 'ordinary', ...sending, pollMs: 20, resubmitMs: 10_000, waitMs },
   )
-  const ledgerRoot = rollup.genesisLedgerRoot
   const told: ChallengeOutcome[] = []
   const lines: { readonly level: string; readonly event: string }[] = []
   let laterMs = 0
@@ -71,11 +76,12 @@ async function openWatcher(options: WatcherOptions = {}) {
     accumulator,
     derived: () => ({
       head: () => ({ accumulator, nextIndex: 0n, lastBlock: 0n }),
-      ledgerRoot: () => ledgerRoot,
+      ledgerRoot: () => genesisLedgerRoot,
       source: chain.store.reader,
       parent: () => ({ timestampMs: genesis.timestampMs, originNumber: genesis.l1.origin.number }),
     }),
     kzg: createKzg(),
+    l1Remembers,
     account: signer.address,
     sender: {
       ...sender,
@@ -151,25 +157,85 @@ test('a wrong checkpoint below others takes them along, and its batch is shown f
   expect(outcomes.slice(told)).toMatchObject([{ kind: 'fell', id }])
 })
 
-test('a deposit in each L1 block, and between a proof and its inclusion, spoils no more than a few proofs', {
-  timeout: 60_000,
+/** What deposits can spoil: a proof that shows that there is none where the ledger's cursor stands, and one that shows one. */
+const SPOILT = {
+  'group 0 wrongRoot': async (): Promise<Posted> => {
+    const line = await rollup.fork()
+    // Up to L1's head, by 64 blocks each.
+    for (let steps = 0; steps < 6; steps++) await line.build([], { origin: {} })
+    line.keep(await line.post(line.forge()))
+    await line.build([], { origin: {} })
+    return line.post(forgeRobbed(line))
+  },
+  deposits: (): Promise<Posted> => FRAUDS['a deposit left out'].make(rollup, 'calldata'),
+}
+
+test.each(Object.entries(SPOILT))(
+  'deposits in each L1 block, and between a proof and its inclusion, spoil few proofs of %s',
+  {
+    timeout: 60_000,
+  },
+  async (proof, make) => {
+    await rollup.bond()
+    const { id } = await rollup.submit(await make())
+    const told = outcomes.length
+    let queued = 0
+    meanwhile = async () => {
+      for (const _ of [0, 1]) await rollup.deposit(THIEF, 1n)
+      queued += 2
+    }
+    // Each proof that is spoilt has made the tree higher by which the next one shows the deposit.
+    while (outcomes.length === told || outcomes.at(-1)?.kind === 'stands') {
+      expect(queued).toBeLessThan(10)
+      first.later(60_000)
+      await look()
+    }
+    meanwhile = async () => {}
+    expect(outcomes.at(-1)).toMatchObject({ kind: 'fell', id, proof })
+  },
+)
+
+test('a wrong first group behind 120 batches without rows and before 70 others falls by two transactions', {
+  timeout: 240_000,
 }, async () => {
   await rollup.bond()
-  const { id } = await rollup.submit(await FRAUDS['a deposit left out'].make(rollup, 'calldata'))
+  const line = await rollup.fork()
+  for (let i = 0; i < 120; i++) {
+    await line.build([])
+    line.keep(await line.post(line.forge()))
+  }
+  await line.build(await transfers(line, 1))
+  line.keep(await line.post(forgeRobbed(line)))
+  for (let i = 0; i < 70; i++) {
+    await line.build([])
+    line.keep(await line.post(forgeRobbed(line)))
+  }
+  await line.build([])
+  const { id } = await rollup.submit(await line.post(forgeRobbed(line)))
   const told = outcomes.length
-  let queued = 0
+  let sent = 0
   meanwhile = async () => {
-    for (const _ of [0, 1]) await rollup.deposit(THIEF, 1n)
-    queued += 2
+    sent++
   }
-  // Each proof that is spoiled has made the tree higher by which the next one shows the deposit.
-  while (outcomes.length === told || outcomes.at(-1)?.kind === 'stands') {
-    expect(queued).toBeLessThan(10)
-    first.later(60_000)
-    await look()
-  }
+  await look()
   meanwhile = async () => {}
-  expect(outcomes.at(-1)).toMatchObject({ kind: 'fell', id, proof: 'deposits' })
+  expect(outcomes.slice(told)).toMatchObject([{ kind: 'fell', id, proof: 'group 0 wrongRoot' }])
+  expect(sent).toBe(2)
+})
+
+test('one of a chain of batches without rows that begins with another root falls by its neighbour alone', { timeout: 60_000 }, async () => {
+  await rollup.bond()
+  const line = await rollup.fork()
+  for (const i of [0, 1, 2, 3]) {
+    await line.build([])
+    // From the second on all say the same.
+    const posted = await line.post(i === 0 ? line.forge() : forgeRobbed(line))
+    if (i < 3) line.keep(posted)
+    else await rollup.submit(posted)
+  }
+  const told = outcomes.length
+  await look()
+  expect(outcomes.slice(told)).toMatchObject([{ kind: 'fell', proof: 'rootBefore' }])
 })
 
 const PROOF = expect.stringMatching(FRAUDS['a deposit that nobody made'].proof)
@@ -299,4 +365,39 @@ test('another checkpoint under the id of one that fell may mature', { timeout: 6
   await client.mine({ blocks: 1 })
   await look(watcher, at)
   expect(watcher.challenger.status()).toMatchObject({ wrong: 0, matured: 0 })
+})
+
+test('L1 info far below the L1 block that its batch names is shown by its own header, and by notes where L1 has forgotten it', {
+  timeout: 120_000,
+}, async () => {
+  const far = await createColluders(anvil)
+  // Without the contract of EIP-2935 L1 remembers as many as BLOCKHASH does.
+  await far.client.setCode({ address: '0x0000F90827F1C53a10cb7A02335B175320002935', bytecode: '0x' })
+  const own = await openWatcher({ of: far, l1Remembers: 256n })
+  const submit = async (blocks: number) => {
+    await far.bond()
+    const line = await far.fork()
+    await line.build(await transfers(line, 1), { origin: {} })
+    await far.client.mine({ blocks })
+    const { id } = await far.submit(await line.post(forgeRobbed(line)))
+    return { id, told: own.outcomes.length }
+  }
+  const near = await submit(150)
+  await look(own)
+  expect(own.outcomes.slice(near.told)).toMatchObject([{ kind: 'fell', id: near.id, proof: 'group 0 wrongRoot' }])
+  const notedBefore = (await far.l1.notes(0n)).l1Blocks
+  expect(notedBefore).toEqual([])
+
+  const forgotten = await submit(450)
+  await look(own)
+  expect(own.outcomes.slice(forgotten.told)).toMatchObject([{ kind: 'fell', id: forgotten.id, proof: 'group 0 wrongRoot' }])
+  const { l1Blocks } = await far.l1.notes(0n)
+  expect(l1Blocks.length).toBeGreaterThan(1)
+
+  // The rollup's own origin stayed where it was meanwhile: what rows may still name is noted before L1 forgets it.
+  await far.client.mine({ blocks: 64 - (Number(await far.client.getBlockNumber({ cacheTime: 0 })) % 64) })
+  await look(own)
+  const noted = (await far.l1.notes(0n)).l1Blocks.filter((number) => !l1Blocks.includes(number))
+  expect(noted.length).toBeGreaterThan(0)
+  expect(noted.filter((number) => number % 64n !== 0n)).toEqual([])
 })

@@ -130,7 +130,7 @@ test('a lane without rows, and blocks without transactions, make the smallest ba
   const payload = encode(empty)
   const read = decode(payload)
   expect(read.ok && contentOf(read.batch)).toEqual(empty)
-  expect(payload.length).toBe(5 * ELEMENT + 1 + 20 + 4 + 1)
+  expect(payload.length).toBe(6 * ELEMENT + 1 + 20 + 4 + 1)
 })
 
 test('cut at any byte, a payload is refused', () => {
@@ -167,7 +167,7 @@ test('changed bytes under brotli never throw, and what is read is written to the
 
 test('a batch is refused for what is wrong with it', () => {
   const payload = encode(batch)
-  const laneAt = 5 * ELEMENT
+  const laneAt = 6 * ELEMENT
   const groupsAt = laneAt + batch.lane.bytes.length
   const tailAt = groupsAt + batch.lane.places.length * 38
   const withBytes = (at: number, bytes: readonly number[]) => {
@@ -185,8 +185,8 @@ test('a batch is refused for what is wrong with it', () => {
     groupCount: codeOf(withBytes(22, [0, 0])),
     groupFirst: codeOf(withBytes(groupsAt + 2, [1])),
     groupLater: codeOf(withBytes(groupsAt + 38 + 2, [(payload[groupsAt + 38 + 2] ?? 0) + 1])),
-    noBitmap: codeOf(withBytes(31, [0, 0])),
-    longBitmap: codeOf(withBytes(31, [0, 17])),
+    noBitmap: codeOf(withBytes(59, [0, 0])),
+    longBitmap: codeOf(withBytes(59, [0, 17])),
     headPadding: codeOf(withBytes(laneAt - 1, [1])),
     row: codeOf(withBytes(laneAt, [9])),
     groupPlace: codeOf(withBytes(groupsAt + 5, [1])),
@@ -245,7 +245,7 @@ test('lane and table that speak of different blocks are refused', () => {
 test('bombs are refused before they are unpacked', () => {
   const head = encode({ ...batch, lane: { bytes: new Uint8Array(), places: [], attachments: new Uint8Array() }, ledgerRoots: [] }).slice(
     0,
-    5 * ELEMENT,
+    6 * ELEMENT,
   )
   const withTail = (tail: Uint8Array) => {
     const payload = concatBytes([head, tail])

@@ -108,6 +108,7 @@ export const VECTOR_BATCH: Batch = {
       transactions: [...ofLane.slice(3, 6), ...VECTOR_EVM.slice(1), ...ofLane.slice(6)],
     },
   ],
+  ledgerRootBefore: word('4b'),
   lane: encodeLane(VECTOR_GROUPS),
   ledgerRoots: [word('55'), word('5a')],
 }

@@ -322,6 +322,17 @@ test('a ledger root that the rows do not lead to is found', async () => {
   expect(await verdict({ batch })).toMatchObject({ ok: false, code: 'groupMismatch', group: 0, got: wrong })
 })
 
+test('a batch begins with the ledger root of the block before it, also where it has no rows', async () => {
+  const got: Hex = `0x${'0b'.repeat(32)}`
+  const want = story.ledgerRoots[0]
+  expect(await verdict({ batch: (one) => ({ ...one, ledgerRootBefore: got }) })).toEqual({
+    ok: false,
+    code: 'rootBeforeMismatch',
+    got,
+    want,
+  })
+})
+
 test('the last block is the one that the header names', async () => {
   const lastBlockHash: Hex = `0x${'0d'.repeat(32)}`
   const want = story.blocks.at(-1)?.hash

@@ -191,7 +191,7 @@ export function toBatch(
     timestampMs: before ? timestampMs(before) : chain.genesis.timestampMs,
     originNumber: origins[first - 1]?.number ?? 0n,
   }
-  const content = { blocks: toBatchBlocks(own, parent), lane: encodeLane(groups), ledgerRoots: executed.roots }
+  const content = { blocks: toBatchBlocks(own, parent), ledgerRootBefore: root, lane: encodeLane(groups), ledgerRoots: executed.roots }
   return { batch: { index, firstBlock: BigInt(first), commit: COMMIT, ...content }, parent }
 }
 

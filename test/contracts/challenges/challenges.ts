@@ -20,6 +20,7 @@ import { fraudVerifierAbi, groupExecutionAbi } from '../../../settlement/abi.ts'
 import { type Finding, judgeCheckpoint } from '../../../settlement/judge.ts'
 import { createKzg } from '../../../settlement/kzg.ts'
 import type { L1Batch } from '../../../settlement/l1Logs.ts'
+import { L1_REMEMBERS, rememberedFrom } from '../../../settlement/notes.ts'
 import { encodeProof, type Judged, type ProofPorts } from '../../../settlement/proof.ts'
 import type { Anvil } from '../../fakes/anvil.ts'
 import { type Colluders, createColluders } from '../../fakes/colluders.ts'
@@ -75,8 +76,8 @@ export async function openChallenges(anvil: Anvil): Promise<Challenges> {
   const ports = portsOf(rollup, path)
   for (const { finding } of trues) {
     for (const target of targets) {
-      const calldata = await encodeProof(target, finding, ports, { pointsMax: undefined }).catch(nothing)
-      if (calldata) calls.push(decode(calldata))
+      const encoded = await encodeProof(target, finding, ports, { pointsMax: undefined }).catch(nothing)
+      if (encoded) calls.push(decode(encoded.calldata))
     }
   }
   return {
@@ -133,7 +134,7 @@ async function proveOne(rollup: Colluders, fraud: Fraud, da: 'blob' | 'calldata'
   const [finding] = findings
   if (!finding || path.length !== 1 || path[0]?.header.prevAccumulator !== accumulator) throw new Error('a wrong batch is judged alone')
   const judged = { id, checkpoint, path }
-  const calldata = await encodeProof(judged, finding, portsOf(rollup, batches), { pointsMax: undefined })
+  const { calldata } = await encodeProof(judged, finding, portsOf(rollup, batches), { pointsMax: undefined })
   const answer = await ask({ client, address: genesis.l1.fraudVerifier }, calldata)
   if (answer !== 'taken') throw new Error(`a true proof is not taken: ${answer}`)
   const gas = await client.estimateGas({ to: genesis.l1.fraudVerifier, data: calldata, gas: GAS })
@@ -150,7 +151,12 @@ function portsOf({ l1, genesis }: Colluders, batches: readonly L1Batch[]): Proof
     kzg: createKzg(),
     data: l1.batchData,
     batch: (accumulator) => batches.find((batch) => batch.accumulator === accumulator),
-    l1Headers: l1.headers,
+    async l1Headers(number, last) {
+      const from = await l1.blockByNumber(number)
+      return from ? l1.headers(from, last) : []
+    },
+    l1Remembered: async () => rememberedFrom((await l1.blockByTag('latest')).number, L1_REMEMBERS),
+    notes: () => l1.notes(genesis.l1.origin.number),
     deposits: async () => l1.deposits(genesis.l1.origin.number, await l1.blockByTag('latest')),
   }
 }
