@@ -39,8 +39,8 @@ contract BatchInbox {
     /// @notice Payload bytes of one blob: 31 of the 32 bytes of each of 4,096 field elements.
     uint256 public constant BLOB_PAYLOAD_BYTES = 4_096 * 31;
 
-    /// @notice Bytes of a payload in call data at most: such a payload is shown whole in a proof of fraud, beside what else that needs, in one transaction.
-    uint256 public constant CALL_DATA_PAYLOAD_BYTES_MAX = 262_144;
+    /// @notice Bytes of a payload in call data at most: such a payload is shown whole in a proof of fraud, together with its predecessor's, in one transaction.
+    uint256 public constant CALL_DATA_PAYLOAD_BYTES_MAX = 131_072;
 
     /// @dev Hashes of the last 8,191 blocks, by block number. Source: EIP-2935.
     address private constant HISTORY = 0x0000F90827F1C53a10cb7A02335B175320002935;

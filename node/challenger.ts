@@ -121,27 +121,17 @@ export type Challenger = {
 export function createChallenger(options: ChallengerOptions): Challenger {
   const { l1, genesis, log } = options
   let seen = noneSeen()
-  /** Checkpoints that are right, and what is wrong with others, by their hashes. */
-  const right = new Set<Hex>()
+  /** Checkpoints that are right, whose way is not known, and what is wrong with others, by their hashes. */
+  const [right, unknown] = [new Set<Hex>(), new Set<Hex>()]
   const wrong = new Map<Hex, Wrong>()
-  const unknown = new Set<Hex>()
   /** Somebody signed a checkpoint that fell, perhaps, and has not paid. */
   let mayOwe = true
-  const data = createDataCache(l1)
   const counts = { open: 0, fell: 0, matured: 0, misjudged: 0, sent: 0, refused: 0, lookedAtMs: undefined as number | undefined }
   /** What the transaction shows that is on its way; undefined: nothing, or a run before this one sent it. */
   let onWay: string | undefined
   /** A transaction of before that is on L1, until it is known what it made fall. */
   let included: Included | undefined
-
-  const judgePorts: JudgePorts = {
-    data,
-    l1Block: (number) => l1.blockByNumber(number),
-    deposit: async (index) => seen.deposits[Number(index)] ?? (await queuedDeposits(l1, seen))[Number(index)],
-    decompress: brotli.decompress,
-    pause: () => new Promise((resolve) => setImmediate(resolve)),
-  }
-  const proofPorts = createProofPorts(options, { data, seen: () => seen })
+  const { judgePorts, proofPorts } = createPorts(options, () => seen)
 
   /** The batches from the first that was not taken to the checkpoint's own; undefined: the way is not known. */
   function pathOf({ checkpoint }: L1Submitted): { readonly path: readonly L1Batch[]; readonly start: PathStart } | undefined {
@@ -498,11 +488,20 @@ async function queuedDeposits(l1: ChallengerOptions['l1'], { to: read, deposits 
   return read ? [...deposits, ...(await l1.deposits(read.number + 1n, await l1.blockByTag('latest')))] : deposits
 }
 
-function createProofPorts(
+/** What judging and proving ask for, of L1 and of what was read of it by now. */
+function createPorts(
   { kzg, l1, genesis, l1Remembers }: ChallengerOptions,
-  { data, seen }: { readonly data: ProofPorts['data']; seen(): Seen },
-): ProofPorts {
-  return {
+  seen: () => Seen,
+): { readonly judgePorts: JudgePorts; readonly proofPorts: ProofPorts } {
+  const data = createDataCache(l1)
+  const judgePorts: JudgePorts = {
+    data,
+    l1Block: (number) => l1.blockByNumber(number),
+    deposit: async (index) => seen().deposits[Number(index)] ?? (await queuedDeposits(l1, seen()))[Number(index)],
+    decompress: brotli.decompress,
+    pause: () => new Promise((resolve) => setImmediate(resolve)),
+  }
+  const proofPorts: ProofPorts = {
     kzg,
     data,
     batch: (accumulator) => seen().batchAt.get(accumulator),
@@ -515,6 +514,7 @@ function createProofPorts(
     notes: () => l1.notes(genesis.l1.origin.number),
     deposits: () => queuedDeposits(l1, seen()),
   }
+  return { judgePorts, proofPorts }
 }
 
 /** Every proof of the findings that L1 would take now, the cheapest first, what has to be noted for others, and why it would not take the rest. */

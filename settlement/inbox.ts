@@ -15,7 +15,7 @@ import { batchInboxAbi } from './abi.ts'
 import type { L1Commit } from './registry.ts'
 
 /** Bytes of a payload in call data at most, as the inbox has it. Spec: docs/spec/batch.md#on-l1 */
-export const CALL_DATA_BYTES_MAX = 262_144
+export const CALL_DATA_BYTES_MAX = 131_072
 
 /** What a poster says about a batch. `l1Origin…` is an L1 block at or after the origin of the last block. */
 export type BatchHeader = {

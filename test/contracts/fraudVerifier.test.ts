@@ -21,7 +21,7 @@ import { encodeRow, type Row } from '../../execution/native/row.ts'
 import { fraudVerifierAbi, notesAbi } from '../../settlement/abi.ts'
 import { encodeBatch } from '../../settlement/batch.ts'
 import { findStructureFault, rangesOfFault, rangesOfGroup, readHead, type StructureFault } from '../../settlement/fraud.ts'
-import { type BatchHeader, batchAccumulator, blobDataHash, callDataHash } from '../../settlement/inbox.ts'
+import { type BatchHeader, batchAccumulator, blobDataHash, CALL_DATA_BYTES_MAX, callDataHash } from '../../settlement/inbox.ts'
 import { createKzg } from '../../settlement/kzg.ts'
 import { encodeLane, groupsOf } from '../../settlement/lane.ts'
 import { openBlobs, openCallData, type PayloadWitness } from '../../settlement/openings.ts'
@@ -82,10 +82,10 @@ async function created(data: Hex): Promise<Hex> {
 const rootOf = (i: number): Hex => numberToHex(0x51 + i, { size: 32 })
 
 /** A payload whose head and groups fit its rows; the root after group i is `rootOf(i)`. */
-function payloadOf(rows: readonly Row[], index: bigint, ledgerRootBefore = GENESIS_ROOT): Uint8Array {
+function payloadOf(rows: readonly Row[], index: bigint, ledgerRootBefore = GENESIS_ROOT, compress = stored): Uint8Array {
   const lane = encodeLane(groupsOf(rows.map((row) => ({ row, block: 0n, txIndex: undefined, checked: undefined }))))
   const ledgerRoots = lane.places.map((_, i) => rootOf(i))
-  const encoded = encodeBatch({ ...VECTOR_BATCH, index, ledgerRootBefore, lane, ledgerRoots }, { parent: VECTOR_PARENT, compress: stored })
+  const encoded = encodeBatch({ ...VECTOR_BATCH, index, ledgerRootBefore, lane, ledgerRoots }, { parent: VECTOR_PARENT, compress })
   if (!encoded.ok) throw new Error(encoded.code)
   return encoded.payload
 }
@@ -110,8 +110,11 @@ const linkOf = (
 })
 
 /** A batch without rows behind the genesis file, and one with this payload behind it, the checkpoint's own unless another follows. */
-async function claim(payload: Uint8Array, witness: PayloadWitness, { follower = false, ledgerRoot = rootOf(1) } = {}) {
-  const empty = payloadOf([], 0n)
+async function claim(
+  payload: Uint8Array,
+  witness: PayloadWitness,
+  { follower = false, ledgerRoot = rootOf(1), empty = payloadOf([], 0n) } = {},
+) {
   const before = linkOf(empty, { index: PREDECESSOR - 1n, prevAccumulator: GENESIS })
   const dataHash = witness.versionedHashes.length > 0 ? blobDataHash(witness.versionedHashes) : callDataHash(payload)
   const own = linkOf(payload, { index: PREDECESSOR + 2n, prevAccumulator: batchAccumulator(before), dataHash })
@@ -258,6 +261,17 @@ test('a batch starts from the root after its predecessor, or from that of genesi
   const { logs } = await mined(client, await client.sendTransaction({ to: verifier, data, gas: GAS_CAP }))
   const [executed] = logs.filter(({ address }) => address === stage)
   expect(executed?.data).toContain(rootOf(6).slice(2))
+})
+
+test('the largest two neighbours in call data are shown together by one transaction', { timeout: 60_000 }, async () => {
+  const head = payloadOf([], 0n, GENESIS_ROOT, () => new Uint8Array()).length
+  const full = (index: bigint, root: Hex) => payloadOf([], index, root, () => new Uint8Array(CALL_DATA_BYTES_MAX - head).fill(0xff))
+  const [earlier, wrong] = [full(0n, GENESIS_ROOT), full(PREDECESSOR, rootOf(5))]
+  expect([earlier.length, wrong.length]).toEqual([CALL_DATA_BYTES_MAX, CALL_DATA_BYTES_MAX])
+  const { claimed, before } = await claim(wrong, openCallData(wrong), { empty: earlier })
+  const used = await fall({ functionName: 'proveRootBefore', args: [claimed, before] })
+  expect(used).toBeLessThan(GAS_CAP)
+  gas['root before, two full payloads of call data'] = Number(used)
 })
 
 test('a batch behind a way that is too long for one transaction is shown from where notes end', { timeout: 60_000 }, async () => {
