@@ -159,6 +159,11 @@ export function storedBytes(page: Page): number {
   return HEADER_BYTES + bitCount(page.leaves) * LEAF_BYTES + bitCount(page.inners >>> FIRST_PLACE) * CHILD_BYTES
 }
 
+/** Bytes of the stored form that stands there. */
+export function storedBytesAt(bytes: Uint8Array, at: number): number {
+  return HEADER_BYTES + bitCount(readUint32(bytes, at)) * LEAF_BYTES + bitCount(readUint32(bytes, at + 4)) * CHILD_BYTES
+}
+
 /** Writes the stored form to memory, from a whole word on, and returns where it ends. All hashes have to be made. */
 export function encodePage(page: Page, { words, bytes: out }: Pick<Page, 'words' | 'bytes'>, from: number): number {
   const children = page.inners >>> FIRST_PLACE

@@ -29,6 +29,7 @@ import {
   putLeaf,
   readUint48,
   storedBytes,
+  storedBytesAt,
   writeUint48,
 } from './page.ts'
 
@@ -339,42 +340,51 @@ type Shelf = {
   clear(): void
 }
 
-/** In two halves, of which the older is emptied for what comes when the other is full. */
+/** One piece of memory that is filled to its end; then what was taken is squeezed out, and of the rest the oldest, for a quarter to be free. */
 function createShelf(bytesMax: number): Shelf {
-  const createHalf = () => ({ places: new Map<number, number>(), words: new Int32Array(0), bytes: new Uint8Array(0), at: 0 })
-  const wordsMax = bytesMax >> 3
-  let [open, full] = [createHalf(), createHalf()]
+  /** Where pages stand, in the order in which they do. */
+  const places = new Map<number, number>()
+  let words = new Int32Array(0)
+  let bytes = new Uint8Array(0)
+  let at = 0
 
   function makeRoom(): void {
-    ;[open, full] = [full, open]
-    open.places.clear()
-    open.at = 0
-    if (open.words.length > 0) return
-    open.words = new Int32Array(wordsMax)
-    open.bytes = new Uint8Array(open.words.buffer)
+    if (bytes.length === 0) {
+      words = new Int32Array(bytesMax >> 2)
+      bytes = new Uint8Array(words.buffer)
+      return
+    }
+    let kept = 0
+    for (const from of places.values()) kept += storedBytesAt(bytes, from)
+    at = 0
+    for (const [id, from] of places) {
+      const length = storedBytesAt(bytes, from)
+      if (kept * 4 > bytes.length * 3) {
+        kept -= length
+        places.delete(id)
+        continue
+      }
+      bytes.copyWithin(at, from, from + length)
+      places.set(id, at)
+      at += length
+    }
   }
 
   return {
     put(page) {
       const length = storedBytes(page)
-      if (length > wordsMax * 4) return
-      if (open.at + length > open.bytes.length) makeRoom()
-      open.places.set(page.id, open.at)
-      open.at = encodePage(page, open, open.at)
+      if (length * 4 > bytesMax - 3) return
+      if (at + length > bytes.length) makeRoom()
+      places.set(page.id, at)
+      at = encodePage(page, { words, bytes }, at)
     },
     take(id) {
-      for (const half of [open, full]) {
-        const at = half.places.get(id)
-        if (at === undefined) continue
-        half.places.delete(id)
-        return half.bytes.subarray(at)
-      }
-      return undefined
+      const from = places.get(id)
+      return from !== undefined && places.delete(id) ? bytes.subarray(from) : undefined
     },
     clear() {
-      open.places.clear()
-      full.places.clear()
-      open.at = 0
+      places.clear()
+      at = 0
     },
   }
 }
