@@ -70,7 +70,7 @@ test('forge sends a whole script at once, and has a receipt of each of its trans
   const { rpc, chainId } = devnet.ready()
   const env = {
     ...{ FOUNDRY_SRC: 'script', FOUNDRY_SCRIPT: 'script', FOUNDRY_LIBS: '[]', FOUNDRY_OUT: 'out', FOUNDRY_CACHE_PATH: 'cache' },
-    FOUNDRY_SOLC: fileURLToPath(new URL('../contracts/solc.mjs', import.meta.url)),
+    FOUNDRY_SOLC: fileURLToPath(new URL('./forge/solc.mjs', import.meta.url)),
     FOUNDRY_EVM_VERSION: 'prague',
     PLAYER: DEVNET_KEYS[2] ?? '',
   }

@@ -67,7 +67,8 @@ test('an indexer has every event, call and block of history and of what comes af
   expect(blocks).toHaveLength(Number(live.blockNumber) + 1)
   const chain = await Promise.all(numbers.map((blockNumber) => client.getBlock({ blockNumber })))
   expect(blocks).toEqual(chain.map(({ number, hash, timestamp }) => ({ number, hash, timestamp })))
-  expect(ponder?.output()).not.toMatch(/"level":(40|50|60)/)
+  // No error, and no method for which it had to go another way.
+  expect(ponder?.output()).not.toMatch(/"level":(50|60)|switching/)
 })
 
 type Heard = { readonly what: string; readonly blockNumber: bigint; readonly hash: Hex; readonly facts: unknown }
