@@ -6,33 +6,22 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Hex } from 'viem'
-import { assert } from '../execution/assert.ts'
-import { timestampMs } from '../execution/block.ts'
-import { L1Error } from '../settlement/l1Error.ts'
 import type { L1Signer } from '../settlement/l1Tx.ts'
-import { L1_REMEMBERS } from '../settlement/notes.ts'
-import { createTxManager, type TxManager } from '../settlement/txManager.ts'
 import { openBlobArchive } from './blobArchive.ts'
-import { l1InfoAfter } from './blocks.ts'
-import { type ChallengeOutcome, type Challenger, type ChallengerStatus, createChallenger } from './challenger.ts'
-import { type ConfigOf, UsageError } from './config.ts'
-import { errorFacts, type Log } from './log.ts'
+import { type ChallengeLoop, derivedIn, startChallengeLoop } from './challengeLoop.ts'
+import type { ChallengeOutcome, Challenger, ChallengerStatus } from './challenger.ts'
+import { type ConfigOf, metricsOptions, UsageError } from './config.ts'
+import type { Log } from './log.ts'
 import { beaconOption, inboxOption, signerFromFile } from './operatorNode.ts'
 import { createPendingTxStore } from './pendingTxStore.ts'
 import { openRebuild, openRollup, type Rebuild, type Rollup } from './rebuild.ts'
-
-/** L1 is looked at so often in a challenge window, within these bounds. */
-const LOOKS_A_WINDOW = 60
-const POLL_MIN_MS = 500
-const POLL_MAX_MS = 12_000
-/** Where a window is longer, only L1 blocks are read that L1 calls safe: what they hold is seldom taken back. */
-const SHORT_WINDOW_SEC = 3_600
-const GWEI = 10n ** 9n
 
 /** A challenge that runs. */
 export type RunningChallenge = {
   readonly account: Hex
   readonly fraudVerifier: Hex
+  /** Where its numbers are, if they are served. */
+  readonly metricsUrl: string | undefined
   status(): ChallengerStatus
   close(): Promise<void>
 }
@@ -60,11 +49,20 @@ export async function startChallenge({ config, log, report, onFatal }: Challenge
     const rollup = await openRollup({ l1Url, beaconUrls: beaconOption(beacon, l1Url), inbox: inboxOption(inbox), archive })
     const directory = join(dataDir, 'rebuilt')
     const watch = await openWatch({ rollup, directory, signer, log, report, onFatal })
+    const place = metricsOptions(config)
+    const metrics = place && (await (await import('./metrics.ts')).serveChallengerMetrics(watch.status, place))
     const close = async () => {
+      await metrics?.close()
       await watch.close()
       remove()
     }
-    return { account: signer.address, fraudVerifier: rollup.genesis.l1.fraudVerifier, status: watch.status, close }
+    return {
+      account: signer.address,
+      fraudVerifier: rollup.genesis.l1.fraudVerifier,
+      metricsUrl: metrics?.url,
+      status: watch.status,
+      close,
+    }
   } catch (error) {
     remove()
     throw error
@@ -77,58 +75,15 @@ type WatchParts = Pick<ChallengeOptions, 'log' | 'report' | 'onFatal'> & {
   readonly signer: L1Signer
 }
 
-/** Looks at L1 again and again until it is closed. */
-async function openWatch({ rollup, directory, signer, log, report, onFatal }: WatchParts) {
-  const { l1, genesis, accumulator, kzg } = rollup
-  const windowSec = await l1.challengeWindowSec()
-  const pollMs = Math.min(POLL_MAX_MS, Math.max(POLL_MIN_MS, (windowSec * 1_000) / LOOKS_A_WINDOW))
-  const tag = windowSec > SHORT_WINDOW_SEC ? 'safe' : 'latest'
+/** On a chain that is rebuilt for it. */
+async function openWatch({ rollup, directory, signer, log, report, onFatal }: WatchParts): Promise<ChallengeLoop> {
+  const { l1, genesis, accumulator } = rollup
   let rebuild = await openRebuild({ directory, genesis, l1, accumulator, log })
   /** Batches that were gone over. */
   let done = 0
   let stopped = false
-  let endPause: () => void = () => {}
-  /** Throws when it is closed meanwhile, which ends whatever waits for L1; what was sent is on disk. */
-  const sleep = async (ms: number) => {
-    let timer: NodeJS.Timeout | undefined
-    if (!stopped) {
-      await new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, ms)
-        endPause = resolve
-      })
-    }
-    clearTimeout(timer)
-    if (stopped) throw new L1Error('the challenger is stopping', { kind: 'retry' })
-  }
   // The store changes when the rebuild begins anew.
-  const manager = () => createSender({ rebuild, rollup, signer, sleep })
-  let sender = manager()
-  const challenger = createChallenger({
-    l1,
-    genesis,
-    accumulator,
-    derived: () => derivedBy(rebuild),
-    kzg,
-    l1Remembers: L1_REMEMBERS,
-    account: signer.address,
-    sender: { send: (request) => sender.send(request), resume: () => sender.resume() },
-    log,
-    report: (challenge) => report({ challenge }),
-    nowMs: Date.now,
-  })
-
-  async function look(): Promise<void> {
-    await challenger.read(await l1.blockByTag(tag))
-    const batches = challenger.batches()
-    if (done > batches.length || !isKnown(rebuild, challenger)) await restart()
-    for (; done < batches.length && !stopped; done++) {
-      const batch = batches[done]
-      const taken = batch && (await rebuild.take(batch))
-      if (taken?.kind === 'dropped') log.warn('a batch is invalid and dropped', { ...taken.dropped })
-      report({ progress: { block: rebuild.chain().head().header.number, batches: done + 1 } })
-    }
-    if (!stopped) await challenger.challenge()
-  }
+  const store = () => createPendingTxStore(rebuild.store, 'challenge')
 
   /** Begins anew: L1 has taken back batches that blocks were taken from. */
   async function restart(): Promise<void> {
@@ -136,68 +91,44 @@ async function openWatch({ rollup, directory, signer, log, report, onFatal }: Wa
     await rebuild.close()
     rmSync(directory, { recursive: true, force: true })
     rebuild = await openRebuild({ directory, genesis, l1, accumulator, log })
-    sender = manager()
     done = 0
   }
 
-  async function run(): Promise<void> {
-    while (!stopped) {
-      try {
-        await look()
-      } catch (error) {
-        if (stopped) return
-        if (!(error instanceof L1Error) || error.kind === 'stop') return onFatal(error)
-        log.warn('the challenger waits for L1', errorFacts(error))
-        if (error.kind === 'reset') done = 0
+  const loop = await startChallengeLoop({
+    ...rollup,
+    signer,
+    pending: { load: () => store().load(), save: (pending) => store().save(pending), clear: () => store().clear() },
+    derived: () => derivedIn(rebuild.store, rebuild.head),
+    async catchUp(challenger) {
+      const batches = challenger.batches()
+      if (done > batches.length || !isKnown(rebuild, challenger)) await restart()
+      for (; done < batches.length && !stopped; done++) {
+        const batch = batches[done]
+        const taken = batch && (await rebuild.take(batch))
+        if (taken?.kind === 'dropped') log.warn('a batch is invalid and dropped', { ...taken.dropped })
+        report({ progress: { block: rebuild.chain().head().header.number, batches: done + 1 } })
       }
-      await sleep(pollMs).catch(() => {}) // closed: the loop sees it
-    }
-  }
-
-  const running = run()
+      return !stopped
+    },
+    onReset() {
+      done = 0
+    },
+    log,
+    report: (challenge) => report({ challenge }),
+    onFatal,
+  })
   return {
-    status: challenger.status,
+    status: loop.status,
     async close() {
       stopped = true
-      endPause()
-      await running
+      await loop.close()
       await rebuild.close()
     },
   }
-}
-
-function derivedBy(rebuild: Rebuild) {
-  const { store, head } = rebuild
-  const parent = (block: bigint) => {
-    const stored = store.block(block)
-    assert(stored, `block ${block} was rebuilt`)
-    return { timestampMs: timestampMs(stored.block.header), originNumber: l1InfoAfter(store, block).number }
-  }
-  return { head, ledgerRoot: (block: bigint) => store.roots(block).ledgerRoot, source: store.reader, parent }
 }
 
 /** Whether the batch behind which a rebuild stands is on L1, as far as that was read. */
 function isKnown(rebuild: Rebuild, challenger: Pick<Challenger, 'batches'>): boolean {
   const { accumulator, nextIndex } = rebuild.head()
   return nextIndex === 0n || challenger.batches()[Number(nextIndex) - 1]?.accumulator === accumulator
-}
-
-type SenderParts = Pick<WatchParts, 'rollup' | 'signer'> & { readonly rebuild: Rebuild; sleep(ms: number): Promise<void> }
-
-function createSender({ rebuild, rollup, signer, sleep }: SenderParts): TxManager {
-  const { l1, genesis } = rollup
-  return createTxManager(
-    { l1: l1.transactions, store: createPendingTxStore(rebuild.store, 'challenge'), clock: { nowMs: Date.now, sleep } },
-    {
-      kind: 'ordinary',
-      chainId: genesis.l1.chainId,
-      signer,
-      maxFeeLimitWei: 500n * GWEI,
-      maxBlobFeeLimitWei: 0n,
-      confirmations: 1n,
-      pollMs: 250,
-      resubmitMs: 15_000,
-      waitMs: 20_000,
-    },
-  )
 }

@@ -124,7 +124,10 @@ async function verify(config: ConfigOf<'verify'>): Promise<number> {
       }
       return challenge
     },
-    ({ account, fraudVerifier, close }) => ({ ready: { ready: true, account, fraudVerifier, l1: config.l1 }, close }),
+    ({ account, fraudVerifier, metricsUrl, close }) => ({
+      ready: { ready: true, account, fraudVerifier, metrics: metricsUrl, l1: config.l1 },
+      close,
+    }),
   )
   return code === 0 && isWrong() ? 3 : code
 }

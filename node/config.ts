@@ -143,6 +143,10 @@ export const COMMANDS = {
         kind: 'string',
         help: 'file with the key of the account that submits checkpoints, opens epochs on L1 and brings evidence',
       },
+      'challenger-key': {
+        kind: 'string',
+        help: 'file with the key of an account of its own that makes wrong checkpoints fall; without it none is judged',
+      },
       ...KEYSTORE,
       signer: { kind: 'string', help: 'the signer that holds the key: http://127.0.0.1:9700, unix:/path/of/socket or https://HOST' },
       'signer-token-file': { kind: 'string', help: 'file with the token that the signer wants' },
@@ -198,6 +202,7 @@ export const COMMANDS = {
       challenge: { kind: 'flag', help: 'go on without end, and make each checkpoint fall that is wrong; needs --challenger-key' },
       'challenger-key': { kind: 'string', help: 'file with the key of the L1 account that challenges, and is paid for it' },
       'data-dir': { kind: 'string', help: 'with --challenge: where the rebuilt chain is kept over a restart. Default: a temporary folder' },
+      ...METRICS,
       ...L1,
       ...COMMON,
     },

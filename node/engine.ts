@@ -18,6 +18,8 @@ import { type Backlog, createBacklog } from './backlog.ts'
 import { createBatchThread } from './batchThread.ts'
 import { openBlobArchive } from './blobArchive.ts'
 import type { ChainState } from './chainState.ts'
+import { derivedIn, startChallengeLoop } from './challengeLoop.ts'
+import type { ChallengerStatus } from './challenger.ts'
 import { openCheckpointSigner } from './checkpointSigner.ts'
 import { UsageError } from './config.ts'
 import { type ConsensusChain, createConsensusChain } from './consensusChain.ts'
@@ -28,14 +30,16 @@ import { type EvidenceStore, openEvidenceStore } from './evidenceStore.ts'
 import { createFollower, type Follower } from './follower.ts'
 import { createL1Follower, type L1Follower, type L1Status } from './l1Follower.ts'
 import { keepL1Place, type L1Place, readL1Place } from './l1Place.ts'
+import { errorFacts } from './log.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import type { NodeOptions } from './node.ts'
 import type { ChildDirect, ChildDirectPorts, ChildMetrics } from './p2pChild.ts'
 import { createPeers, type Peers } from './peers.ts'
+import { createPendingTxStore } from './pendingTxStore.ts'
 import { createPoster } from './poster.ts'
 import { createReporter, keepReported } from './reporter.ts'
 import type { NetworkView } from './rpcChain.ts'
-import { createSafeChain } from './safeChain.ts'
+import { createSafeChain, ForkError, type SafeChain } from './safeChain.ts'
 import type { SigningKey } from './signer.ts'
 
 /** What moves the head, a validator or a follower, with its peers; and what is known of L1. */
@@ -51,6 +55,8 @@ export type Engine = {
   l1Status(): L1Status
   /** Signatures of checkpoints. */
   checkpointCounts(): CosignerCounts
+  /** Undefined: it does not challenge. */
+  challengerStatus(): ChallengerStatus | undefined
 }
 
 export type EngineParts = {
@@ -68,7 +74,8 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   const { chain, sets, closers } = parts
   const { genesis, dataDir, log, onFatal } = options
   const archive = openBlobArchive(join(dataDir, 'blobs'))
-  const l1 = openL1(options, { kzg: createKzg(), archive })
+  const kzg = createKzg()
+  const l1 = openL1(options, { kzg, archive })
   await l1.check()
   await checkGenesis(l1, genesis)
   const follower = openL1Follower(options, { l1, chain, onChange: () => safeChain.update() })
@@ -76,25 +83,22 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
   const batchThread = createBatchThread(join(dataDir, 'chain'), genesis.params)
   closers.push(() => batchThread.close())
   let cosigner: Cosigner | undefined
+  const genesisAccumulator = bytesToHex(keccak256(stringToBytes(encodeGenesis(genesis))))
+  const forks = createForkWatch(options)
+  const judging = { chain, genesisAccumulator, l1, follower, batchThread, sets }
   const safeChain = createSafeChain({
-    chain,
-    genesisAccumulator: bytesToHex(keccak256(stringToBytes(encodeGenesis(genesis)))),
-    l1,
-    follower,
-    batchThread,
-    sets,
+    ...judging,
     log: log.child('safe'),
     onChange() {
       cosigner?.update()
       parts.onL1(status())
     },
-    onFatal,
+    onFatal: forks.onFatal,
   })
   closers.push(() => safeChain.stop())
   const status = () => ({ ...follower.status(), ...safeChain.status() })
-  const evidence = openEvidenceStore(join(dataDir, 'evidence'), {
-    onDamaged: (file) => log.warn('this file is no evidence', { file }),
-  })
+  const onDamaged = (file: string) => log.warn('this file is no evidence', { file })
+  const evidence = openEvidenceStore(join(dataDir, 'evidence'), { onDamaged })
   chain.reportFrom(createReporter({ store: evidence, params: genesis.params, log: log.child('evidence') }))
   const backlog = createBacklog({
     chain,
@@ -132,8 +136,61 @@ export async function openEngine(options: NodeOptions, parts: EngineParts): Prom
     })
     closers.push(() => poster.stop())
   }
+  const challengerStatus = await openChallenger(options, { chain, safeChain, l1, kzg, genesisAccumulator, forks, closers })
   const { addresses, start, wake, network, networkMetrics } = mover
-  return { addresses, start, wake, network, networkMetrics, l1Status: status, checkpointCounts: signatures.counts }
+  return { addresses, start, wake, network, networkMetrics, l1Status: status, checkpointCounts: signatures.counts, challengerStatus }
+}
+
+/**
+ * What ends the safe chain ends the node. But that L1 has a batch of another chain than ours is just what a challenger is there for: with one the node stays,
+ * posts nothing any more, and says so once.
+ */
+function createForkWatch({ challenger, log, onFatal }: NodeOptions) {
+  let isForked = false
+  return {
+    isForked: () => isForked,
+    onFatal(error: unknown) {
+      if (!challenger || !(error instanceof ForkError)) return onFatal(error)
+      if (!isForked)
+        log.error('L1 has a batch of another chain than this one: the node stays to challenge it, and posts nothing', errorFacts(error))
+      isForked = true
+    },
+  }
+}
+
+type ChallengerParts = Pick<EngineParts, 'chain' | 'closers'> & {
+  readonly safeChain: SafeChain
+  readonly l1: L1
+  readonly kzg: Kzg
+  readonly genesisAccumulator: Hex
+  readonly forks: ReturnType<typeof createForkWatch>
+}
+
+/** Challenges on the node's own chain, if it has an account for it. Its failures are its own: the node goes on. */
+async function openChallenger(
+  { challenger, log: nodeLog }: NodeOptions,
+  { chain, safeChain, l1, kzg, genesisAccumulator, forks, closers }: ChallengerParts,
+): Promise<Engine['challengerStatus']> {
+  if (!challenger) return () => undefined
+  const { store, genesis } = chain
+  const log = nodeLog.child('challenger')
+  const loop = await startChallengeLoop({
+    l1,
+    kzg,
+    genesis,
+    accumulator: genesisAccumulator,
+    signer: challenger,
+    pending: createPendingTxStore(store, 'challenge'),
+    derived: () => derivedIn(store, safeChain.head),
+    // A batch of another chain is never taken here: it is judged by its rows.
+    catchUp: async ({ batches }) => forks.isForked() || (safeChain.judgedCount() ?? -1n) >= BigInt(batches().length),
+    onReset() {},
+    log,
+    report() {}, // it is in the log, and counted
+    onFatal: (error) => log.error('the challenger has ended; the node goes on without it', errorFacts(error)),
+  })
+  closers.push(loop.close)
+  return loop.status
 }
 
 function openL1Follower(
@@ -193,7 +250,7 @@ type MoverParts = Omit<EngineParts, 'onL1'> & {
 }
 
 /** What moves the head, with its direct streams, if there are any. */
-type Mover = Omit<Engine, 'l1Status' | 'checkpointCounts'> & {
+type Mover = Omit<Engine, 'l1Status' | 'checkpointCounts' | 'challengerStatus'> & {
   direct(): ChildDirect | undefined
   sendSigners(signers: Uint8Array): void
 }

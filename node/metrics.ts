@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client'
 import type { CallCount } from '../rpc/callCounts.ts'
+import type { ChallengerStatus } from './challenger.ts'
 import type { CosignerCounts } from './cosigner.ts'
 import type { LoopDelay } from './loopDelay.ts'
 import type { ChildMetrics } from './p2pChild.ts'
@@ -19,6 +20,8 @@ export type MetricsSource = {
   pooled(): number
   settled(): Readonly<Record<'batches' | 'postedBytes' | 'checkpoints', number>>
   signatures(): CosignerCounts
+  /** Undefined: it does not challenge. */
+  challenger(): ChallengerStatus | undefined
   loopDelays(): Readonly<Record<string, LoopDelay>>
   rpcCalls(): readonly CallCount[]
   network(): ChildMetrics | undefined
@@ -63,7 +66,18 @@ const OF_NOW = new Set([
 ])
 
 /** Serves the numbers. Throws what listening throws. */
-export async function serveMetrics(source: MetricsSource, place: { readonly host: string; readonly port: number }): Promise<MetricsServer> {
+export function serveMetrics(source: MetricsSource, place: Place): Promise<MetricsServer> {
+  return serveSamples(() => samplesOf(source), place)
+}
+
+/** Serves a challenger's numbers alone. Throws what listening throws. */
+export function serveChallengerMetrics(status: () => ChallengerStatus, place: Place): Promise<MetricsServer> {
+  return serveSamples(() => challengerSamples(status()), place)
+}
+
+type Place = { readonly host: string; readonly port: number }
+
+async function serveSamples(samples: () => Sample[], place: Place): Promise<MetricsServer> {
   const registry = new Registry()
   collectDefaultMetrics({ register: registry })
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
@@ -71,7 +85,7 @@ export async function serveMetrics(source: MetricsSource, place: { readonly host
       response.writeHead(404).end()
       return
     }
-    write(registry, samplesOf(source))
+    write(registry, samples())
     const text = await registry.metrics()
     response.writeHead(200, { 'content-type': registry.contentType }).end(text)
   }
@@ -115,6 +129,7 @@ function samplesOf(source: MetricsSource): Sample[] {
     { name: 'l1_posted_bytes_total', kind: 'counter', help: 'Bytes of batches on L1', value: postedBytes },
     { name: 'l1_checkpoints_total', kind: 'counter', help: 'Checkpoints on L1', value: checkpoints },
     ...signatureSamples(source.signatures()),
+    ...challengerSamples(source.challenger()),
     ...Object.entries(source.loopDelays()).flatMap(([thread, delay]) => delaysOf(thread, delay)),
     ...source.rpcCalls().flatMap(rpcSamples),
     ...networkSamples(source.network()),
@@ -129,6 +144,36 @@ function signatureSamples({ missing, ...counts }: CosignerCounts): Sample[] {
   })
   const open = 'Validators whose signature of the latest checkpoint has not come'
   return [...totals, { name: 'checkpoint_signatures_missing', kind: 'gauge', help: open, value: missing }]
+}
+
+function challengerSamples(status: ChallengerStatus | undefined): Sample[] {
+  if (!status) return []
+  const { open, wrong, fell, matured, misjudged, sent, refused, lookedAtMs } = status
+  const checkpoints = (kind: Kind, counts: Readonly<Record<string, number>>): Sample[] => {
+    const [name, help] =
+      kind === 'gauge'
+        ? ['challenger_checkpoints', 'Checkpoints whose window is open, and of them those that are wrong']
+        : ['challenger_checkpoints_total', 'Wrong checkpoints that fell by this challenger, that matured, and that rest on a wrong verdict']
+    return Object.entries(counts).map(([what, value]) => ({ name, kind, help, value, labels: { what } }))
+  }
+  const proofs = Object.entries({ sent, refused }).map(([what, value]): Sample => {
+    return {
+      name: 'challenger_proofs_total',
+      kind: 'counter',
+      help: 'Proofs that were sent, and that L1 does not take',
+      value,
+      labels: { what },
+    }
+  })
+  const looked = 'When the challenger last looked at L1 and came to the end of it'
+  return [
+    ...checkpoints('gauge', { open, wrong }),
+    ...checkpoints('counter', { fell, matured, misjudged }),
+    ...proofs,
+    ...(lookedAtMs === undefined
+      ? []
+      : [{ name: 'challenger_looked_timestamp_seconds', kind: 'gauge' as const, help: looked, value: lookedAtMs / 1_000 }]),
+  ]
 }
 
 function delaysOf(thread: string, { meanMs, p99Ms, maxMs }: LoopDelay): Sample[] {

@@ -56,6 +56,8 @@ export type NodeOptions = {
   /** Accounts on L1 for batches and for checkpoints; undefined: this node posts none. */
   readonly poster: L1Signer | undefined
   readonly submitter: L1Signer | undefined
+  /** The account on L1 that challenges; undefined: this node judges no checkpoints. */
+  readonly challenger?: L1Signer | undefined
   readonly posting: ReturnType<typeof postingOptions>
   readonly clientVersion: string
   readonly log: Log
@@ -207,6 +209,7 @@ async function openMetrics(
       pooled: chain.pool.size,
       settled: status,
       signatures: engine.checkpointCounts,
+      challenger: engine.challengerStatus,
       loopDelays: delays.snapshot,
       rpcCalls,
       network: engine.networkMetrics,

@@ -30,6 +30,9 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
   const dataDir = config['data-dir']
   if (l1 === undefined) throw new UsageError('--l1 URL is required')
   if (dataDir === undefined) throw new UsageError('--data-dir DIR is required')
+  const [poster, submitter, challenger] = [config['poster-key'], config['submitter-key'], config['challenger-key']].map(signerFromFile)
+  if (challenger && [poster, submitter].some((other) => other?.address === challenger.address))
+    throw new UsageError(`--challenger-key is the account of another key, ${challenger.address}: it needs one of its own`)
   const genesisOf = once(() => {
     mkdirSync(dataDir, { recursive: true })
     return loadGenesis(join(dataDir, 'genesis.json'), { l1, inbox: inboxOption(config.inbox) })
@@ -48,8 +51,9 @@ export async function startOperatorNode({ config, clientVersion, log, onFatal }:
     addressIndex,
     metrics: metricsOptions(config),
     p2p: { host: config['p2p-host'], port: config['p2p-port'], bootstrap },
-    poster: posting && signerFromFile(config['poster-key']),
-    submitter: posting && signerFromFile(config['submitter-key']),
+    poster: posting && poster,
+    submitter: posting && submitter,
+    challenger,
     posting,
     clientVersion,
     log,

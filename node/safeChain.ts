@@ -24,6 +24,9 @@ const META = 'safe'
 const OWN_META = 'posted'
 const HASH_BYTES = 32
 
+/** On L1 stands a batch under a quorum's certificate of another block than ours: a third of the validators signed both, at least. */
+export class ForkError extends L1Error {}
+
 export type SafeChain = {
   /** Behind which batch the next one has to come. */
   head(): DerivationHead
@@ -110,7 +113,7 @@ export function createSafeChain(options: SafeChainOptions): SafeChain {
     if (chain.head().header.number < lastBlock) return undefined
     // L1 has seen a quorum's precommits of it, and we have another quorum's of ours.
     if (chain.store.block(lastBlock)?.hash !== lastBlockHash)
-      throw new L1Error(`batch ${batch.index} has a certificate of block ${lastBlock} ${lastBlockHash}, which is not ours`, {
+      throw new ForkError(`batch ${batch.index} has a certificate of block ${lastBlock} ${lastBlockHash}, which is not ours`, {
         kind: 'stop',
       })
     const { number, hash } = l1InfoAfter(chain.store, lastBlock)

@@ -3,9 +3,10 @@
  * back signs again. Spec: docs/spec/settlement.md#who-signs
  */
 
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { decodeFunctionData, hexToNumber } from 'viem'
+import { generatePrivateKey } from 'viem/accounts'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decodeGenesis } from '../../genesis/genesis.ts'
 import { validatorSetOf } from '../../node/epochs.ts'
@@ -65,10 +66,22 @@ function bitOf(index: number): number {
   return 1 << set.validators.findIndex((one) => one.publicKey === publicKey)
 }
 
-test('a node that is no validator is told of the quorum’s signatures', async () => {
-  const follower = await startFollower(stage.devnet.ready(), ['--metrics-port', '0'])
+test('a node that is no validator is told of the quorum’s signatures, and judges their checkpoints on its own chain', async () => {
+  const keyFile = join(stage.devnet.ready().dataDir, 'challenger.key')
+  writeFileSync(keyFile, generatePrivateKey(), { mode: 0o600 })
+  const follower = await startFollower(stage.devnet.ready(), ['--metrics-port', '0', '--challenger-key', keyFile])
   try {
     const { metrics = '' } = follower.ready()
+    const isJudged = (page: string) => /challenger_checkpoints\{what="open"\} [1-9]/.test(page) && /_looked_timestamp_seconds \d/.test(page)
+    const judged = await until(
+      'a look at what is open',
+      async () => {
+        const page = await (await fetch(metrics)).text()
+        return isJudged(page) ? page : undefined
+      },
+      WAIT_MAX_MS,
+    )
+    expect(judged).toContain('tributary_challenger_checkpoints{what="wrong"} 0')
     const isTold = async () => (/\{what="told"\} [1-9]/.test(await (await fetch(metrics)).text()) ? true : undefined)
     await until('signers by gossip', isTold, WAIT_MAX_MS)
   } finally {

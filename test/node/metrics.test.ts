@@ -1,7 +1,7 @@
 /** Numbers for Prometheus: every one under a name of its own, counters that count, and nothing else at the port. */
 import { readFileSync } from 'node:fs'
 import { expect, onTestFinished, test } from 'vitest'
-import { type MetricsSource, serveMetrics } from '../../node/metrics.ts'
+import { type MetricsSource, serveChallengerMetrics, serveMetrics } from '../../node/metrics.ts'
 import type { ChildMetrics } from '../../node/p2pChild.ts'
 
 const NETWORK = {
@@ -20,6 +20,7 @@ async function openMetrics(source: Partial<MetricsSource> = {}): Promise<string>
       pooled: () => 11,
       settled: () => ({ batches: 3, postedBytes: 4_096, checkpoints: 1 }),
       signatures: () => ({ signed: 4, certified: 3, heard: 9, bad: 0, told: 0, missing: 1 }),
+      challenger: () => ({ open: 3, wrong: 1, fell: 2, matured: 0, misjudged: 0, sent: 4, refused: 5, lookedAtMs: 1_800_000_000_500 }),
       loopDelays: () => ({ main: { meanMs: 1, p99Ms: 20, maxMs: 250 } }),
       rpcCalls: () => [
         { method: 'eth_call', outcome: 'ok', calls: 5, ms: 500, slow: 1 },
@@ -46,6 +47,10 @@ test('what the node knows of itself is there, with its kind', async () => {
     'tributary_l1_posted_bytes_total 4096',
     'tributary_checkpoint_signatures_total{what="heard"} 9',
     'tributary_checkpoint_signatures_missing 1',
+    'tributary_challenger_checkpoints{what="wrong"} 1',
+    'tributary_challenger_checkpoints_total{what="fell"} 2',
+    'tributary_challenger_proofs_total{what="refused"} 5',
+    'tributary_challenger_looked_timestamp_seconds 1800000000.5',
     'tributary_loop_delay_seconds{thread="main",figure="max"} 0.25',
     'tributary_p2p_bans_total{why="its gossip floods"} 2',
     'tributary_rpc_calls_total{method="eth_call",outcome="3"} 2',
@@ -72,6 +77,22 @@ test('looked at again, a counter is what it is now, and what is gone is gone', a
   expect(lines.join()).not.toContain('its gossip floods')
   network = undefined
   expect(await linesOf(url)).toContain('tributary_head_block{head="safe"} 5')
+})
+
+test('a challenger by itself serves its own, and one that never looked has no time of it', async () => {
+  const status = { open: 2, wrong: 0, fell: 0, matured: 1, misjudged: 0, sent: 0, refused: 0, lookedAtMs: undefined }
+  const server = await serveChallengerMetrics(() => status, { host: '127.0.0.1', port: 0 })
+  onTestFinished(server.close)
+  const lines = (await linesOf(server.url)).filter((line) => line.startsWith('tributary_'))
+  expect(lines).toEqual([
+    'tributary_challenger_checkpoints{what="open"} 2',
+    'tributary_challenger_checkpoints{what="wrong"} 0',
+    'tributary_challenger_checkpoints_total{what="fell"} 0',
+    'tributary_challenger_checkpoints_total{what="matured"} 1',
+    'tributary_challenger_checkpoints_total{what="misjudged"} 0',
+    'tributary_challenger_proofs_total{what="sent"} 0',
+    'tributary_challenger_proofs_total{what="refused"} 0',
+  ])
 })
 
 test('nothing else is answered', async () => {

@@ -1,6 +1,6 @@
 /** Which batches on L1 count, of whom they are, and which of them validators sign. Spec: docs/spec/batch.md#derivation */
 import { expect, onTestFinished, test } from 'vitest'
-import { createSafeChain, type SafeChainOptions } from '../../node/safeChain.ts'
+import { createSafeChain, ForkError, type SafeChainOptions } from '../../node/safeChain.ts'
 import type { BatchHeader } from '../../settlement/inbox.ts'
 import { batchAccumulator } from '../../settlement/inbox.ts'
 import type { L1Batch } from '../../settlement/l1Logs.ts'
@@ -25,7 +25,7 @@ async function stage(good: readonly string[] = []) {
   const parts = { genesis: chain.genesis, store, head: () => ({ header: { number: 20n } }), onBlock: () => () => {} }
   let batches: readonly L1Batch[] = []
   const read: bigint[] = []
-  const open = () => {
+  const open = (onFatal: (error: unknown) => void = (error) => expect.unreachable(String(error))) => {
     const safeChain = createSafeChain({
       chain: parts as unknown as SafeChainOptions['chain'],
       genesisAccumulator: GENESIS,
@@ -40,7 +40,7 @@ async function stage(good: readonly string[] = []) {
       sets: {} as SafeChainOptions['sets'],
       log: quietLog,
       onChange() {},
-      onFatal: (error) => expect.unreachable(String(error)),
+      onFatal,
     })
     onTestFinished(safeChain.stop)
     return safeChain
@@ -90,6 +90,18 @@ test('a batch of our own need not be read, also after a restart; our payload und
     expect([safeChain.status().lastBatch, safeChain.judgedCount()]).toEqual([undefined, 1n])
   }
   expect(read).toEqual([0n, 0n, 0n])
+})
+
+test('a batch of another chain than this one is told apart, and nothing is judged behind it', async () => {
+  const { open, show, read } = await stage()
+  const told: unknown[] = []
+  const safeChain = open((error) => told.push(error))
+  const forked = batchOf({ index: 0n, l1Block: 5n, lastBlockHash: blockHash(999) })
+  show(forked, batchOf({ index: 1n, l1Block: 6n, data: 2 }))
+  safeChain.update()
+  await turns()
+  expect(told).toEqual([expect.any(ForkError)])
+  expect([safeChain.judgedCount(), safeChain.head().nextIndex, read]).toEqual([undefined, 0n, []])
 })
 
 test('of each L1 block the last valid batch is to be signed, once all of its batches are judged', async () => {
