@@ -13,7 +13,7 @@ test('stopped and started again, it posts what it had not posted, and L1 holds e
   try {
     const before = createPublicClient({ transport: http(devnet.ready().rpc) })
     const head = await before.getBlock()
-    expect(await devnet.stop()).toBe(0)
+    expect(await devnet.stop(), devnet.output().stderr).toBe(0)
     const { rpc, l1 } = await devnet.start()
     const client = createPublicClient({ transport: http(rpc) })
     expect((await client.getBlock({ blockNumber: head.number })).hash).toBe(head.hash)

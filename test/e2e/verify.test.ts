@@ -134,7 +134,8 @@ test('a batch with a byte changed is dropped, with the reason, and the one that 
     ['version', 0, 'unknownVersion'],
     ['batches before it', 8, 'headMismatch'],
     ['number of the first block', 16, 'laneMismatch'],
-    ['signature of the validators', 60, 'badCommit'],
+    ['ledger root before it', 27, 'rootBeforeMismatch'],
+    ['signature of the validators', 70, 'badCommit'],
     ['the last byte', payload.length - 1, expect.any(String)],
     ['a ledger root, after execution', lastRootAt(payload), 'groupMismatch'],
   ] as const
