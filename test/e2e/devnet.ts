@@ -16,7 +16,7 @@ const MAIN = join(ROOT, 'node', 'main.ts')
 
 /** Longest that a devnet may take to be ready, and to end. */
 const READY_MAX_MS = 90_000
-const STOP_MAX_MS = 20_000
+const STOP_MAX_MS = 35_000
 /** How much of a process's output is kept: its end. */
 const OUTPUT_MAX = 1_000_000
 
