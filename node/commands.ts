@@ -24,7 +24,7 @@ const CLIENT_VERSION = `tributary/0.1.0/${process.platform}-${process.arch}/node
  */
 const HEAP_GROWING_PERCENT = 100
 
-/** Longest that taking down may last before the process ends all the same: under a second where it has a processor, some ten times that where it has an eighth. */
+/** Longest that taking down may last before the process ends all the same. It takes under a second, and where others have the processors ten times that. */
 const CLOSE_MAX_MS = 30_000
 
 type Environment = Readonly<Record<string, string | undefined>>
