@@ -26,7 +26,7 @@ import { createRecoverPool } from '../../node/recoverPool.ts'
 import { openStore, type Store } from '../../node/store.ts'
 import { verifyFromL1 } from '../../node/verify.ts'
 import { batchInboxAbi } from '../../settlement/abi.ts'
-import { ANY_COUNT, encodePostBatch } from '../../settlement/inbox.ts'
+import { ANY_COUNT, CALL_DATA_BYTES_MAX, encodePostBatch } from '../../settlement/inbox.ts'
 import { CHAIN_ID, setOf, signatureOf } from '../consensus/fixtures.ts'
 import { ANVIL_ACCOUNTS, startAnvil } from '../fakes/anvil.ts'
 import { mined, STAGE_CHECKPOINTS, type StageClient, stageClient } from '../fakes/l1Stage.ts'
@@ -36,12 +36,12 @@ import { type Cost, costOf, digits, progress, readOptions, report, textTable, ti
 import { nativeOperation, type Signer, type Stage, signCall, signer, signers } from './operations.ts'
 import { setStage } from './stage.ts'
 
-const options = readOptions({ txs: 100_000, block: 1_000, senders: 1_000 })
+const options = readOptions({ txs: 100_000, block: 800, senders: 1_000 })
 /** Blocks of this time are what a node makes under load. */
 const BLOCK_MS = DEVNET_PARAMS.maxBlockIntervalMs
 const FEE_RECIPIENT: Hex = '0x00000000000000000000000000000000000000fe'
 /** Of a batch in call data: what the gas of one transaction pays for. A pool of a mainnet takes less, and blobs. */
-const PAYLOAD_BYTES_MAX = 380_000
+const PAYLOAD_BYTES_MAX = CALL_DATA_BYTES_MAX
 /** Of ten transactions. */
 const MIX = [
   'transfer',
