@@ -9,24 +9,13 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { type BlsPublicKey, verifyAggregate, verifyAggregates } from './bls.ts'
 import { NIL, type Statement, statementDigest, TAG } from './digest.ts'
 import type { Vote } from './message.ts'
 import { isQuorum, isThird, type ValidatorSet, weightAt } from './validatorSet.ts'
-import {
-  concatBytes,
-  fixedBytes,
-  type Reader,
-  readBytes,
-  readHex,
-  readRound,
-  readUint,
-  readValidRound,
-  refuse,
-  SIGNATURE_BYTES,
-  uintBytes,
-} from './wire.ts'
+import { fixedBytes, type Reader, readBytes, readHex, readRound, readUint, readValidRound, refuse, SIGNATURE_BYTES } from './wire.ts'
 
 /** Most distinct statements in a round certificate: each costs a pairing to verify. */
 export const ROUND_CERT_ENTRIES_MAX = 16

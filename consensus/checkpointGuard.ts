@@ -6,10 +6,11 @@
  * Wire: one record after another, lastBlock u64 ‖ stateHash 32 ‖ crc32c u32 of both. Spec: docs/spec/signer.md#what-it-signs
  */
 import type { Hex } from 'viem'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { crc32c } from './crc32c.ts'
-import { concatBytes, decodeExactly, fixedBytes, readHex, readUint, refuse, uintBytes } from './wire.ts'
+import { decodeExactly, fixedBytes, readHex, readUint, refuse } from './wire.ts'
 
 /** Blocks that are remembered: more than L1 takes back, with a batch in every second. */
 export const CHECKPOINTS_REMEMBERED = 256

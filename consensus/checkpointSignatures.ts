@@ -7,11 +7,12 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { aggregateSignatures, verifyAggregate, verifyEach } from './bls.ts'
 import { buildSigners, type CertificateVerdict, checkQuorum, encodeSigners, readSigners, signerKeys } from './certificate.ts'
 import { isQuorum, type ValidatorSet, weightAt } from './validatorSet.ts'
-import { concatBytes, type Decoded, decodeExactly, fixedBytes, readBytes, readHex, readUint, SIGNATURE_BYTES, uintBytes } from './wire.ts'
+import { type Decoded, decodeExactly, fixedBytes, readBytes, readHex, readUint, SIGNATURE_BYTES } from './wire.ts'
 
 /** Bytes of a signature on its way. */
 export const CHECKPOINT_SIGNATURE_BYTES = 8 + 32 + SIGNATURE_BYTES

@@ -8,9 +8,10 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { fromHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
-import { concatBytes, fixedBytes, uintBytes } from './wire.ts'
+import { fixedBytes } from './wire.ts'
 
 /** First byte of what every digest is of, and of votes and proposals the type byte of the messages that carry the signature. */
 export const TAG = { proposal: 1, prevote: 2, precommit: 3, possession: 4, hello: 5, checkpoint: 6 } as const

@@ -9,7 +9,9 @@
  * Wire: kind u8 (1 doubleVote, 2 amnesia) ‖ validator u16 ‖ height u64 ‖ 2 × (tag u8 ‖ round u32 ‖ validRound + 1 u32 ‖ blockHash 32 ‖
  * signature 96). Spec: docs/spec/consensus.md#evidence
  */
+
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import type { JudgeEvidence } from '../execution/report.ts'
 import { EVIDENCE_BYTES, VALIDATORS_MAX } from '../genesis/params.ts'
 import { type BlsPublicKey, parseUncompressedKey, verifySignature } from './bls.ts'
@@ -18,7 +20,6 @@ import { type Domain, NIL, type Statement, statementDigest, TAG } from './digest
 import type { Proposal, Vote } from './message.ts'
 import type { ValidatorSet } from './validatorSet.ts'
 import {
-  concatBytes,
   type Decoded,
   decodeExactly,
   fixedBytes,
@@ -29,7 +30,6 @@ import {
   readValidRound,
   refuse,
   SIGNATURE_BYTES,
-  uintBytes,
 } from './wire.ts'
 
 /** A statement with its signature. */

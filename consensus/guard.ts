@@ -10,12 +10,13 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { toHex } from '../execution/hex.ts'
 import { crc32c } from './crc32c.ts'
 import { type Domain, type Statement, statementDigest, TAG } from './digest.ts'
 import type { State } from './state.ts'
 import type { ValidatorSet } from './validatorSet.ts'
-import { concatBytes, decodeExactly, fixedBytes, readHex, readRound, readUint, refuse, uintBytes } from './wire.ts'
+import { decodeExactly, fixedBytes, readHex, readRound, readUint, refuse } from './wire.ts'
 
 const GUARD_VERSION = 1
 const GUARD_BYTES = 58

@@ -12,6 +12,7 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import {
   type Commit,
@@ -30,7 +31,6 @@ import {
 } from './certificate.ts'
 import { NIL, TAG } from './digest.ts'
 import {
-  concatBytes,
   type Decoded,
   decodeExactly,
   fixedBytes,
@@ -41,7 +41,6 @@ import {
   readValidRound,
   refuse,
   SIGNATURE_BYTES,
-  uintBytes,
 } from './wire.ts'
 
 /** Most bytes of a message of any type. The longest is a round certificate of 16 entries and 128 validators. */

@@ -6,11 +6,12 @@
  * Wire: guard 58 (consensus/guard.ts) ‖ lockedRound + 1 u32 ‖ crc32c u32 of all before. Spec: docs/spec/signer.md#what-it-signs
  */
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { toHex } from '../execution/hex.ts'
 import { crc32c } from './crc32c.ts'
 import { type Domain, NIL, type Statement } from './digest.ts'
 import { checkSign, decodeGuard, encodeGuard, type Guard, type SignVerdict } from './guard.ts'
-import { concatBytes, decodeExactly, ROUND_MAX, readBytes, readUint, refuse, uintBytes } from './wire.ts'
+import { decodeExactly, ROUND_MAX, readBytes, readUint, refuse } from './wire.ts'
 
 const GUARD_BYTES = 58
 const SIGNER_GUARD_BYTES = GUARD_BYTES + 8

@@ -7,11 +7,12 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
 import { VALIDATORS_MAX } from '../genesis/params.ts'
 import { type BlsPublicKey, parsePublicKey, uncompressedKey } from './bls.ts'
-import { concatBytes, fixedBytes, uintBytes } from './wire.ts'
+import { fixedBytes } from './wire.ts'
 
 /** Highest weight of one validator: a stake in wei fits (genesis/params.ts, AMOUNT_MAX_WEI). */
 export const WEIGHT_MAX = 2n ** 96n - 1n

@@ -17,11 +17,12 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { crc32c } from './crc32c.ts'
 import type { Input } from './input.ts'
 import { encodeMessage, MESSAGE_BYTES_MAX, readMessage } from './message.ts'
 import type { Timer } from './timing.ts'
-import { concatBytes, decodeExactly, fixedBytes, type Reader, readHex, readRound, readUint, refuse, uintBytes } from './wire.ts'
+import { decodeExactly, fixedBytes, type Reader, readHex, readRound, readUint, refuse } from './wire.ts'
 
 /** Most bytes of a frame's body. */
 export const FRAME_BODY_BYTES_MAX = MESSAGE_BYTES_MAX + 8

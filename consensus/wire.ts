@@ -95,33 +95,9 @@ export function readValidRound(reader: Reader, round: number): number {
   return validRound < round ? validRound : refuse('validRoundRange')
 }
 
-/** An integer as `length` big-endian bytes. */
-export function uintBytes(value: number, length: number): Uint8Array {
-  assert(Number.isSafeInteger(value) && value >= 0, 'not an unsigned integer')
-  const out = new Uint8Array(length)
-  let rest = value
-  for (let i = length - 1; i >= 0; i--) {
-    out[i] = rest % 256
-    rest = Math.floor(rest / 256)
-  }
-  assert(rest === 0, 'integer does not fit its field')
-  return out
-}
-
 /** Hex as exactly `length` bytes. */
 export function fixedBytes(hex: Hex, length: number): Uint8Array {
   const bytes = fromHex(hex)
   assert(bytes.length === length, 'hex does not fit its field')
   return bytes
-}
-
-/** The parts, one after another. */
-export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0))
-  let at = 0
-  for (const part of parts) {
-    out.set(part, at)
-    at += part.length
-  }
-  return out
 }

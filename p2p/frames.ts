@@ -3,9 +3,9 @@
  * Wire: length u32 ‖ kind u8 ‖ body, the length of kind and body together. Spec: docs/spec/p2p.md#direct-streams
  */
 import type { Hex } from 'viem'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { toHex } from '../execution/hex.ts'
 import { keccak256 } from '../execution/keccak.ts'
-import { concatBytes, uintBytes } from './bytes.ts'
 import { BLOCK_BYTES_MAX } from './wire.ts'
 
 export const FRAME = { hello: 1, message: 2, block: 3, ask: 4, answer: 5, none: 6, checkpoint: 7 } as const

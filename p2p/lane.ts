@@ -4,7 +4,7 @@
  * between.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { concatBytes } from './bytes.ts'
+import { concatBytes } from '../execution/bytes.ts'
 import type { Network, P2pLog } from './host.ts'
 import { P2pError } from './p2pError.ts'
 

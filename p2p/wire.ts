@@ -13,8 +13,8 @@
  */
 import type { Hex } from 'viem'
 import { assert } from '../execution/assert.ts'
+import { concatBytes, uintBytes } from '../execution/bytes.ts'
 import { LIMIT, VALIDATORS_MAX } from '../genesis/params.ts'
-import { concatBytes, uintBytes } from './bytes.ts'
 
 /** Most bytes of the transactions in one batch with their lengths; a batch of one transaction may have more. */
 export const BATCH_BYTES_MAX = 65_536

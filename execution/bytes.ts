@@ -1,8 +1,8 @@
 /**
- * Bytes of messages put together. Not viem's, which would bring five hundred modules into the network's process (node/p2pProcess.ts), half of all that it
- * loads, and a third of a second of processor time to each start of a node.
+ * Bytes of messages put together, for consensus and p2p. Not viem's, which would bring five hundred modules into the network's process (node/p2pProcess.ts),
+ * half of all that it loads, and a third of a second of processor time to each start of a node.
  */
-import { assert } from '../execution/assert.ts'
+import { assert } from './assert.ts'
 
 /** The parts, one after another. */
 export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
@@ -18,8 +18,8 @@ export function concatBytes(parts: readonly Uint8Array[]): Uint8Array {
 /** An unsigned integer as `length` big-endian bytes. */
 export function uintBytes(value: number | bigint, length: number): Uint8Array {
   const out = new Uint8Array(length)
+  assert((typeof value === 'bigint' || Number.isSafeInteger(value)) && value >= 0, 'not an unsigned integer')
   let rest = BigInt(value)
-  assert(rest >= 0n, 'not an unsigned integer')
   for (let i = length - 1; i >= 0; i--) {
     out[i] = Number(rest & 0xffn)
     rest >>= 8n
